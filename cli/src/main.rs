@@ -1,0 +1,2 @@
+//! The `vedette` command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Tells people and hooks what happened.
+fn main() {}

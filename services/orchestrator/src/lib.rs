@@ -1,0 +1,1 @@
+//! Plans a failover and carries it out.

@@ -1,0 +1,2 @@
+//! Plans a failover and carries it out.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Watches nodes and says when they go quiet.

@@ -1,0 +1,2 @@
+//! Watches nodes and says when they go quiet.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Counts opinions, grants votes, keeps the records.

@@ -1,0 +1,2 @@
+//! Counts opinions, grants votes, keeps the records.
+fn main() {}

@@ -1,0 +1,71 @@
+//! What an orchestrator asks of a node, and what comes back.
+
+use crate::{NodeAddr, NodeView};
+use alloc::string::String;
+use serde::{Deserialize, Serialize};
+
+/// A command to one node. Each is safe to repeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// `INFO`: look, change nothing.
+    Inspect,
+    /// `MULTI; REPLICAOF NO ONE; CONFIG REWRITE; CLIENT KILL TYPE normal; CLIENT KILL TYPE pubsub;
+    /// EXEC`, then `ROLE` must say master, then `INFO`.
+    Promote,
+    /// `MULTI; REPLICAOF host port; CONFIG REWRITE; [CLIENT KILL …]; EXEC`, then `INFO`.
+    Follow {
+        /// Whom to follow.
+        master: NodeAddr,
+        /// Whether the node's normal and pubsub clients are closed: yes for a demoted master.
+        cut_clients: bool,
+    },
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It worked; this is the node afterwards.
+    Done {
+        /// The node's `INFO` after the command.
+        view: NodeView,
+        /// The server's words if `CONFIG REWRITE` failed: the role holds until the node's next
+        /// restart only.
+        rewrite_error: Option<String>,
+    },
+    /// It did not work; the node's state is unknown if the fault says so.
+    Failed(NodeFault),
+}
+
+/// Why a node could not be talked to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeFault {
+    /// Connecting was refused: nobody listens there.
+    Refused,
+    /// The link broke.
+    Broken(String),
+    /// No answer within the limit.
+    TimedOut,
+    /// The command's permission ended before it was sent; nothing was sent.
+    Expired,
+    /// The name did not resolve.
+    Unresolved(String),
+    /// `NOAUTH`, `WRONGPASS` or `NOPERM`: the monitoring is at fault, not the node.
+    Denied(String),
+    /// Any other error reply, or one that could not be understood.
+    Error(String),
+}
+
+impl core::fmt::Display for NodeFault {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Refused => f.write_str("connection refused"),
+            Self::Broken(text) => write!(f, "link broken: {text}"),
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::Expired => f.write_str("not sent: the permission to send it had ended"),
+            Self::Unresolved(text) => write!(f, "name not resolved: {text}"),
+            Self::Denied(text) => write!(f, "access denied: {text}"),
+            Self::Error(text) => write!(f, "error reply: {text}"),
+        }
+    }
+}

@@ -1,0 +1,548 @@
+//! The facts that services exchange. One enum, so that every place that handles facts is
+//! exhaustive over them.
+
+use crate::{
+    BallotNumber, Epoch, Event, GroupName, GroupRecord, MasterRecord, NodeAddr, NodeView, Place,
+    ProberId, Quorum, Revision, Roster, RosterVersion, RunId, Service, TraceId, VoterId,
+};
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+macro_rules! facts {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
+        /// Any message on the bus.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Fact {
+            $($(#[$doc])* $name($name),)+
+        }
+
+        /// Which fact a message holds; stands in its header.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum FactKind {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Fact {
+            /// Which fact this is.
+            pub const fn kind(&self) -> FactKind {
+                match self {
+                    $(Self::$name(_) => FactKind::$name,)+
+                }
+            }
+        }
+
+        impl FactKind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The word in the header.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)+
+                }
+            }
+        }
+
+        $(impl From<$name> for Fact {
+            fn from(fact: $name) -> Self {
+                Self::$name(fact)
+            }
+        })+
+    };
+}
+
+facts! {
+    /// A prober's opinion of one node. Prober → voters.
+    SdownReport = "sdown",
+    /// What a node said of itself. Prober → orchestrators.
+    NodeReport = "node",
+    /// A voter's verdict on the recorded master. Voter → orchestrators.
+    OdownVerdict = "odown",
+    /// Prepare: asks for votes. Orchestrator → voters.
+    Candidacy = "candidacy",
+    /// Promise or refusal. Voter → orchestrator, a reply.
+    Ballot = "ballot",
+    /// Accept: asks to write a record. Orchestrator → voters.
+    Proposal = "proposal",
+    /// Written or refused. Voter → orchestrator, a reply.
+    ProposalReply = "accepted",
+    /// A leader is alive and asks to stay it. Orchestrator → everybody inside.
+    Beat = "beat",
+    /// Granted or superseded. Voter → orchestrator, a reply.
+    BeatReply = "beat-reply",
+    /// A record a majority accepted. Leader → everybody inside.
+    RecordCommitted = "record",
+    /// Where a failover stands. Leader → watchers.
+    FailoverStep = "failover",
+    /// What the asker knows; the answers hold what is newer. Anybody → voters.
+    Digest = "digest",
+    /// Committed records newer than the digest. Voter → asker, a reply.
+    DigestReply = "digest-reply",
+    /// A service lives, and how it is.
+    Heartbeat = "alive",
+    /// Asks every service for its heartbeat with standings. Anybody → everybody.
+    StatusQuery = "status",
+    /// Asks for a group's master. Application → orchestrators; the reply is a `MasterRecord`.
+    MasterQuery = "master-query",
+    /// Who is master. Public.
+    MasterRecord = "master",
+    /// A happening. Public.
+    Event = "event",
+}
+
+/// A prober's opinion of one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SdownReport {
+    /// The group.
+    pub group: GroupName,
+    /// The epoch of the record that the prober goes by.
+    pub epoch: Epoch,
+    /// The node.
+    pub node: NodeAddr,
+    /// Who looked.
+    pub prober: ProberId,
+    /// From where.
+    pub place: Place,
+    /// What it found.
+    pub state: NodeState,
+    /// Milliseconds since the last good reply; absent if there never was one.
+    pub last_good_ms: Option<u64>,
+    /// The process last seen there.
+    pub run_id: Option<RunId>,
+    /// The newest heartbeat heard from each voter: proves to that voter how fresh the report is.
+    pub echo: Vec<Echo>,
+}
+
+/// A node's state in a prober's eyes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// It answers.
+    Up,
+    /// Subjectively down.
+    Down(Evidence),
+}
+
+/// Why a node is subjectively down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// No valid reply for so long, in milliseconds.
+    Silence {
+        /// Since the first unanswered ping.
+        for_ms: u64,
+    },
+    /// The link broke and so many reconnects over `crash_grace` were refused.
+    Crash {
+        /// Refused reconnects.
+        refused: u32,
+    },
+    /// `BUSY` for longer than its budget, in milliseconds.
+    Busy {
+        /// Since the first `BUSY`.
+        for_ms: u64,
+    },
+}
+
+impl core::fmt::Display for Evidence {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Silence { for_ms } => write!(f, "silent for {for_ms} ms"),
+            Self::Crash { refused } => {
+                write!(f, "link broken, {refused} reconnects refused")
+            }
+            Self::Busy { for_ms } => write!(f, "busy for {for_ms} ms"),
+        }
+    }
+}
+
+/// A voter's heartbeat as heard by a prober.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Echo {
+    /// The voter.
+    pub voter: VoterId,
+    /// Which life of it.
+    pub incarnation: u64,
+    /// [`Heartbeat::tick`] of the newest one heard.
+    pub tick: u64,
+}
+
+/// What a node said of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// The group.
+    pub group: GroupName,
+    /// The node.
+    pub node: NodeAddr,
+    /// Who asked.
+    pub prober: ProberId,
+    /// What it said.
+    pub view: NodeView,
+}
+
+/// A voter's verdict on the recorded master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OdownVerdict {
+    /// The group.
+    pub group: GroupName,
+    /// The epoch judged.
+    pub epoch: Epoch,
+    /// The master judged.
+    pub master: NodeAddr,
+    /// Who judges.
+    pub voter: VoterId,
+    /// Whether the quorum is reached; false withdraws.
+    pub reached: bool,
+    /// The quorum asked for.
+    pub quorum: Quorum,
+    /// The fresh reports counted, one per prober.
+    pub tally: Vec<Opinion>,
+}
+
+/// One prober's report as counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opinion {
+    /// Who.
+    pub prober: ProberId,
+    /// From where.
+    pub place: Place,
+    /// Why.
+    pub evidence: Evidence,
+}
+
+/// Asks for votes: Paxos's *prepare*.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidacy {
+    /// The group.
+    pub group: GroupName,
+    /// The ballot asked for.
+    pub ballot: BallotNumber,
+    /// What for; the voter checks that it is allowed.
+    pub purpose: Purpose,
+    /// The roster the candidate counts by.
+    pub roster: RosterVersion,
+}
+
+/// What a ballot is wanted for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Replace this master of this epoch, which must be objectively down.
+    Failover {
+        /// The epoch.
+        epoch: Epoch,
+        /// The master.
+        master: NodeAddr,
+    },
+    /// Go on with a failover whose leader fell silent.
+    Takeover,
+    /// Seed, admit, correct, settle. Not while a failover is under way.
+    Configure,
+}
+
+/// A voter's answer to a candidacy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ballot {
+    /// The group.
+    pub group: GroupName,
+    /// The ballot answered.
+    pub ballot: BallotNumber,
+    /// Who answers.
+    pub voter: VoterId,
+    /// The answer.
+    pub answer: BallotAnswer,
+}
+
+/// Promise or refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BallotAnswer {
+    /// Nothing lower will be accepted from now on.
+    Promise {
+        /// The record accepted so far, with its ballot.
+        accepted: Option<(BallotNumber, GroupRecord)>,
+        /// Milliseconds for which the ballot before may still act under its lease; no command may
+        /// be sent earlier.
+        lease_ms: u64,
+    },
+    /// No.
+    Refused {
+        /// Why.
+        why: Refusal,
+        /// The highest ballot promised, so that the candidate can go higher.
+        promised: Option<BallotNumber>,
+    },
+}
+
+/// Why a candidacy was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// A higher ballot is promised.
+    OlderBallot,
+    /// The voter goes by another roster.
+    OtherRoster {
+        /// The voter's.
+        version: RosterVersion,
+    },
+    /// The voter's own verdict on the recorded master is not ODOWN.
+    NotOdown,
+    /// The record has moved on.
+    OtherMaster {
+        /// The recorded epoch.
+        epoch: Epoch,
+    },
+    /// The group is paused.
+    Paused,
+    /// Too soon after the last automatic failover.
+    HeldOff {
+        /// Milliseconds left.
+        remaining_ms: u64,
+    },
+    /// A failover is under way: take it over when its leader falls silent.
+    FailoverUnderWay,
+    /// Its leader was heard a moment ago.
+    LeaderAlive {
+        /// Milliseconds of silence still missing.
+        remaining_ms: u64,
+    },
+    /// There is no failover to take over.
+    NoFailover,
+    /// The voter's store does not work; the voter is as good as dead.
+    StoreFailed,
+}
+
+impl core::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::OlderBallot => f.write_str("a higher ballot is promised"),
+            Self::OtherRoster { version } => write!(f, "the voter goes by roster {version}"),
+            Self::NotOdown => f.write_str("the voter's own verdict is not odown"),
+            Self::OtherMaster { epoch } => write!(f, "the record has moved on to epoch {epoch}"),
+            Self::Paused => f.write_str("the group is paused"),
+            Self::HeldOff { remaining_ms } => {
+                write!(f, "held off for {remaining_ms} ms after the last failover")
+            }
+            Self::FailoverUnderWay => f.write_str("a failover is under way"),
+            Self::LeaderAlive { remaining_ms } => {
+                write!(f, "its leader is alive; ask again in {remaining_ms} ms")
+            }
+            Self::NoFailover => f.write_str("there is no failover to take over"),
+            Self::StoreFailed => f.write_str("the voter's store failed"),
+        }
+    }
+}
+
+/// Asks to write a record: Paxos's *accept*.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The ballot it is written under.
+    pub ballot: BallotNumber,
+    /// The record.
+    pub record: GroupRecord,
+}
+
+/// A voter's answer to a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProposalReply {
+    /// The group.
+    pub group: GroupName,
+    /// The ballot answered.
+    pub ballot: BallotNumber,
+    /// The revision answered.
+    pub revision: Revision,
+    /// Who answers.
+    pub voter: VoterId,
+    /// The answer.
+    pub answer: ProposalAnswer,
+}
+
+/// Written or refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProposalAnswer {
+    /// On the voter's disk.
+    Accepted,
+    /// A higher ballot is promised.
+    Superseded {
+        /// That ballot.
+        promised: BallotNumber,
+    },
+    /// The voter's store does not work.
+    StoreFailed,
+}
+
+/// A leader's heartbeat. A majority of grants is its lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beat {
+    /// The group.
+    pub group: GroupName,
+    /// The leader's ballot.
+    pub ballot: BallotNumber,
+    /// The leader's count of its beats.
+    pub beat: u64,
+}
+
+/// A voter's answer to a leader's heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeatReply {
+    /// The group.
+    pub group: GroupName,
+    /// The ballot answered.
+    pub ballot: BallotNumber,
+    /// The beat answered.
+    pub beat: u64,
+    /// Who answers.
+    pub voter: VoterId,
+    /// Whether the voter has promised nothing higher.
+    pub granted: bool,
+}
+
+/// A record that a majority of voters accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordCommitted {
+    /// The ballot it was committed under.
+    pub ballot: BallotNumber,
+    /// The record.
+    pub record: GroupRecord,
+}
+
+/// Where a failover stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailoverStep {
+    /// The group.
+    pub group: GroupName,
+    /// The leader's ballot; absent before there is one.
+    pub ballot: Option<BallotNumber>,
+    /// The step just finished.
+    pub step: Step,
+    /// Microseconds since the leader-to-be had a majority of ODOWN verdicts.
+    pub elapsed_us: u64,
+    /// The trace of the incident.
+    pub trace_id: TraceId,
+}
+
+/// The steps of a failover, each named for what has just been finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// A majority of voters reported ODOWN.
+    Odown,
+    /// A majority of voters promised.
+    Claimed,
+    /// The replicas answered the survey or its time was over.
+    Surveyed {
+        /// How many answered.
+        answered: u32,
+        /// How many were asked.
+        asked: u32,
+    },
+    /// The plan is written down.
+    Selected {
+        /// Whom it promotes.
+        target: NodeAddr,
+    },
+    /// The target's `ROLE` says master.
+    Promoted {
+        /// Whom.
+        target: NodeAddr,
+    },
+    /// The record names the new master.
+    Committed {
+        /// Under which epoch.
+        epoch: Epoch,
+    },
+    /// One node follows the new master.
+    Repaired {
+        /// Which.
+        node: NodeAddr,
+    },
+    /// The failover is over.
+    Ended,
+    /// The attempt was given up.
+    Aborted {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What the asker knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Digest {
+    /// The revision it holds of each group; groups it does not name it does not know.
+    pub have: Vec<(GroupName, Revision)>,
+}
+
+/// What a voter holds beyond a digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestReply {
+    /// Who answers.
+    pub voter: VoterId,
+    /// Committed records newer than the asker's, at most [`DigestReply::LIMIT`]; ask again for
+    /// the rest.
+    pub records: Vec<RecordCommitted>,
+    /// Groups whose newest accepted record is not known to be committed: whoever accepted it may
+    /// have been cut off in between, and its owner should settle it.
+    pub unsettled: Vec<GroupName>,
+    /// Whether there are more newer records than fit.
+    pub more: bool,
+}
+
+impl DigestReply {
+    /// Records in one reply.
+    pub const LIMIT: usize = 64;
+}
+
+/// A service lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The kind of process.
+    pub service: Service,
+    /// Its id.
+    pub id: String,
+    /// Which life of it.
+    pub incarnation: u64,
+    /// Counts this life's heartbeats.
+    pub tick: u64,
+    /// Where it runs.
+    pub place: Place,
+    /// How it is.
+    pub health: Health,
+    /// The roster it goes by; voters and orchestrators only.
+    pub roster: Option<Roster>,
+    /// What it has to say of each group; only in answers to a [`StatusQuery`].
+    pub standings: Vec<Standing>,
+}
+
+/// A service's own health.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// All is well.
+    Well,
+    /// It works, but something is missing; the text says what and what to do.
+    Impaired(String),
+}
+
+/// What one service has to say of one group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The group.
+    pub group: GroupName,
+    /// The epoch it goes by.
+    pub epoch: Epoch,
+    /// In words: what it sees, what it waits for, what stands in the way.
+    pub text: String,
+}
+
+/// Asks every service how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StatusQuery {}
+
+/// Asks who is master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MasterQuery {
+    /// Of which group.
+    pub group: GroupName,
+}

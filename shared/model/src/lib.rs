@@ -1,0 +1,37 @@
+//! The nouns of Vedette: names, ids, epochs, ballots, instants, records and facts.
+//!
+//! Everything here is a plain value. A value that exists is valid: constructors parse, and
+//! deserialisation goes through the same constructors. No clocks, no sockets, no files: the crate
+//! is `no_std` so that these have no name in it.
+
+#![no_std]
+extern crate alloc;
+
+mod command;
+mod event;
+mod fact;
+mod name;
+mod node;
+mod order;
+mod record;
+mod settings;
+mod time;
+mod trace;
+
+pub use command::{Answer, Command, NodeFault};
+pub use event::{Event, EventName, MasterRecord};
+pub use fact::{
+    Ballot, BallotAnswer, Beat, BeatReply, Candidacy, Digest, DigestReply, Echo, Evidence, Fact,
+    FactKind, FailoverStep, Health, Heartbeat, MasterQuery, NodeReport, NodeState, OdownVerdict,
+    Opinion, Proposal, ProposalAnswer, ProposalReply, Purpose, RecordCommitted, Refusal,
+    SdownReport, Standing, StatusQuery, Step,
+};
+pub use name::{GroupName, NameError, OrchestratorId, Place, ProberId, Sender, Service, VoterId};
+pub use node::{Lineage, NodeAddr, NodeView, ReplId, ReplicaSeen, Role, RunId, Upstream};
+pub use order::{BallotNumber, Epoch, Majority, Quorum, Revision, Roster, RosterVersion};
+pub use record::{
+    Failover, GroupRecord, LossBound, Member, Pause, RejectReason, Rejection, Switch, SwitchReason,
+};
+pub use settings::{Credentials, Secret, Settings, SettingsError};
+pub use time::Instant;
+pub use trace::TraceId;

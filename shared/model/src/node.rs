@@ -1,0 +1,224 @@
+//! A redis-server or valkey-server process as seen from outside.
+
+use crate::NameError;
+use crate::name::{check_length, text_newtype};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// Where a node listens: `host:port`, an IPv6 host in brackets. An attribute, not an identity.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NodeAddr {
+    host: String,
+    port: u16,
+}
+
+impl NodeAddr {
+    /// An address from its parts; the host is a name or an IP address without brackets.
+    ///
+    /// # Errors
+    /// A [`NameError`] if the host is empty, longer than 255 bytes or holds white space, a control
+    /// character, a bracket or a slash, or if the port is 0.
+    pub fn new(host: &str, port: u16) -> Result<Self, NameError> {
+        let what = "a host";
+        check_length(what, host, 255)?;
+        let bad = |c: &char| c.is_whitespace() || c.is_control() || "[]/@".contains(*c);
+        if let Some(found) = host.chars().find(bad) {
+            return Err(NameError::Character { what, found });
+        }
+        if port == 0 {
+            return Err(NameError::Form { what: "a port from 1 to 65535", given: "0".to_string() });
+        }
+        Ok(Self { host: host.into(), port })
+    }
+
+    /// Parses `host:port` or `[v6]:port`.
+    ///
+    /// # Errors
+    /// A [`NameError`] that names what is wrong.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let form = || NameError::Form { what: "an address host:port", given: text.to_string() };
+        let (host, port) = text.rsplit_once(':').ok_or_else(form)?;
+        let host = match host.strip_prefix('[') {
+            Some(inner) => inner.strip_suffix(']').ok_or_else(form)?,
+            None if host.contains(':') => return Err(form()),
+            None => host,
+        };
+        Self::new(host, port.parse().map_err(|_| form())?)
+    }
+
+    /// The host name or IP address, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The TCP port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for NodeAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Debug for NodeAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl TryFrom<String> for NodeAddr {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::parse(&text)
+    }
+}
+
+impl core::str::FromStr for NodeAddr {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::parse(text)
+    }
+}
+
+impl From<NodeAddr> for String {
+    fn from(addr: NodeAddr) -> Self {
+        addr.to_string()
+    }
+}
+
+fn check_hex40(what: &'static str, text: &str) -> Result<(), NameError> {
+    if text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(());
+    }
+    Err(NameError::Form { what, given: text.chars().take(64).collect() })
+}
+
+text_newtype!(
+    /// A process's run id: 40 hexadecimal digits, new at every start of the server.
+    RunId,
+    |text| check_hex40("a run id (40 hexadecimal digits)", text)
+);
+text_newtype!(
+    /// A replication id: 40 hexadecimal digits naming one history of writes.
+    ReplId,
+    |text| check_hex40("a replication id (40 hexadecimal digits)", text)
+);
+
+impl ReplId {
+    /// Whether this is the all-zero id that a server shows where it has none.
+    pub fn is_none(&self) -> bool {
+        self.as_str().bytes().all(|b| b == b'0')
+    }
+}
+
+/// The replication ids that are one group's history, newest first, at most [`Lineage::LIMIT`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Lineage(Vec<ReplId>);
+
+impl Lineage {
+    /// Ids kept; the oldest is forgotten first.
+    pub const LIMIT: usize = 16;
+
+    /// Adds an id as the newest; returns whether it was new.
+    pub fn add(&mut self, id: &ReplId) -> bool {
+        if id.is_none() || self.0.contains(id) {
+            return false;
+        }
+        self.0.insert(0, id.clone());
+        self.0.truncate(Self::LIMIT);
+        true
+    }
+
+    /// Whether nothing is known yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the node's current or previous history is one of these.
+    pub fn knows(&self, view: &NodeView) -> bool {
+        self.0.contains(&view.replid) || view.replid2.as_ref().is_some_and(|id| self.0.contains(id))
+    }
+}
+
+/// What a node says it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Takes writes.
+    Master,
+    /// Follows a master.
+    Replica,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Master => "master",
+            Self::Replica => "replica",
+        })
+    }
+}
+
+/// A node as its own `INFO` describes it (sections server, replication, persistence, keyspace).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// `run_id`.
+    pub run_id: RunId,
+    /// `role`.
+    pub role: Role,
+    /// `master_replid`.
+    pub replid: ReplId,
+    /// `master_replid2`, absent when all zero.
+    pub replid2: Option<ReplId>,
+    /// `master_repl_offset` of a master, `slave_repl_offset` of a replica, in bytes.
+    pub offset: u64,
+    /// `slave_priority`; 0 means never promote; 100 on masters, which do not say.
+    pub priority: u32,
+    /// Whom it follows; absent on a master.
+    pub upstream: Option<Upstream>,
+    /// `slaveN:` lines of a master or of a replica that has replicas.
+    pub replicas: Vec<ReplicaSeen>,
+    /// `loading`.
+    pub loading: bool,
+    /// Whether every database is empty, so that nothing can be lost here.
+    pub empty: bool,
+    /// `rdb_last_bgsave_status` and `aof_last_write_status` are both `ok`.
+    pub persistence_ok: bool,
+}
+
+/// A replica's link to its master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// `master_host` and `master_port`.
+    pub addr: NodeAddr,
+    /// `master_link_status:up`.
+    pub link_up: bool,
+    /// `master_link_down_since_seconds` in milliseconds; absent while the link is up.
+    pub down_for_ms: Option<u64>,
+    /// `master_sync_in_progress`.
+    pub syncing: bool,
+}
+
+/// One replica in a master's list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaSeen {
+    /// `ip` and `port` as the replica announced them.
+    pub addr: NodeAddr,
+    /// `state=online`.
+    pub online: bool,
+    /// `offset`, in bytes.
+    pub offset: u64,
+}

@@ -1,0 +1,193 @@
+//! The group record: the one authoritative value of a group.
+
+use crate::{
+    Epoch, GroupName, Lineage, NodeAddr, OrchestratorId, Revision, RunId, Settings, TraceId,
+};
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Everything the system knows and agrees on about one group. One CASPaxos register holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRecord {
+    /// Whose record this is.
+    pub group: GroupName,
+    /// Raised by one with every committed change.
+    pub revision: Revision,
+    /// The configuration's number: the epoch in which `master` became master.
+    pub epoch: Epoch,
+    /// The highest epoch ever given to a plan; the next plan takes a higher one, so that no two
+    /// nodes are ever promoted under the same epoch.
+    pub top_epoch: Epoch,
+    /// Who is master.
+    pub master: NodeAddr,
+    /// All nodes of the group, the master among them, ordered by address, at most
+    /// [`GroupRecord::MEMBER_LIMIT`].
+    pub members: Vec<Member>,
+    /// The histories that are this group's.
+    pub lineage: Lineage,
+    /// The group's settings.
+    pub settings: Settings,
+    /// The failover under way.
+    pub failover: Option<Failover>,
+    /// While set, the group is observed and nothing is done to it.
+    pub pause: Option<Pause>,
+    /// How `master` came to be.
+    pub switch: Switch,
+}
+
+impl GroupRecord {
+    /// Members a group may have.
+    pub const MEMBER_LIMIT: usize = 256;
+
+    /// The first record of a group: revision 1, epoch 1, the given master and nothing else known.
+    pub fn first(group: GroupName, master: NodeAddr, settings: Settings) -> Self {
+        let trace_id = TraceId::of(&group, Epoch(0), &master, None);
+        Self {
+            group,
+            revision: Revision(1),
+            epoch: Epoch(1),
+            top_epoch: Epoch(1),
+            members: alloc::vec![Member { addr: master.clone(), run_id: None }],
+            master,
+            lineage: Lineage::default(),
+            settings,
+            failover: None,
+            pause: None,
+            switch: Switch {
+                previous: None,
+                reason: SwitchReason::Seeded,
+                loss: LossBound::default(),
+                trace_id,
+            },
+        }
+    }
+
+    /// The member at an address.
+    pub fn member(&self, addr: &NodeAddr) -> Option<&Member> {
+        self.members.iter().find(|m| &m.addr == addr)
+    }
+
+    /// The trace of the incident that would end the present master's reign.
+    pub fn trace_id(&self) -> TraceId {
+        let run_id = self.member(&self.master).and_then(|m| m.run_id.as_ref());
+        TraceId::of(&self.group, self.epoch, &self.master, run_id)
+    }
+}
+
+/// One node of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Where it was last known to listen.
+    pub addr: NodeAddr,
+    /// The process last known there.
+    pub run_id: Option<RunId>,
+}
+
+/// A failover that is being carried out: the plan, stored so that another leader can go on.
+///
+/// While `target` is not the record's master it is being promoted; from then on the other nodes
+/// are being moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failover {
+    /// The epoch the target is promoted under.
+    pub epoch: Epoch,
+    /// Who wrote the plan.
+    pub leader: OrchestratorId,
+    /// The master that failed.
+    pub failed: NodeAddr,
+    /// The replica that is to be master.
+    pub target: NodeAddr,
+    /// Why each other node was not chosen.
+    pub rejected: Vec<Rejection>,
+    /// What may be lost at most.
+    pub loss: LossBound,
+    /// The trace of the incident.
+    pub trace_id: TraceId,
+}
+
+/// A node that was not chosen, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// The node.
+    pub node: NodeAddr,
+    /// Why.
+    pub reason: RejectReason,
+}
+
+/// Why a node was not chosen for promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectReason {
+    /// It is the master that failed.
+    FailedMaster,
+    /// It did not answer the survey; the text says how.
+    NoAnswer(String),
+    /// It was promoted or failed in an earlier attempt of this incident.
+    FailedBefore,
+    /// Its history is not the group's.
+    Stranger,
+    /// It says it is a master.
+    NotAReplica,
+    /// It is loading its data set.
+    Loading,
+    /// Its priority is 0.
+    PriorityZero,
+    /// It never finished a synchronisation, so it holds nothing of the group.
+    NeverSynced,
+    /// Its link to the master has been down longer than allowed, both in milliseconds.
+    LinkDown {
+        /// How long.
+        for_ms: u64,
+        /// How long at most.
+        limit_ms: u64,
+    },
+    /// It lacks more bytes than `max_lag_bytes` compared with the furthest.
+    TooFarBehind {
+        /// Bytes it lacks.
+        bytes: u64,
+    },
+    /// Eligible, but the chosen one ranks higher by priority, offset or run id.
+    RanksLower,
+}
+
+/// An upper bound of what a switch lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LossBound {
+    /// The failed master's last known offset minus the target's, in bytes; absent if the former
+    /// was never seen.
+    pub bytes: Option<u64>,
+    /// How old that last known offset was at selection, in milliseconds: what the master took
+    /// after that is not in `bytes`.
+    pub as_of_ms: Option<u64>,
+}
+
+/// A pause: observe and notify, never act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Why, in the operator's words.
+    pub reason: String,
+}
+
+/// How the present master came to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switch {
+    /// The master before; absent on the first record.
+    pub previous: Option<NodeAddr>,
+    /// Why it changed.
+    pub reason: SwitchReason,
+    /// What may have been lost at most.
+    pub loss: LossBound,
+    /// The trace of the incident.
+    pub trace_id: TraceId,
+}
+
+/// Why a master became master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwitchReason {
+    /// Declared in the configuration.
+    Seeded,
+    /// Its predecessor was objectively down.
+    Failover,
+}

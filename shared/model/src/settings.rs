@@ -1,0 +1,145 @@
+//! A group's settings. They are declared in a file, seeded once, and live in the record.
+
+use crate::Quorum;
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A text that never prints.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a text.
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text itself, for handing it to the one who needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("******")
+    }
+}
+
+/// How to log in to a group's nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// ACL user; absent means the default user.
+    pub user: Option<String>,
+    /// Password.
+    pub password: Secret,
+}
+
+/// Why settings were refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{field} must be {range}, not {given}")]
+pub struct SettingsError {
+    /// The field's name.
+    pub field: &'static str,
+    /// What it allows.
+    pub range: &'static str,
+    /// What was given.
+    pub given: u64,
+}
+
+/// The settings of one group. Times are in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Distinct probers that must report SDOWN before a voter says ODOWN. 1 or more.
+    pub quorum: Quorum,
+    /// Distinct places the quorum must come from; absent means any. 1 or more.
+    #[serde(default)]
+    pub quorum_places: Option<u32>,
+    /// Silence that makes a node SDOWN. 100 to 3,600,000; smaller is faster and less tolerant.
+    pub down_after_ms: u64,
+    /// Time over which a refused reconnect after a broken link proves a crash; 0 switches the
+    /// crash path off, so that only silence counts. 0 to 60,000.
+    pub crash_grace_ms: u64,
+    /// How long a node may answer `BUSY` before it counts as silent. 0 to 3,600,000.
+    pub busy_budget_ms: u64,
+    /// Bound of a whole failover; a step's own limit is a part of it. 1,000 to 3,600,000.
+    pub failover_timeout_ms: u64,
+    /// Replicas that are pointed at a new master at a time. 1 or more; more is sooner repaired and
+    /// loads the new master more.
+    pub parallel_syncs: u32,
+    /// Rest after an automatic failover before the next may start. 0 to 3,600,000.
+    pub hold_off_ms: u64,
+    /// After this long without a fresh enough replica the best of what is left is taken.
+    /// 0 to 3,600,000; smaller prefers availability, larger prefers data.
+    pub patience_ms: u64,
+    /// Replicas whose offset is at most this many bytes behind the furthest compete by priority;
+    /// those further behind are passed over.
+    pub max_lag_bytes: u64,
+    /// How to log in to the nodes; absent means no authentication.
+    #[serde(default)]
+    pub credentials: Option<Credentials>,
+}
+
+impl Settings {
+    /// The defaults: Sentinel's where it has one, except for the times that Vedette's several
+    /// probers and its crash evidence make safe to shorten.
+    pub fn with_quorum(quorum: Quorum) -> Self {
+        Self {
+            quorum,
+            quorum_places: None,
+            down_after_ms: 5_000,
+            crash_grace_ms: 100,
+            busy_budget_ms: 30_000,
+            failover_timeout_ms: 60_000,
+            parallel_syncs: 1,
+            hold_off_ms: 5_000,
+            patience_ms: 10_000,
+            max_lag_bytes: 1_048_576,
+            credentials: None,
+        }
+    }
+
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// The first field out of its range.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        const HOUR: u64 = 3_600_000;
+        let ranges = [
+            ("down_after_ms", self.down_after_ms, 100, HOUR, "100 to 3600000"),
+            ("crash_grace_ms", self.crash_grace_ms, 0, 60_000, "0 to 60000"),
+            ("busy_budget_ms", self.busy_budget_ms, 0, HOUR, "0 to 3600000"),
+            ("failover_timeout_ms", self.failover_timeout_ms, 1_000, HOUR, "1000 to 3600000"),
+            ("parallel_syncs", u64::from(self.parallel_syncs), 1, 1_000, "1 to 1000"),
+            ("hold_off_ms", self.hold_off_ms, 0, HOUR, "0 to 3600000"),
+            ("patience_ms", self.patience_ms, 0, HOUR, "0 to 3600000"),
+            (
+                "quorum_places",
+                u64::from(self.quorum_places.unwrap_or(1)),
+                1,
+                u64::from(self.quorum.get()),
+                "1 to the quorum",
+            ),
+        ];
+        for (field, given, low, high, range) in ranges {
+            if given < low || given > high {
+                return Err(SettingsError { field, range, given });
+            }
+        }
+        Ok(())
+    }
+
+    /// `down_after_ms` as a duration.
+    pub const fn down_after(&self) -> Duration {
+        Duration::from_millis(self.down_after_ms)
+    }
+
+    /// Time between two pings: a tenth of `down_after`, at least 50 ms and at most 1 s.
+    pub fn ping_interval(&self) -> Duration {
+        (self.down_after() / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))
+    }
+}

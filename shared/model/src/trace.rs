@@ -1,0 +1,67 @@
+//! The trace that all of one incident belongs to.
+
+use crate::{Epoch, GroupName, NodeAddr, RunId};
+use alloc::string::String;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// A W3C trace id: 32 lower-case hexadecimal digits, not all zero.
+///
+/// It is computed, not drawn: everybody who sees the same master of the same epoch fail comes to
+/// the same id, so that several probers, voters and orchestrators write one trace without a word.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TraceId(u128);
+
+impl TraceId {
+    /// The trace of the incident that ends this master's reign in this epoch.
+    pub fn of(group: &GroupName, epoch: Epoch, master: &NodeAddr, run_id: Option<&RunId>) -> Self {
+        // FNV-1a, 128 bits: names a trace, protects nothing.
+        let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+        let mut eat = |bytes: &[u8]| {
+            for byte in bytes.iter().chain(&[0xff]) {
+                hash = (hash ^ u128::from(*byte)).wrapping_mul(0x0100_0000_0000_0000_0000_013b);
+            }
+        };
+        eat(group.as_str().as_bytes());
+        eat(&epoch.0.to_be_bytes());
+        eat(master.host().as_bytes());
+        eat(&master.port().to_be_bytes());
+        eat(run_id.map_or("", RunId::as_str).as_bytes());
+        Self(hash.max(1))
+    }
+
+    /// The id as a number, as OpenTelemetry's crates take it.
+    pub const fn as_u128(self) -> u128 {
+        self.0
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<TraceId> for String {
+    fn from(id: TraceId) -> Self {
+        alloc::format!("{id}")
+    }
+}
+
+impl TryFrom<String> for TraceId {
+    type Error = crate::NameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match u128::from_str_radix(&text, 16) {
+            Ok(id) if id != 0 && text.len() == 32 => Ok(Self(id)),
+            _ => Err(crate::NameError::Form { what: "a trace id", given: text }),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Talking to a Redis or Valkey node: the few commands and replies we use.

@@ -1,0 +1,25 @@
+//! The verbs of Vedette: how it decides. Pure state machines, one module per stage.
+//!
+//! No clock, no socket, no file, no hash map: the crate is `no_std`. Time comes in as an argument,
+//! effects go out as values, and the same inputs at the same times give the same outputs. One
+//! driver in `runtime` runs a machine on tokio, one in `tests/sim` runs it on virtual time.
+//!
+//! ```text
+//!  stages                                           roles: what one process runs
+//!  sdown ─► odown ─► candidacy ─► failover ─► reconcile     prober       = directory + sdown per node
+//!             │          │            │                     voter        = odown + register::Acceptor
+//!             └─ register (votes, records) ─► directory     orchestrator = directory + candidacy +
+//!                                     │                       register::Proposer + failover + reconcile
+//!                                   notice                  notifier     = notice
+//! ```
+
+#![no_std]
+extern crate alloc;
+
+mod machine;
+pub mod notice;
+pub mod orchestrator;
+pub mod prober;
+pub mod voter;
+
+pub use machine::Machine;

@@ -1,0 +1,1 @@
+//! Carrying events to sinks, each at its own pace.

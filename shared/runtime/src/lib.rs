@@ -1,0 +1,1 @@
+//! What every service does the same way: clock, bus, config, telemetry, health, shutdown, driver.

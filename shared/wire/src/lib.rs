@@ -1,0 +1,1 @@
+//! Subjects, envelope and bytes: MessagePack inside, JSON toward applications.

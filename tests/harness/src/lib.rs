@@ -1,0 +1,1 @@
+//! Starts redis-server and nats-server for tests; waiting helpers; faults.
