@@ -1,0 +1,336 @@
+//! One connection: bytes out without waiting, answers in as they come.
+//!
+//! The socket is ours, only the parser is the redis crate's. That crate's own connection keeps a
+//! task and a queue of its own per node, cannot send while its queue is full, and tells a lost
+//! connection by its push channel alone, which needs RESP3; a prober with thousands of nodes
+//! wants neither. Here whoever waits for the next answer also hears at once that the link broke.
+
+use crate::reply::Reply;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use vedette_model::{Credentials, NodeAddr, NodeFault};
+
+/// Bytes that one answer may have. A default `INFO` has about 6 KB.
+const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
+/// Bytes that may wait for a peer that reads nothing, beyond what the kernel buffers.
+const OUTBOX_LIMIT: usize = 64 * 1024;
+/// Names looked up at the same time: the system's resolver blocks a thread for each.
+const LOOKUP_LIMIT: usize = 64;
+
+/// A connection that never waits to send.
+pub(crate) struct Conn {
+    stream: TcpStream,
+    parser: redis::Parser,
+    /// Bytes of the answer being received.
+    received: usize,
+    outbox: Vec<u8>,
+    /// Why sending failed; told when the other half ends too, which follows at once.
+    send_error: Option<io::Error>,
+}
+
+/// How far opening a connection came, to say where its time went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Resolving,
+    Talking,
+}
+
+impl Stage {
+    /// The fault if time ran out at this stage.
+    pub(crate) fn timed_out(self) -> NodeFault {
+        match self {
+            Self::Resolving => NodeFault::Unresolved("no answer from the resolver in time".into()),
+            Self::Talking => NodeFault::TimedOut,
+        }
+    }
+}
+
+impl Conn {
+    /// Connects and logs in. The caller limits the time; `stage` tells it where the time went.
+    pub(crate) async fn open(
+        addr: &NodeAddr,
+        credentials: Option<&Credentials>,
+        name: &str,
+        stage: &mut Stage,
+    ) -> Result<Self, NodeFault> {
+        let addresses = resolve(addr).await?;
+        *stage = Stage::Talking;
+        let stream = connect(&addresses).await?;
+        // Without it the second small write of a round waits for the acknowledgement of the first.
+        stream.set_nodelay(true).map_err(|error| connect_fault(&error))?;
+        let mut conn = Self {
+            stream,
+            parser: redis::Parser::new(),
+            received: 0,
+            outbox: Vec::new(),
+            send_error: None,
+        };
+        conn.log_in(addr, credentials, name).await?;
+        Ok(conn)
+    }
+
+    /// Sends as much as the kernel takes and keeps the rest for later. Returns false, having sent
+    /// nothing, if too much waits already.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
+        if !self.outbox.is_empty() && self.outbox.len() + bytes.len() > OUTBOX_LIMIT {
+            return false;
+        }
+        self.outbox.extend_from_slice(bytes);
+        self.flush();
+        true
+    }
+
+    /// The next answer. Safe to drop at any time: nothing is lost.
+    pub(crate) async fn next(&mut self) -> Result<Reply, NodeFault> {
+        loop {
+            self.flush();
+            if let Some(reply) = self.parse()? {
+                return Ok(reply);
+            }
+            let interest = if self.outbox.is_empty() {
+                Interest::READABLE
+            } else {
+                Interest::READABLE | Interest::WRITABLE
+            };
+            self.stream.ready(interest).await.map_err(|error| broken(&error))?;
+        }
+    }
+
+    async fn log_in(
+        &mut self,
+        addr: &NodeAddr,
+        credentials: Option<&Credentials>,
+        name: &str,
+    ) -> Result<(), NodeFault> {
+        let mut request = Vec::new();
+        if let Some(Credentials { user, password }) = credentials {
+            let mut auth = redis::cmd("AUTH");
+            if let Some(user) = user {
+                auth.arg(user);
+            }
+            request = auth.arg(password.expose()).get_packed_command();
+        }
+        let set_name = redis::cmd("CLIENT").arg("SETNAME").arg(name).get_packed_command();
+        request.extend_from_slice(&set_name);
+        self.send(&request);
+        if credentials.is_some() {
+            match self.next().await? {
+                Reply::Error(error) if error.says_no_password_is_set() => tracing::warn!(
+                    node = %addr,
+                    "the node has no password but its group has one: protect the node with \
+                     requirepass and masterauth, or remove the password from the group"
+                ),
+                Reply::Error(error) => return Err(error.into()),
+                Reply::Text(_) => {}
+                other @ (Reply::Integer(_)
+                | Reply::Array(_)
+                | Reply::Nil
+                | Reply::Unexpected(_)) => {
+                    return Err(NodeFault::Error(format!("AUTH was answered by {other}")));
+                }
+            }
+        }
+        match self.next().await? {
+            // A name is a courtesy: only a server that lets us do nothing at all refuses us.
+            Reply::Error(error)
+                if ["NOAUTH", "DENIED"].iter().any(|w| error.text.starts_with(w)) =>
+            {
+                Err(error.into())
+            }
+            Reply::Error(error) if error.text.starts_with("ERR max number of clients") => {
+                Err(error.into())
+            }
+            Reply::Error(_)
+            | Reply::Text(_)
+            | Reply::Integer(_)
+            | Reply::Array(_)
+            | Reply::Nil
+            | Reply::Unexpected(_) => Ok(()),
+        }
+    }
+
+    fn flush(&mut self) {
+        while !self.outbox.is_empty() {
+            match self.stream.try_write(&self.outbox) {
+                Ok(written) => drop(self.outbox.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    self.outbox.clear();
+                    self.send_error = Some(error);
+                }
+            }
+        }
+    }
+
+    /// The next answer if all of it has arrived.
+    fn parse(&mut self) -> Result<Option<Reply>, NodeFault> {
+        let mut source = Source { stream: &self.stream, received: &mut self.received, end: None };
+        let parsed = self.parser.parse_value(&mut source);
+        match (parsed, source.end) {
+            (Ok(value), _) => {
+                self.received = 0;
+                Ok(Some(Reply::from_value(value)))
+            }
+            (Err(_), Some(End::Pending)) => Ok(None),
+            (Err(_), Some(End::Closed)) => Err(match self.send_error.take() {
+                Some(error) => broken(&error),
+                None => NodeFault::Broken("the node closed the connection".into()),
+            }),
+            (Err(_), Some(End::Failed(error))) => Err(broken(&error)),
+            (Err(_), Some(End::TooLong)) => {
+                Err(NodeFault::Broken(format!("an answer of more than {ANSWER_LIMIT} bytes")))
+            }
+            (Err(error), None) => {
+                let words = error.to_string().replace('\n', " ");
+                Err(NodeFault::Broken(format!("not a Redis or Valkey server: {words}")))
+            }
+        }
+    }
+}
+
+/// Feeds the parser from the socket and remembers why it had to stop.
+struct Source<'a> {
+    stream: &'a TcpStream,
+    received: &'a mut usize,
+    end: Option<End>,
+}
+
+enum End {
+    Pending,
+    Closed,
+    Failed(io::Error),
+    TooLong,
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if *self.received > ANSWER_LIMIT {
+            self.end = Some(End::TooLong);
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        match self.stream.try_read(buffer) {
+            Ok(0) => {
+                self.end = Some(End::Closed);
+                Ok(0)
+            }
+            Ok(count) => {
+                *self.received += count;
+                Ok(count)
+            }
+            Err(error) => {
+                let kind = error.kind();
+                self.end = Some(if kind == io::ErrorKind::WouldBlock {
+                    End::Pending
+                } else {
+                    End::Failed(error)
+                });
+                Err(kind.into())
+            }
+        }
+    }
+}
+
+async fn resolve(addr: &NodeAddr) -> Result<Vec<SocketAddr>, NodeFault> {
+    static LOOKUPS: LazyLock<Arc<Semaphore>> =
+        LazyLock::new(|| Arc::new(Semaphore::new(LOOKUP_LIMIT)));
+    if let Ok(ip) = addr.host().parse() {
+        return Ok(vec![SocketAddr::new(ip, addr.port())]);
+    }
+    let unresolved = |words: String| NodeFault::Unresolved(format!("{}: {words}", addr.host()));
+    let (host, port) = (addr.host().to_string(), addr.port());
+    let permit = Arc::clone(&LOOKUPS).acquire_owned().await;
+    // In a task of its own: a lookup cannot be called off, and its place is taken until it ends.
+    let lookup = tokio::spawn(async move {
+        let _permit = permit;
+        tokio::net::lookup_host((host, port)).await.map(Iterator::collect::<Vec<_>>)
+    });
+    let found = lookup.await.map_err(|error| unresolved(error.to_string()))?;
+    match found.map_err(|error| unresolved(error.to_string()))? {
+        addresses if addresses.is_empty() => Err(unresolved("no address".into())),
+        addresses => Ok(addresses),
+    }
+}
+
+/// Tries each address in turn.
+async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, NodeFault> {
+    let mut errors = Vec::new();
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => errors.push(error),
+        }
+    }
+    Err(verdict(&errors))
+}
+
+/// What a node's addresses say together: it is refused only if each address that this host has a
+/// route to refuses. (`localhost` has an IPv6 address also where IPv6 is switched off.)
+fn verdict(errors: &[io::Error]) -> NodeFault {
+    let no_route = |error: &&io::Error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::AddrNotAvailable
+                | io::ErrorKind::Unsupported
+        )
+    };
+    let refused = |error: &&io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    let telling = || errors.iter().filter(|error| !no_route(error));
+    telling()
+        .find(|error| !refused(error))
+        .or_else(|| telling().next())
+        .or(errors.first())
+        .map_or_else(|| NodeFault::Unresolved("no address".into()), connect_fault)
+}
+
+fn connect_fault(error: &io::Error) -> NodeFault {
+    /// `ENFILE`, `EMFILE` and `ENOBUFS` on Linux.
+    const OUR_OWN_LIMITS: [i32; 3] = [23, 24, 105];
+    if error.raw_os_error().is_some_and(|code| OUR_OWN_LIMITS.contains(&code)) {
+        // Our own lack of descriptors says nothing about the node: it must not count as silence.
+        let words = format!("{error} on our side: raise this process's limit of open files");
+        return NodeFault::Denied(words);
+    }
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        NodeFault::Refused
+    } else if error.kind() == io::ErrorKind::TimedOut {
+        NodeFault::TimedOut
+    } else {
+        broken(error)
+    }
+}
+
+fn broken(error: &io::Error) -> NodeFault {
+    NodeFault::Broken(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable, TimedOut};
+
+    fn told(kinds: &[io::ErrorKind]) -> NodeFault {
+        verdict(&kinds.iter().map(|kind| io::Error::from(*kind)).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_name_is_refused_only_if_every_reachable_address_refuses() {
+        assert_eq!(told(&[ConnectionRefused, ConnectionRefused]), NodeFault::Refused);
+        assert_eq!(told(&[AddrNotAvailable, ConnectionRefused]), NodeFault::Refused);
+        assert_eq!(told(&[ConnectionRefused, TimedOut]), NodeFault::TimedOut);
+        assert!(matches!(told(&[NetworkUnreachable]), NodeFault::Broken(_)));
+    }
+
+    #[test]
+    fn our_own_lack_of_descriptors_is_not_the_nodes_fault() {
+        let fault = connect_fault(&io::Error::from_raw_os_error(24));
+        assert!(
+            matches!(&fault, NodeFault::Denied(words) if words.contains("open files")),
+            "{fault}"
+        );
+    }
+}

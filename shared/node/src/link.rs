@@ -1,0 +1,99 @@
+//! A prober's connection to one node: questions go out without waiting for earlier answers, and
+//! answers come back in order.
+
+use crate::conn::{Conn, Stage};
+use crate::info;
+use crate::reply::Reply;
+use std::collections::VecDeque;
+use std::time::Duration;
+use vedette_model::{Credentials, NodeAddr, NodeFault, NodeView};
+
+/// Questions that may wait for their answers. At the fastest pinging, every 50 ms, that is 50 s of
+/// a stopped server's silence; what is asked beyond it could tell nothing new.
+pub const UNANSWERED_LIMIT: usize = 1024;
+
+/// A question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// `PING`.
+    Ping,
+    /// `INFO`.
+    Info,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// To `PING`: any reply, errors included.
+    Pong(Reply),
+    /// To `INFO`.
+    Info(Result<NodeView, NodeFault>),
+}
+
+/// An established connection to a node, logged in. It never reconnects by itself; dropping it
+/// closes it.
+pub struct Link {
+    conn: Conn,
+    awaiting: VecDeque<Ask>,
+}
+
+impl Link {
+    /// Connects (TCP without delay) and logs in, within `limit` for everything. `name` is what
+    /// `CLIENT LIST` shows on the node; no spaces.
+    ///
+    /// # Errors
+    /// Any [`NodeFault`] but `Expired`: `Refused`, `TimedOut` and `Broken` are the node's,
+    /// `Unresolved` and `Denied` are the monitoring's.
+    pub async fn open(
+        addr: &NodeAddr,
+        credentials: Option<&Credentials>,
+        name: &str,
+        limit: Duration,
+    ) -> Result<Self, NodeFault> {
+        let mut stage = Stage::Resolving;
+        let opened = tokio::time::timeout(limit, Conn::open(addr, credentials, name, &mut stage));
+        match opened.await {
+            Ok(conn) => Ok(Self { conn: conn?, awaiting: VecDeque::new() }),
+            Err(_elapsed) => Err(stage.timed_out()),
+        }
+    }
+
+    /// Sends a question; never waits. Returns false, having sent nothing, if
+    /// [`UNANSWERED_LIMIT`] questions or too many bytes wait already.
+    pub fn ask(&mut self, ask: Ask) -> bool {
+        let bytes: &[u8] = match ask {
+            Ask::Ping => b"*1\r\n$4\r\nPING\r\n",
+            Ask::Info => b"*1\r\n$4\r\nINFO\r\n",
+        };
+        if self.awaiting.len() >= UNANSWERED_LIMIT || !self.conn.send(bytes) {
+            return false;
+        }
+        self.awaiting.push_back(ask);
+        true
+    }
+
+    /// Waits for the next answer or for the end of the connection, which is heard at once also
+    /// while nothing is being asked. Safe to drop and call again.
+    ///
+    /// # Errors
+    /// [`NodeFault::Broken`]: the connection is of no more use.
+    pub async fn next(&mut self) -> Result<Heard, NodeFault> {
+        let reply = self.conn.next().await?;
+        match self.awaiting.pop_front() {
+            Some(Ask::Ping) => Ok(Heard::Pong(reply)),
+            Some(Ask::Info) => Ok(Heard::Info(view(reply))),
+            None => Err(NodeFault::Broken(format!("an answer that nobody asked for: {reply}"))),
+        }
+    }
+}
+
+/// The answer to `INFO` as a view.
+pub(crate) fn view(reply: Reply) -> Result<NodeView, NodeFault> {
+    match reply {
+        Reply::Text(text) => info::parse(&text).map_err(|e| NodeFault::Error(e.to_string())),
+        Reply::Error(error) => Err(error.into()),
+        other @ (Reply::Integer(_) | Reply::Array(_) | Reply::Nil | Reply::Unexpected(_)) => {
+            Err(NodeFault::Error(format!("INFO was answered by {other}")))
+        }
+    }
+}
