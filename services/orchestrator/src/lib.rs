@@ -1,1 +1,3 @@
 //! Plans a failover and carries it out.
+
+pub mod groups;
