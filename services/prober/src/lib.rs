@@ -1,1 +1,3 @@
 //! Watches nodes and says when they go quiet.
+
+pub mod links;

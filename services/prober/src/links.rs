@@ -1,0 +1,268 @@
+//! The links to the watched nodes: one task per connection, fed by a short queue, telling the
+//! machine what happens.
+
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use vedette_model::{Credentials, NodeFault};
+use vedette_node::link::{Ask, Heard, Link};
+use vedette_node::{ErrorCode, Reply};
+use vedette_protocol::prober::{Input, LinkEvent, PingReply, Watch};
+
+/// For connecting and logging in; the machine counts on an answer within a second.
+const CONNECT_LIMIT: Duration = Duration::from_millis(900);
+/// Questions on their way to a link's task, which never waits for the node.
+const ASK_LIMIT: usize = 16;
+
+/// All links, by the node they watch.
+pub struct Links {
+    name: String,
+    inputs: mpsc::Sender<Input>,
+    open: HashMap<Watch, Wire>,
+}
+
+impl Links {
+    /// No links yet. `name` is what the nodes' `CLIENT LIST` shows; what happens on the links goes
+    /// into `inputs`, and a link waits while that queue is full.
+    pub fn new(name: String, inputs: mpsc::Sender<Input>) -> Self {
+        Self { name, inputs, open: HashMap::new() }
+    }
+
+    /// Opens a connection, dropping the one before.
+    pub fn connect(&mut self, watch: Watch, attempt: u64, credentials: Option<Credentials>) {
+        let (asks, queue) = mpsc::channel(ASK_LIMIT);
+        let teller = Teller { watch: watch.clone(), attempt, inputs: self.inputs.clone() };
+        let task = tokio::spawn(run(teller, credentials, self.name.clone(), queue));
+        self.open.insert(watch, Wire { asks, task: task.abort_handle() });
+    }
+
+    /// Asks on the node's connection. What cannot be sent is dropped: the machine counts the
+    /// silence, whatever its cause.
+    pub fn ask(&self, watch: &Watch, ask: Ask) {
+        let Some(wire) = self.open.get(watch) else { return };
+        if let Err(error) = wire.asks.try_send(ask) {
+            tracing::debug!(group = %watch.group, node = %watch.node, ?ask, %error, "not asked");
+        }
+    }
+
+    /// Closes the node's connection.
+    pub fn forget(&mut self, watch: &Watch) {
+        self.open.remove(watch);
+    }
+
+    /// How many nodes have a link or an attempt at one.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether nothing is watched.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+}
+
+/// A link's task; it ends with this.
+struct Wire {
+    asks: mpsc::Sender<Ask>,
+    task: AbortHandle,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Tells the machine what happens on one connection.
+struct Teller {
+    watch: Watch,
+    attempt: u64,
+    inputs: mpsc::Sender<Input>,
+}
+
+impl Teller {
+    /// Returns false when nobody listens any more.
+    async fn tell(&self, what: LinkEvent) -> bool {
+        let input = Input::Link { watch: self.watch.clone(), attempt: self.attempt, what };
+        self.inputs.send(input).await.is_ok()
+    }
+}
+
+async fn run(
+    teller: Teller,
+    credentials: Option<Credentials>,
+    name: String,
+    mut asks: mpsc::Receiver<Ask>,
+) {
+    let node = &teller.watch.node;
+    let mut link = match Link::open(node, credentials.as_ref(), &name, CONNECT_LIMIT).await {
+        Ok(link) => link,
+        Err(fault) => {
+            teller.tell(LinkEvent::ConnectFailed(fault)).await;
+            return;
+        }
+    };
+    if !teller.tell(LinkEvent::Connected).await {
+        return;
+    }
+    loop {
+        let event = tokio::select! {
+            ask = asks.recv() => {
+                let Some(ask) = ask else { return };
+                if !link.ask(ask) {
+                    tracing::debug!(%node, ?ask, "not asked: too many answers are owed");
+                }
+                continue;
+            }
+            heard = link.next() => event(heard),
+        };
+        let over = event == LinkEvent::Lost;
+        if !teller.tell(event).await || over {
+            return;
+        }
+    }
+}
+
+fn event(heard: Result<Heard, NodeFault>) -> LinkEvent {
+    match heard {
+        Ok(Heard::Pong(reply)) => LinkEvent::Pong(ping_reply(reply)),
+        Ok(Heard::Info(view)) => LinkEvent::Info(view),
+        Err(fault) => {
+            tracing::debug!(%fault, "link lost");
+            LinkEvent::Lost
+        }
+    }
+}
+
+fn ping_reply(reply: Reply) -> PingReply {
+    match reply {
+        Reply::Text(text) if text == "PONG" => PingReply::Pong,
+        Reply::Error(error) => match error.code {
+            ErrorCode::Loading => PingReply::Loading,
+            ErrorCode::MasterDown => PingReply::MasterDown,
+            ErrorCode::Busy => PingReply::Busy,
+            ErrorCode::Misconf => PingReply::Misconf,
+            ErrorCode::Denied => PingReply::Denied(error.text),
+            ErrorCode::ExecAbort | ErrorCode::Other => PingReply::Other(error.text),
+        },
+        other @ (Reply::Text(_)
+        | Reply::Integer(_)
+        | Reply::Array(_)
+        | Reply::Nil
+        | Reply::Unexpected(_)) => PingReply::Other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use vedette_model::{GroupName, NodeAddr};
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// A listener in a node's place.
+    async fn node() -> (TcpListener, Watch) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let node = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
+        (listener, Watch { group: GroupName::parse("g").unwrap(), node })
+    }
+
+    /// Takes a connection and its `CLIENT SETNAME`.
+    async fn accept(listener: &TcpListener) -> TcpStream {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(read(&mut stream).await.contains("SETNAME"));
+        stream.write_all(b"+OK\r\n").await.unwrap();
+        stream
+    }
+
+    async fn read(stream: &mut TcpStream) -> String {
+        let mut bytes = [0; 256];
+        let read = tokio::time::timeout(LIMIT, stream.read(&mut bytes));
+        let count = read.await.expect("in time").unwrap_or(0);
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
+    }
+
+    async fn heard(inputs: &mut mpsc::Receiver<Input>) -> (u64, LinkEvent) {
+        let input = tokio::time::timeout(LIMIT, inputs.recv()).await.expect("in time");
+        let Some(Input::Link { attempt, what, .. }) = input else { panic!("{input:?}") };
+        (attempt, what)
+    }
+
+    fn links() -> (Links, mpsc::Receiver<Input>) {
+        let (inputs, events) = mpsc::channel(64);
+        (Links::new("vedette-prober-p1".into(), inputs), events)
+    }
+
+    #[tokio::test]
+    async fn what_happens_on_a_link_carries_its_attempt() {
+        let (listener, watch) = node().await;
+        let (mut links, mut events) = links();
+        links.connect(watch.clone(), 7, None);
+        let mut stream = accept(&listener).await;
+        assert_eq!(heard(&mut events).await, (7, LinkEvent::Connected));
+        links.ask(&watch, Ask::Ping);
+        assert!(read(&mut stream).await.contains("PING"));
+        stream.write_all(b"-LOADING Redis is loading\r\n").await.unwrap();
+        assert_eq!(heard(&mut events).await, (7, LinkEvent::Pong(PingReply::Loading)));
+        drop(stream);
+        assert_eq!(heard(&mut events).await, (7, LinkEvent::Lost));
+    }
+
+    #[tokio::test]
+    async fn a_new_attempt_drops_the_connection_before() {
+        let (listener, watch) = node().await;
+        let (mut links, mut events) = links();
+        links.connect(watch.clone(), 1, None);
+        let mut first = accept(&listener).await;
+        assert_eq!(heard(&mut events).await, (1, LinkEvent::Connected));
+        links.connect(watch.clone(), 2, None);
+        let _second = accept(&listener).await;
+        assert_eq!(read(&mut first).await, "", "closed");
+        assert_eq!(heard(&mut events).await, (2, LinkEvent::Connected));
+        assert_eq!(links.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_forgotten_node_is_left_alone() {
+        let (listener, watch) = node().await;
+        let (mut links, mut events) = links();
+        links.connect(watch.clone(), 1, None);
+        let mut stream = accept(&listener).await;
+        assert_eq!(heard(&mut events).await, (1, LinkEvent::Connected));
+        links.forget(&watch);
+        assert_eq!(read(&mut stream).await, "", "closed");
+        assert!(links.is_empty());
+        links.ask(&watch, Ask::Ping);
+        drop(links);
+        assert_eq!(events.recv().await, None, "nothing more is told");
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_told() {
+        let (listener, watch) = node().await;
+        drop(listener);
+        let (mut links, mut events) = links();
+        links.connect(watch, 3, None);
+        let refused = LinkEvent::ConnectFailed(NodeFault::Refused);
+        assert_eq!(heard(&mut events).await, (3, refused));
+    }
+
+    #[tokio::test]
+    async fn a_silent_node_fails_to_connect_within_a_second() {
+        let (_listener, watch) = node().await;
+        let (mut links, mut events) = links();
+        links.connect(watch, 1, None);
+        let told = tokio::time::timeout(Duration::from_secs(1), heard(&mut events)).await;
+        assert_eq!(told, Ok((1, LinkEvent::ConnectFailed(NodeFault::TimedOut))));
+    }
+
+    #[test]
+    fn every_other_reply_is_no_pong() {
+        let reply = ping_reply(Reply::Text("GNOP".into()));
+        assert_eq!(reply, PingReply::Other("GNOP".into()));
+        assert_eq!(ping_reply(Reply::Integer(1)), PingReply::Other("1".into()));
+    }
+}
