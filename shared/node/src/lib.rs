@@ -1,13 +1,14 @@
 //! Talking to a Redis or Valkey node: the few commands and replies we use.
 //!
 //! ```text
-//!  link     a prober's lasting connection: PING, INFO       ┐              ┌─ reply   answers told apart
-//!  command  an orchestrator's errand: inspect, promote,     ├─► conn ──────┤
-//!           follow, each over a connection of its own       ┘  (private)   └─ info    INFO → NodeView
+//!  link     a prober's lasting connection: PING, INFO    ┐          ┌─ dial   address → socket
+//!  command  an orchestrator's errand: inspect, promote,  ├─► conn ──┼─ reply  answers told apart
+//!           follow, each over a connection of its own    ┘          └─ info   INFO → NodeView
 //! ```
 
 pub mod command;
 mod conn;
+mod dial;
 pub mod info;
 pub mod link;
 pub mod reply;
