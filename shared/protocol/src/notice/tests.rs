@@ -80,11 +80,9 @@ impl Script {
 fn deliveries(outputs: &[Output]) -> Vec<(&str, &str, u32)> {
     outputs
         .iter()
-        .filter_map(|output| match output {
-            Output::Deliver { sink, event, attempt, .. } => {
-                Some((sink.as_str(), event.id.as_str(), *attempt))
-            }
-            _ => None,
+        .filter_map(|output| {
+            let Output::Deliver { sink, event, attempt, .. } = output else { return None };
+            Some((sink.as_str(), event.id.as_str(), *attempt))
         })
         .collect()
 }
@@ -92,9 +90,9 @@ fn deliveries(outputs: &[Output]) -> Vec<(&str, &str, u32)> {
 fn tickets(outputs: &[Output]) -> Vec<u64> {
     outputs
         .iter()
-        .filter_map(|output| match output {
-            Output::Deliver { ticket, .. } => Some(*ticket),
-            _ => None,
+        .filter_map(|output| {
+            let Output::Deliver { ticket, .. } = output else { return None };
+            Some(*ticket)
         })
         .collect()
 }
