@@ -1,1 +1,3 @@
 //! Counts opinions, grants votes, keeps the records.
+
+pub mod store;
