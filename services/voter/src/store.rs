@@ -328,20 +328,21 @@ fn classify(path: &Path, error: redb::Error) -> Error {
     if matches!(error, redb::Error::DatabaseAlreadyOpen) {
         return Error::InUse { path };
     }
+    if matches!(error, redb::Error::PreviousIo) {
+        return Error::Io { path, source: io::Error::other("a write failed before") };
+    }
     if let redb::Error::UpgradeRequired(version) = error {
         return Error::OtherFormat { path, found: format!("redb {version}") };
     }
-    match error {
-        // `redb` says so of a file that is not one of its own.
-        redb::Error::Io(source) if source.kind() == io::ErrorKind::InvalidData => {
+    if let redb::Error::Io(source) = error {
+        // `redb` calls a file that is not its own invalid data.
+        return if source.kind() == io::ErrorKind::InvalidData {
             Error::Damaged { path, what: source.to_string() }
-        }
-        redb::Error::Io(source) => Error::Io { path, source },
-        redb::Error::PreviousIo => {
-            Error::Io { path, source: io::Error::other("writing failed before") }
-        }
-        other => Error::Damaged { path, what: other.to_string() },
+        } else {
+            Error::Io { path, source }
+        };
     }
+    Error::Damaged { path, what: error.to_string() }
 }
 
 /// Makes a new file's name as lasting as its content.
