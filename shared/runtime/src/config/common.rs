@@ -1,0 +1,276 @@
+//! What every service is configured with.
+
+use super::{ConfigError, Overrides};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use vedette_model::{Place, Roster, RosterVersion, Secret, Sender, Service, VoterId};
+
+/// The keys that every service has. A service's own configuration holds it flattened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommonConfig {
+    /// Who this is among the services of its kind: 1 to 64 of `[A-Za-z0-9_-]`, unique. Required.
+    pub id: String,
+    /// Where it runs (datacenter, rack, host): 1 to 64 of `[A-Za-z0-9_-]`.
+    pub place: Place,
+    /// The bus.
+    pub nats: NatsConfig,
+    /// The log, on standard error.
+    pub log: LogConfig,
+    /// Traces.
+    pub telemetry: TelemetryConfig,
+}
+
+impl Default for CommonConfig {
+    fn default() -> Self {
+        Self {
+            id: String::new(),
+            place: Place::parse("default").expect("the default place is a valid one"),
+            nats: NatsConfig::default(),
+            log: LogConfig::default(),
+            telemetry: TelemetryConfig::default(),
+        }
+    }
+}
+
+impl CommonConfig {
+    pub(super) fn check(&self, service: Service) -> Result<(), ConfigError> {
+        if self.id.is_empty() {
+            let remedy = format!(
+                "give every {service} an id of its own with --id, VEDETTE_ID or `id` in the file"
+            );
+            return Err(ConfigError::Missing { key: "id", remedy });
+        }
+        if let Err(error) = Sender::parse(service, &self.id, 0) {
+            return Err(invalid("id", &self.id, error));
+        }
+        self.log.check()?;
+        self.telemetry.check()?;
+        self.nats.check()
+    }
+}
+
+fn invalid(key: &str, given: impl ToString, why: impl ToString) -> ConfigError {
+    ConfigError::Invalid { key: key.into(), given: given.to_string(), why: why.to_string() }
+}
+
+/// How to reach NATS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NatsConfig {
+    /// URLs of the servers of one cluster, `nats://host:port`. Name several: when one dies the
+    /// others are tried at once.
+    pub servers: Vec<String>,
+    /// First word of all subjects and buckets: 1 to 64 of `[A-Za-z0-9_-]`. Systems with different
+    /// prefixes share a NATS without hearing each other.
+    pub prefix: String,
+    /// User name; goes with `password`.
+    pub user: Option<String>,
+    /// Password; goes with `user`.
+    pub password: Option<Secret>,
+    /// Token, instead of a user.
+    pub token: Option<Secret>,
+    /// Path of a `.creds` file, instead of a user.
+    pub credentials_file: Option<PathBuf>,
+}
+
+impl Default for NatsConfig {
+    fn default() -> Self {
+        Self {
+            servers: vec!["nats://127.0.0.1:4222".into()],
+            prefix: "vedette".into(),
+            user: None,
+            password: None,
+            token: None,
+            credentials_file: None,
+        }
+    }
+}
+
+impl NatsConfig {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that names the keys and their values, never a secret.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.servers.is_empty() {
+            let remedy = "name at least one server with --nats, VEDETTE_NATS__SERVERS or \
+                          `nats.servers` in the file";
+            return Err(ConfigError::Missing { key: "nats.servers", remedy: remedy.into() });
+        }
+        for server in &self.servers {
+            if let Err(error) = server.parse::<async_nats::ServerAddr>() {
+                let given = super::show::mask_url(server);
+                return Err(invalid("nats.servers", given, error));
+            }
+        }
+        if let Err(error) = vedette_wire::Subjects::parse(&self.prefix) {
+            return Err(invalid("nats.prefix", &self.prefix, error));
+        }
+        self.check_login()
+    }
+
+    fn check_login(&self) -> Result<(), ConfigError> {
+        match (&self.user, &self.password) {
+            (Some(user), None) => {
+                let remedy = format!("it goes with nats.user = {user:?}");
+                return Err(ConfigError::Missing { key: "nats.password", remedy });
+            }
+            (None, Some(_)) => {
+                let remedy = "it goes with nats.password".into();
+                return Err(ConfigError::Missing { key: "nats.user", remedy });
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        let ways = [
+            self.user.as_ref().map(|user| format!("nats.user = {user:?}")),
+            self.token.as_ref().map(|_| "nats.token = \"******\"".to_owned()),
+            self.credentials_file.as_ref().map(|path| format!("nats.credentials_file = {path:?}")),
+        ];
+        let mut given = ways.into_iter().flatten();
+        if let (Some(one), Some(other)) = (given.next(), given.next()) {
+            let why = "there is one way to log in; remove one of them".into();
+            return Err(ConfigError::Clash { one, other, why });
+        }
+        Ok(())
+    }
+}
+
+/// The log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogConfig {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`) or directives like
+    /// `info,vedette_runtime=debug`.
+    pub level: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".into() }
+    }
+}
+
+impl LogConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        match crate::telemetry::filter(&self.level) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(invalid("log.level", &self.level, error)),
+        }
+    }
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Traces.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TelemetryConfig {
+    /// URL of an OpenTelemetry collector's gRPC port, `http://host:4317`; absent means no traces.
+    pub otlp_endpoint: Option<String>,
+}
+
+impl TelemetryConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let Some(endpoint) = &self.otlp_endpoint else { return Ok(()) };
+        match endpoint.strip_prefix("http://") {
+            Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(()),
+            Some(_) | None => {
+                let why = "must be http://host:port; for TLS put a collector on this host";
+                Err(invalid("telemetry.otlp_endpoint", endpoint, why))
+            }
+        }
+    }
+}
+
+/// The voters: the same list on every voter and orchestrator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RosterConfig {
+    /// Raise it whenever the list changes: voters of another version refuse.
+    pub version: u64,
+    /// The voters' ids. A majority of them must live for anything to change.
+    pub voters: Vec<String>,
+}
+
+impl Default for RosterConfig {
+    fn default() -> Self {
+        Self { version: 1, voters: ["v1", "v2", "v3"].map(String::from).into() }
+    }
+}
+
+impl RosterConfig {
+    /// The roster.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] for an empty list, a voter named twice or an id that is none.
+    pub fn roster(&self) -> Result<Roster, ConfigError> {
+        let given = || format!("{:?}", self.voters);
+        let voters: Result<Vec<_>, _> = self.voters.iter().map(|id| VoterId::parse(id)).collect();
+        voters
+            .and_then(|voters| Roster::parse(RosterVersion(self.version), voters))
+            .map_err(|error| invalid("roster.voters", given(), error))
+    }
+
+    /// Checks that a voter is on the roster.
+    ///
+    /// # Errors
+    /// [`ConfigError::Clash`] that names the id and the list.
+    pub fn check_member(&self, id: &str) -> Result<(), ConfigError> {
+        if self.voters.iter().any(|voter| voter == id) {
+            return Ok(());
+        }
+        Err(ConfigError::Clash {
+            one: format!("id = {id:?}"),
+            other: format!("roster.voters = {:?}", self.voters),
+            why: "a voter that is not on the roster has no vote; correct its id, or add it to the \
+                  roster of every voter and orchestrator and raise roster.version"
+                .into(),
+        })
+    }
+}
+
+/// The flags of every service; a service's own flags hold it flattened.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CommonFlags {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Who this is among the services of its kind
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Where it runs: datacenter, rack or host
+    #[arg(long)]
+    pub place: Option<String>,
+    /// A NATS server; repeat it for each server of the cluster
+    #[arg(long, value_name = "URL")]
+    pub nats: Vec<String>,
+    /// How a log line looks
+    #[arg(long, value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// What is logged: a level, or directives like info,vedette_runtime=debug
+    #[arg(long, value_name = "FILTER")]
+    pub log_level: Option<String>,
+    /// Print the configuration as it would be used, without secrets, and exit
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+impl CommonFlags {
+    /// What the flags set.
+    pub fn overrides(&self) -> Overrides {
+        let servers = (!self.nats.is_empty()).then_some(&self.nats);
+        Overrides::default()
+            .set("id", self.id.as_ref())
+            .set("place", self.place.as_ref())
+            .set("nats.servers", servers)
+            .set("log.format", self.log_format)
+            .set("log.level", self.log_level.as_ref())
+    }
+}

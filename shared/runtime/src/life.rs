@@ -1,0 +1,215 @@
+//! Birth and death of a process, so that a service's `main.rs` holds nothing but its name.
+//!
+//! ```text
+//!  flags ─► configuration ─► telemetry ─► run(config, shutdown) ─► last spans ─► exit code
+//!    64           64                          0 or 1, or 64 if it found its configuration wrong
+//! ```
+
+use crate::bus::{Bus, BusError, new_incarnation};
+use crate::config::{
+    self, CommonConfig, CommonFlags, ConfigError, LogConfig, NatsConfig, Overrides, ServiceConfig,
+    TelemetryConfig,
+};
+use crate::{Shutdown, identity, telemetry};
+use clap::Parser;
+use std::future::Future;
+use std::process::ExitCode;
+use vedette_model::{Sender, Service};
+
+/// Exit code for bad usage or configuration, as in BSD's `sysexits.h`.
+pub const BAD_USAGE: u8 = 64;
+/// Exit code for everything else that went wrong.
+pub const FAILURE: u8 = 1;
+
+/// A service's command line.
+pub trait ServiceFlags: Parser {
+    /// The flags that all services have.
+    fn common(&self) -> &CommonFlags;
+
+    /// What the service's own flags set.
+    fn overrides(&self) -> Overrides {
+        Overrides::default()
+    }
+}
+
+/// The whole life of a service's process.
+pub fn main<F, C, R, Fut>(service: Service, run: R) -> ExitCode
+where
+    F: ServiceFlags,
+    C: ServiceConfig,
+    R: FnOnce(C, Shutdown) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let flags: F = match parse() {
+        Ok(flags) => flags,
+        Err(code) => return code,
+    };
+    let config: C = match config::load(service, flags.common(), flags.overrides()) {
+        Ok(config) => config,
+        Err(error) => return refuse(service.as_str(), &error),
+    };
+    if flags.common().print_config {
+        return print_config(service.as_str(), &config);
+    }
+    let common = config.common().clone();
+    let named = Named { service: service.as_str(), id: &common.id };
+    run_process(&named, &common.log, &common.telemetry, |shutdown| run(config, shutdown))
+}
+
+/// A process's name in logs and traces.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// The kind of process, one word.
+    pub service: &'a str,
+    /// Its id.
+    pub id: &'a str,
+}
+
+/// Parses the command line; help and version go to standard output with code 0.
+///
+/// # Errors
+/// The exit code, after the reason was printed.
+pub fn parse<F: Parser>() -> Result<F, ExitCode> {
+    F::try_parse().map_err(|error| {
+        let code = if error.use_stderr() { BAD_USAGE } else { 0 };
+        // Nothing is left to tell anybody if standard error is closed.
+        let _ = error.print();
+        ExitCode::from(code)
+    })
+}
+
+/// Runs to the end whatever the process does, with logs, traces and signals set up once: one
+/// service, or several that share the token.
+pub fn run_process<R, Fut>(
+    named: &Named<'_>,
+    log: &LogConfig,
+    traces: &TelemetryConfig,
+    run: R,
+) -> ExitCode
+where
+    R: FnOnce(Shutdown) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(named.service, &error),
+    };
+    runtime.block_on(async {
+        let telemetry = match telemetry::init(named.service, named.id, log, traces) {
+            Ok(telemetry) => telemetry,
+            Err(error) => return refuse(named.service, &error),
+        };
+        end_on_panic();
+        let code = match Shutdown::on_signals() {
+            Ok(shutdown) => {
+                tracing::info!(
+                    service = named.service,
+                    id = named.id,
+                    version = env!("CARGO_PKG_VERSION"),
+                    "starting"
+                );
+                finished(named, run(shutdown).await)
+            }
+            Err(error) => finished(named, Err(error.into())),
+        };
+        telemetry.finish().await;
+        ExitCode::from(code)
+    })
+}
+
+/// Gives a service its place among the others: connects in its name with a new incarnation, and
+/// claims the name.
+///
+/// # Errors
+/// [`BusError`] or [`identity::IdentityError`]; both say what to do.
+pub async fn join(
+    service: Service,
+    common: &CommonConfig,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Bus> {
+    let sender = Sender::parse(service, &common.id, new_incarnation())?;
+    let bus = Bus::connect(&common.nats, sender, shutdown).await?;
+    tokio::select! {
+        biased;
+        () = shutdown.triggered() => return Err(BusError::Stopped.into()),
+        claimed = identity::claim(&bus, &common.place) => claimed?,
+    }
+    tracing::info!(
+        from = "starting",
+        to = "serving",
+        sender = %bus.sender(),
+        incarnation = format!("{:016x}", bus.sender().incarnation),
+        place = %common.place,
+        prefix = common.nats.prefix,
+        "serving"
+    );
+    Ok(bus)
+}
+
+/// Connects somebody who only asks, under an id that nobody else has.
+///
+/// # Errors
+/// [`BusError`] says what to do.
+pub async fn visit(nats: &NatsConfig, shutdown: &Shutdown) -> anyhow::Result<Bus> {
+    let incarnation = new_incarnation();
+    let id = format!("visitor-{incarnation:016x}");
+    let sender = Sender::parse(Service::Client, &id, incarnation)?;
+    Ok(Bus::connect(nats, sender, shutdown).await?)
+}
+
+/// The exit code that an error stands for; stopping while waiting is no failure.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let is_stop = |error: &BusError| matches!(error, BusError::Stopped);
+    if error.chain().filter_map(|cause| cause.downcast_ref()).any(is_stop) {
+        return 0;
+    }
+    let is_config = |error: &BusError| matches!(error, BusError::Config(_));
+    let on_bus = error.chain().filter_map(|cause| cause.downcast_ref()).any(is_config);
+    if on_bus || error.chain().any(|cause| cause.is::<ConfigError>()) {
+        return BAD_USAGE;
+    }
+    FAILURE
+}
+
+fn finished(named: &Named<'_>, outcome: anyhow::Result<()>) -> u8 {
+    let code = outcome.as_ref().map_or_else(exit_code, |()| 0);
+    let (service, id) = (named.service, named.id);
+    match outcome {
+        Err(error) if code != 0 => {
+            tracing::error!(service, id, error = format!("{error:#}"), code, "failed");
+        }
+        Ok(()) | Err(_) => {
+            tracing::info!(from = "stopping", to = "stopped", service, id, "stopped");
+        }
+    }
+    code
+}
+
+#[allow(clippy::print_stderr, reason = "there is no log before the configuration is known")]
+fn refuse(service: &str, error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("vedette-{service}: {error}");
+    ExitCode::from(BAD_USAGE)
+}
+
+#[allow(clippy::print_stdout, reason = "this is what --print-config asks for")]
+fn print_config<C: ServiceConfig>(service: &str, config: &C) -> ExitCode {
+    match config::show(config) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => refuse(service, &error),
+    }
+}
+
+/// A broken promise of our own must not leave half a process behind: a task that panicked is
+/// missed by nobody.
+fn end_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let at = panic.location().map(ToString::to_string);
+        tracing::error!(at, "a promise of our own is broken: please report it; exiting");
+        print(panic);
+        std::process::exit(i32::from(FAILURE));
+    }));
+}
