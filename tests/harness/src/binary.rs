@@ -1,0 +1,46 @@
+//! Where the programs are. What is missing fails the test and says how to get it.
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use vedette_model::Service;
+
+/// redis-server or valkey-server.
+pub fn redis() -> Result<PathBuf> {
+    named_or_found("VEDETTE_REDIS_SERVER", &["valkey-server", "redis-server"])?.context(
+        "redis-server is missing: `apt-get install redis-server`, or name one in \
+         VEDETTE_REDIS_SERVER",
+    )
+}
+
+/// nats-server, 2.10 or newer.
+pub fn nats() -> Result<PathBuf> {
+    named_or_found("VEDETTE_NATS_SERVER", &["nats-server"])?.context(
+        "nats-server is missing: scripts/test fetches one, or name one of 2.10 or newer in \
+         VEDETTE_NATS_SERVER",
+    )
+}
+
+/// A service's binary: it lies where the test's own executable was built.
+pub fn service(service: Service) -> Result<PathBuf> {
+    let name = format!("vedette-{service}");
+    let here = std::env::current_exe().context("this executable's own path")?;
+    let found = here.ancestors().skip(1).take(2).map(|folder| folder.join(&name));
+    found.into_iter().find(|path| path.is_file()).with_context(|| {
+        format!("{name} is not built beside {}: `cargo build --workspace`", here.display())
+    })
+}
+
+fn named_or_found(variable: &str, names: &[&str]) -> Result<Option<PathBuf>> {
+    if let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
+        if !path.is_file() {
+            bail!("{variable} = {} is not a file: correct it or unset it", path.display());
+        }
+        return Ok(Some(path));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let candidates =
+        names.iter().flat_map(|name| folders.iter().map(move |folder: &PathBuf| folder.join(name)));
+    Ok(candidates.into_iter().find(|candidate: &PathBuf| Path::is_file(candidate)))
+}

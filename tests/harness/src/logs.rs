@@ -1,0 +1,36 @@
+//! What a service's log complains of.
+
+use serde_json::Value;
+
+/// The WARN and ERROR lines, and those that are no log lines at all (a panic's words), that hold
+/// none of the announced words.
+pub fn complaints(log: &str, announced: &[String]) -> Vec<String> {
+    let lines = log.lines().filter(|line| !line.trim().is_empty());
+    lines
+        .filter(|line| !announced.iter().any(|words| line.contains(words.as_str())))
+        .filter(|line| match serde_json::from_str::<Value>(line) {
+            Ok(entry) => entry["level"] == "WARN" || entry["level"] == "ERROR",
+            Err(_) => true,
+        })
+        .map(Into::into)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::complaints;
+
+    #[test]
+    fn only_what_was_not_announced_is_a_complaint() {
+        let log = concat!(
+            "{\"level\":\"INFO\",\"message\":\"fine\"}\n",
+            "{\"level\":\"WARN\",\"message\":\"master gone\"}\n",
+            "{\"level\":\"ERROR\",\"message\":\"disk full\"}\n",
+            "\n",
+            "thread 'main' panicked\n",
+        );
+        let found = complaints(log, &["master gone".into()]);
+        assert_eq!(found.len(), 2);
+        assert!(found[0].contains("disk full") && found[1].contains("panicked"));
+    }
+}

@@ -1,0 +1,115 @@
+//! nats-server processes: one, or a cluster of three.
+
+use crate::{LIMIT, Process, binary, ports, within};
+use anyhow::{Context, Result, bail};
+use async_nats::ConnectOptions;
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+use std::time::Duration;
+
+/// One server. It answers the verbs of a [`Process`] too.
+pub struct NatsServer {
+    process: Process,
+    url: String,
+}
+
+impl NatsServer {
+    /// Starts so many servers, as one cluster if there are several, and waits until each answers,
+    /// with JetStream also that answers.
+    ///
+    /// # Errors
+    /// If they do not come up.
+    pub async fn start(count: usize, jetstream: bool, folder: &Path) -> Result<Vec<Self>> {
+        let program = binary::nats()?;
+        let ports: Vec<u16> = (0..2 * count).map(|_| ports::free()).collect::<Result<_>>()?;
+        let (clients, routes) = ports.split_at(count);
+        let mut servers = Vec::new();
+        for (n, port) in clients.iter().enumerate() {
+            let name = format!("nats{}", n + 1);
+            let mut text = format!("server_name: {name}\nlisten: \"127.0.0.1:{port}\"\n");
+            if jetstream {
+                let store = folder.join(format!("{name}.store"));
+                text += &format!("jetstream {{ store_dir: \"{}\" }}\n", store.display());
+            }
+            if count > 1 {
+                let list: Vec<String> =
+                    routes.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+                text += &format!(
+                    "cluster {{ name: vedette, listen: \"127.0.0.1:{}\", routes: [{}] }}\n",
+                    routes[n],
+                    list.join(", ")
+                );
+            }
+            let file = folder.join(format!("{name}.nats.conf"));
+            std::fs::write(&file, text)?;
+            let arguments = vec!["--config".into(), file.to_string_lossy().into_owned()];
+            let process = Process::spawn(&name, program.clone(), arguments, folder)?;
+            servers.push(Self { process, url: format!("nats://127.0.0.1:{port}") });
+        }
+        for server in &mut servers {
+            server.answers(jetstream).await?;
+        }
+        Ok(servers)
+    }
+
+    /// Where clients connect.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A client of this server alone.
+    ///
+    /// # Errors
+    /// If it cannot be reached.
+    pub async fn client(&self) -> Result<async_nats::Client> {
+        connect(std::slice::from_ref(&self.url)).await
+    }
+
+    async fn answers(&mut self, jetstream: bool) -> Result<()> {
+        let what = format!("{} answers", self.name());
+        let up = within(LIMIT, &what, async || {
+            if let Some(status) = self.process.ended() {
+                return Some(Err(status));
+            }
+            let client = self.client().await.ok()?;
+            if jetstream {
+                async_nats::jetstream::new(client).query_account().await.ok()?;
+            }
+            Some(Ok(()))
+        })
+        .await?;
+        match up {
+            Ok(()) => Ok(()),
+            Err(status) => bail!("{} ended with {status}: {}", self.name(), self.log()),
+        }
+    }
+}
+
+/// A client that notices a dead server soon, and tries no others than these.
+pub(crate) async fn connect(urls: &[String]) -> Result<async_nats::Client> {
+    ConnectOptions::new()
+        .name("vedette-harness")
+        .ping_interval(Duration::from_millis(500))
+        .connection_timeout(Duration::from_secs(2))
+        .request_timeout(Some(Duration::from_secs(2)))
+        .reconnect_delay_callback(|_| Duration::from_millis(10))
+        .subscription_capacity(262_144)
+        .ignore_discovered_servers()
+        .connect(urls)
+        .await
+        .with_context(|| format!("connecting to NATS at {}", urls.join(", ")))
+}
+
+impl Deref for NatsServer {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for NatsServer {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}

@@ -1,0 +1,168 @@
+//! A redis-server or valkey-server process.
+
+use crate::{LIMIT, Process, binary, ports, within};
+use anyhow::{Context, Result, bail};
+use redis::RedisConnectionInfo;
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo};
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+use std::time::Duration;
+use vedette_model::NodeAddr;
+
+/// For one command to one node.
+const COMMAND_LIMIT: Duration = Duration::from_secs(2);
+
+/// One node. It answers the verbs of a [`Process`] too.
+pub struct Node {
+    process: Process,
+    addr: NodeAddr,
+    password: Option<String>,
+}
+
+impl Node {
+    /// Starts a node that follows `master`, or nobody, and waits until it answers. `lines` are
+    /// added to its configuration file.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn start(
+        name: &str,
+        folder: &Path,
+        master: Option<&NodeAddr>,
+        password: Option<&str>,
+        lines: &[String],
+    ) -> Result<Self> {
+        let port = ports::free()?;
+        let data = folder.join(name);
+        std::fs::create_dir_all(&data)?;
+        let mut text = format!(
+            "port {port}\nbind 127.0.0.1\ndir {}\nsave \"\"\nappendonly no\n\
+             repl-diskless-sync yes\nrepl-diskless-sync-delay 0\nrepl-ping-replica-period 1\n",
+            data.display()
+        );
+        if let Some(master) = master {
+            text += &format!("replicaof {} {}\n", master.host(), master.port());
+        }
+        if let Some(password) = password {
+            text += &format!("requirepass {password}\nmasterauth {password}\n");
+        }
+        for line in lines {
+            text += &format!("{line}\n");
+        }
+        // A file, so that CONFIG REWRITE works as it does in production.
+        let file = folder.join(format!("{name}.conf"));
+        std::fs::write(&file, text)?;
+        let arguments = vec![file.to_string_lossy().into_owned()];
+        let process = Process::spawn(name, binary::redis()?, arguments, folder)?;
+        let addr = NodeAddr::new("127.0.0.1", port)?;
+        let mut node = Self { process, addr, password: password.map(Into::into) };
+        node.answers().await?;
+        Ok(node)
+    }
+
+    /// Where it listens.
+    pub const fn addr(&self) -> &NodeAddr {
+        &self.addr
+    }
+
+    /// Waits until it answers `PING`.
+    ///
+    /// # Errors
+    /// If it has ended, or does not answer in time.
+    pub async fn answers(&mut self) -> Result<()> {
+        let what = format!("{} answers", self.name());
+        let up = within(LIMIT, &what, async || {
+            if let Some(status) = self.process.ended() {
+                return Some(Err(status));
+            }
+            let pong: Result<String> = self.command(&["PING"]).await;
+            pong.is_ok().then_some(Ok(()))
+        })
+        .await?;
+        match up {
+            Ok(()) => Ok(()),
+            Err(status) => bail!("{} ended with {status}: {}", self.name(), self.log()),
+        }
+    }
+
+    /// A client with this node's password.
+    ///
+    /// # Errors
+    /// If the address cannot be used.
+    pub fn client(&self) -> Result<Client> {
+        client(&self.addr, self.password.as_deref())
+    }
+
+    /// Carries out a command on a connection of its own.
+    ///
+    /// # Errors
+    /// If the node does not answer, or with an error.
+    pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> Result<T> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(COMMAND_LIMIT))
+            .set_response_timeout(Some(COMMAND_LIMIT));
+        let mut connection =
+            self.client()?.get_multiplexed_async_connection_with_config(&config).await?;
+        let (name, rest) = words.split_first().context("a command has a name")?;
+        let mut command = redis::cmd(name);
+        for word in rest {
+            command.arg(*word);
+        }
+        command
+            .query_async(&mut connection)
+            .await
+            .with_context(|| format!("{} to {}", words.join(" "), self.name()))
+    }
+
+    /// The fields of one section of `INFO`.
+    ///
+    /// # Errors
+    /// If the node does not answer.
+    pub async fn info(&self, section: &str) -> Result<BTreeMap<String, String>> {
+        let text: String = self.command(&["INFO", section]).await?;
+        let fields = text.lines().filter_map(|line| line.split_once(':'));
+        Ok(fields.map(|(key, value)| (key.into(), value.into())).collect())
+    }
+
+    /// Whether it says that it is a master.
+    pub async fn is_master(&self) -> bool {
+        self.info("replication")
+            .await
+            .is_ok_and(|info| info.get("role").is_some_and(|role| role == "master"))
+    }
+
+    /// Whether it follows that node and its link is up.
+    pub async fn follows(&self, master: &NodeAddr) -> bool {
+        let Ok(info) = self.info("replication").await else { return false };
+        let has = |key: &str, value: &str| info.get(key).is_some_and(|found| found == value);
+        has("role", "slave")
+            && has("master_host", master.host())
+            && has("master_port", &master.port().to_string())
+            && has("master_link_status", "up")
+    }
+}
+
+/// A client of any node.
+pub(crate) fn client(addr: &NodeAddr, password: Option<&str>) -> Result<Client> {
+    let mut login = RedisConnectionInfo::default();
+    if let Some(password) = password {
+        login = login.set_password(password);
+    }
+    let info = ConnectionAddr::Tcp(addr.host().into(), addr.port()).into_connection_info()?;
+    Ok(Client::open(info.set_redis_settings(login))?)
+}
+
+impl Deref for Node {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for Node {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}

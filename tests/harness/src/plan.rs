@@ -1,0 +1,77 @@
+//! What a system under test consists of.
+
+use vedette_model::NodeAddr;
+
+/// The group of every plan. The dot is on purpose: it must be escaped in subjects.
+pub const GROUP: &str = "orders.eu";
+
+/// How many of each, and the group's settings.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// nats-servers: 1, or 3 as a cluster.
+    pub nats: usize,
+    /// Whether they have JetStream.
+    pub jetstream: bool,
+    /// Replicas beside the one master.
+    pub replicas: usize,
+    /// vedette-prober processes.
+    pub probers: usize,
+    /// vedette-voter processes.
+    pub voters: usize,
+    /// vedette-orchestrator processes.
+    pub orchestrators: usize,
+    /// vedette-notifier processes.
+    pub notifiers: usize,
+    /// The group's quorum.
+    pub quorum: u32,
+    /// The group's `down_after_ms`.
+    pub down_after_ms: u64,
+    /// The nodes' password.
+    pub password: Option<String>,
+    /// More lines of the `[[group]]` table.
+    pub settings: Vec<String>,
+    /// More text of the groups file, with `{master}` and `{replica}` for addresses.
+    pub more_groups: String,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            nats: 1,
+            jetstream: true,
+            replicas: 2,
+            probers: 3,
+            voters: 3,
+            orchestrators: 2,
+            notifiers: 1,
+            quorum: 2,
+            down_after_ms: 1_000,
+            password: None,
+            settings: vec!["failover_timeout_ms = 10000".into(), "hold_off_ms = 500".into()],
+            more_groups: String::new(),
+        }
+    }
+}
+
+impl Plan {
+    /// The groups file of the plan.
+    pub(crate) fn groups_file(&self, master: &NodeAddr, replica: Option<&NodeAddr>) -> String {
+        let mut text = format!(
+            "[[group]]\nname = \"{GROUP}\"\nmaster = \"{master}\"\nquorum = {}\n\
+             down_after_ms = {}\n",
+            self.quorum, self.down_after_ms
+        );
+        if let Some(password) = &self.password {
+            text += &format!("password = \"{password}\"\n");
+        }
+        for line in &self.settings {
+            text += &format!("{line}\n");
+        }
+        let replica = replica.unwrap_or(master);
+        text += &self
+            .more_groups
+            .replace("{master}", &master.to_string())
+            .replace("{replica}", &replica.to_string());
+        text
+    }
+}

@@ -1,0 +1,173 @@
+//! A child process: its log in a file, ended on drop, also when the test fails.
+
+use crate::wait::{now, within};
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A program with its arguments, running or not.
+pub struct Process {
+    name: String,
+    program: PathBuf,
+    arguments: Vec<String>,
+    folder: PathBuf,
+    child: Option<Child>,
+}
+
+impl Process {
+    /// Starts a program in a folder; its log is `<name>.log` there.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn spawn(
+        name: &str,
+        program: PathBuf,
+        arguments: Vec<String>,
+        folder: &Path,
+    ) -> Result<Self> {
+        let mut process =
+            Self { name: name.into(), program, arguments, folder: folder.into(), child: None };
+        process.start()?;
+        Ok(process)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process id while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Starts it, again with the same arguments, if it does not run.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(&mut self) -> Result<()> {
+        if self.child.is_some() {
+            return Ok(());
+        }
+        let log = self.open_log()?;
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        // What names the servers for the tests would be a service's unknown setting.
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with("VEDETTE_") {
+                command.env_remove(variable);
+            }
+        }
+        let child = command
+            .spawn()
+            .with_context(|| format!("{} cannot be started", self.program.display()))?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Sends SIGKILL; the instant is that before the signal was sent.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn kill9(&mut self) -> Result<Instant> {
+        let Some(mut child) = self.child.take() else { bail!("{} does not run", self.name) };
+        let at = now();
+        child.kill().with_context(|| format!("killing {}", self.name))?;
+        child.wait().with_context(|| format!("waiting for {}", self.name))?;
+        Ok(at)
+    }
+
+    /// Sends SIGSTOP: it hangs, its sockets stay open. The instant is that before the signal.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn stop(&self) -> Result<Instant> {
+        let at = now();
+        self.signal(Signal::SIGSTOP)?;
+        Ok(at)
+    }
+
+    /// Sends SIGCONT.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn cont(&self) -> Result<Instant> {
+        let at = now();
+        self.signal(Signal::SIGCONT)?;
+        Ok(at)
+    }
+
+    /// Kills it if it runs and starts it again.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn restart(&mut self) -> Result<()> {
+        if self.child.is_some() {
+            self.kill9()?;
+        }
+        self.start()
+    }
+
+    /// Asks it to end with SIGTERM and waits.
+    ///
+    /// # Errors
+    /// If it does not run or does not end within the limit.
+    pub async fn terminate(&mut self, limit: Duration) -> Result<ExitStatus> {
+        self.signal(Signal::SIGTERM)?;
+        let what = format!("{} ends after SIGTERM", self.name);
+        let status = within(limit, &what, async || self.ended()).await?;
+        self.child = None;
+        Ok(status)
+    }
+
+    /// How it ended, if it did by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut()?.try_wait().ok().flatten()
+    }
+
+    /// What it has logged in all its lives.
+    pub fn log(&self) -> String {
+        std::fs::read(self.log_path())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// The file it logs to.
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.join(format!("{}.log", self.name))
+    }
+
+    fn open_log(&self) -> Result<File> {
+        let path = self.log_path();
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("the log {} cannot be opened", path.display()))
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let Some(pid) = self.pid() else { bail!("{} does not run", self.name) };
+        kill(Pid::from_raw(pid.try_into()?), signal)
+            .with_context(|| format!("sending {signal} to {}", self.name))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Also ends a stopped process. There is nobody to tell if it has ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! One of Vedette's services as its own process.
+
+use crate::{Process, binary, logs};
+use anyhow::Result;
+use std::fmt::Write as _;
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+use vedette_model::Service;
+
+/// A service's process. It answers the verbs of a [`Process`] too.
+pub struct ServiceProcess {
+    process: Process,
+    service: Service,
+}
+
+impl ServiceProcess {
+    /// Starts a service's binary with a configuration file of its own. `keys` are lines of TOML
+    /// that belong to no table.
+    ///
+    /// # Errors
+    /// If the binary is missing or cannot be started.
+    pub fn start(
+        service: Service,
+        id: &str,
+        urls: &[String],
+        keys: &[String],
+        folder: &Path,
+    ) -> Result<Self> {
+        let mut text = format!("id = \"{id}\"\nplace = \"{id}\"\n");
+        for key in keys {
+            writeln!(text, "{key}")?;
+        }
+        writeln!(text, "[nats]\nservers = {urls:?}")?;
+        let level = std::env::var("VEDETTE_TEST_LOG").unwrap_or_else(|_| "info".into());
+        writeln!(text, "[log]\nformat = \"json\"\nlevel = {level:?}")?;
+        let file = folder.join(format!("{id}.toml"));
+        std::fs::write(&file, text)?;
+        let arguments = vec!["--config".into(), file.to_string_lossy().into_owned()];
+        let process = Process::spawn(id, binary::service(service)?, arguments, folder)?;
+        Ok(Self { process, service })
+    }
+
+    /// What kind it is.
+    pub const fn service(&self) -> Service {
+        self.service
+    }
+
+    /// The lines of its log that nobody announced.
+    pub fn complaints(&self, announced: &[String]) -> Vec<String> {
+        let found = logs::complaints(&self.log(), announced);
+        found.into_iter().map(|line| format!("{}: {line}", self.name())).collect()
+    }
+}
+
+impl Deref for ServiceProcess {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for ServiceProcess {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}

@@ -1,0 +1,346 @@
+//! A whole system under test.
+
+use crate::plan::GROUP;
+use crate::{
+    LIMIT, NatsServer, Node, Plan, ServiceProcess, Watcher, Writer, nats, now, pick, within,
+};
+use anyhow::{Context, Result, bail, ensure};
+use async_nats::HeaderMap;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Instant;
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use vedette_model::{
+    Fact, FactKind, GroupName, GroupRecord, NodeAddr, Sender, Service, StatusQuery,
+};
+use vedette_wire::{Header, Subjects, encode};
+
+/// The subjects' prefix of every system.
+const PREFIX: &str = "vedette";
+/// Systems at once in one test process; more would make each other late on two cores.
+const SYSTEMS_AT_ONCE: usize = 2;
+
+/// All processes of one test. Dropping it ends them.
+pub struct System {
+    /// The nats-servers.
+    pub nats: Vec<NatsServer>,
+    /// The nodes, the first master first.
+    pub nodes: Vec<Node>,
+    /// The services, in the order prober, voter, orchestrator, notifier.
+    pub services: Vec<ServiceProcess>,
+    /// Every fact since before the services started.
+    pub watcher: Watcher,
+    plan: Plan,
+    announced: Vec<String>,
+    born: Instant,
+    finished: bool,
+    queries: u64,
+    folder: Option<TempDir>,
+    _slot: SemaphorePermit<'static>,
+}
+
+impl System {
+    /// Starts everything and waits until the group is watched and known in full.
+    ///
+    /// # Errors
+    /// What did not come up.
+    pub async fn start(plan: Plan) -> Result<Self> {
+        let mut system = Self::start_servers(plan).await?;
+        system.start_services()?;
+        system.ready().await?;
+        Ok(system)
+    }
+
+    /// Starts NATS and the nodes only.
+    ///
+    /// # Errors
+    /// What did not come up.
+    pub async fn start_servers(plan: Plan) -> Result<Self> {
+        static SLOTS: OnceLock<Semaphore> = OnceLock::new();
+        let slot = SLOTS.get_or_init(|| Semaphore::new(SYSTEMS_AT_ONCE)).acquire().await?;
+        let folder = tempfile::Builder::new().prefix("vedette-").tempdir()?;
+        let nats = NatsServer::start(plan.nats, plan.jetstream, folder.path()).await?;
+        let mut nodes: Vec<Node> = Vec::new();
+        for n in 0..=plan.replicas {
+            let master = nodes.first().map(|node| node.addr().clone());
+            let password = plan.password.as_deref();
+            let name = format!("redis{}", n + 1);
+            nodes.push(Node::start(&name, folder.path(), master.as_ref(), password, &[]).await?);
+        }
+        let master = nodes[0].addr().clone();
+        for replica in &nodes[1..] {
+            let what = format!("{} follows {master}", replica.name());
+            within(LIMIT, &what, async || replica.follows(&master).await.then_some(())).await?;
+        }
+        let urls: Vec<String> = nats.iter().map(|server| server.url().into()).collect();
+        let watcher = Watcher::start(&urls, PREFIX).await?;
+        Ok(Self {
+            nats,
+            nodes,
+            services: Vec::new(),
+            watcher,
+            plan,
+            announced: Vec::new(),
+            born: now(),
+            finished: false,
+            queries: 0,
+            folder: Some(folder),
+            _slot: slot,
+        })
+    }
+
+    /// Starts the services of the plan: voters first, because nothing changes without them.
+    ///
+    /// # Errors
+    /// If a binary is missing or cannot be started.
+    pub fn start_services(&mut self) -> Result<()> {
+        let master = self.nodes[0].addr().clone();
+        let replica = self.nodes.get(1).map(|node| node.addr().clone());
+        let groups = self.path()?.join("groups.toml");
+        std::fs::write(&groups, self.plan.groups_file(&master, replica.as_ref()))?;
+        // It may hold a password; the orchestrator warns of files that others can read.
+        std::fs::set_permissions(&groups, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        for (service, letter, count) in [
+            (Service::Voter, 'v', self.plan.voters),
+            (Service::Prober, 'p', self.plan.probers),
+            (Service::Orchestrator, 'o', self.plan.orchestrators),
+            (Service::Notifier, 'n', self.plan.notifiers),
+        ] {
+            for n in 1..=count {
+                self.start_service(service, &format!("{letter}{n}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts one more service.
+    ///
+    /// # Errors
+    /// If its binary is missing or cannot be started.
+    pub fn start_service(&mut self, service: Service, id: &str) -> Result<()> {
+        let folder = self.path()?;
+        let keys = match service {
+            Service::Voter => {
+                vec![format!("store = {:?}", folder.join(format!("{id}.redb")))]
+            }
+            Service::Orchestrator => {
+                vec![format!("groups_file = {:?}", folder.join("groups.toml"))]
+            }
+            Service::Prober | Service::Notifier => Vec::new(),
+            Service::Client => bail!("a client is no service process"),
+        };
+        let process = ServiceProcess::start(service, id, &self.urls(), &keys, &folder)?;
+        self.services.push(process);
+        Ok(())
+    }
+
+    /// Waits until the record names every node and every prober has spoken of every node.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub async fn ready(&self) -> Result<()> {
+        self.members_are_known().await?;
+        for n in 1..=self.plan.probers {
+            for node in &self.nodes {
+                let (prober, addr) = (format!("p{n}"), node.addr());
+                let what = format!("{prober} reports on {addr}");
+                self.watcher
+                    .wait(0, LIMIT, &what, |fact| {
+                        let report = pick::node(fact)?;
+                        (report.prober.as_str() == prober && report.node == *addr).then_some(())
+                    })
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a committed record names every node as a member.
+    ///
+    /// # Errors
+    /// If none does in time.
+    pub async fn members_are_known(&self) -> Result<GroupRecord> {
+        let wanted: BTreeSet<&NodeAddr> = self.nodes.iter().map(Node::addr).collect();
+        let group = self.group();
+        let what = "a committed record that names every node";
+        let (_, record) = self
+            .watcher
+            .wait(0, LIMIT, what, |fact| {
+                let record = pick::record(fact)?;
+                let named: BTreeSet<&NodeAddr> = record.members.iter().map(|m| &m.addr).collect();
+                (record.group == group && named == wanted).then(|| record.clone())
+            })
+            .await?;
+        Ok(record)
+    }
+
+    /// The plan's group.
+    pub fn group(&self) -> GroupName {
+        GroupName::parse(GROUP).expect("the constant is a valid name")
+    }
+
+    /// The first master's address.
+    pub fn master(&self) -> NodeAddr {
+        self.nodes[0].addr().clone()
+    }
+
+    /// The node at an address.
+    ///
+    /// # Errors
+    /// If the system has none there.
+    pub fn node(&self, addr: &NodeAddr) -> Result<&Node> {
+        self.nodes.iter().find(|n| n.addr() == addr).with_context(|| format!("no node at {addr}"))
+    }
+
+    /// A service by its id.
+    ///
+    /// # Errors
+    /// If the system has none of that id.
+    pub fn service(&mut self, id: &str) -> Result<&mut ServiceProcess> {
+        let found = self.services.iter_mut().find(|service| service.name() == id);
+        found.with_context(|| format!("no service {id}"))
+    }
+
+    /// The NATS servers' URLs.
+    pub fn urls(&self) -> Vec<String> {
+        self.nats.iter().map(|server| server.url().into()).collect()
+    }
+
+    /// The folder of all files.
+    ///
+    /// # Errors
+    /// Once the system has finished.
+    pub fn path(&self) -> Result<PathBuf> {
+        let folder = self.folder.as_ref().map(TempDir::path).map(Path::to_path_buf);
+        folder.context("the system has finished")
+    }
+
+    /// An application that writes to the group.
+    ///
+    /// # Errors
+    /// If NATS cannot be reached.
+    pub async fn writer(&self) -> Result<Writer> {
+        let password = self.plan.password.as_deref();
+        Writer::start(&self.urls(), PREFIX, &self.group(), &self.master(), password).await
+    }
+
+    /// Log lines at WARN or ERROR that hold these words belong to the test.
+    pub fn announce(&mut self, words: &[&str]) {
+        self.announced.extend(words.iter().map(|words| (*words).into()));
+    }
+
+    /// Waits until the node at `master` says so and every other one that runs follows it.
+    ///
+    /// # Errors
+    /// Who does not.
+    pub async fn all_follow(&self, master: &NodeAddr) -> Result<()> {
+        let node = self.node(master)?;
+        let what = format!("{master} is master");
+        within(LIMIT, &what, async || node.is_master().await.then_some(())).await?;
+        for other in self.nodes.iter().filter(|n| n.addr() != master && n.pid().is_some()) {
+            let what = format!("{} follows {master}", other.addr());
+            within(LIMIT, &what, async || other.follows(master).await.then_some(())).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks all services how they are, and waits until the answers of those with these ids hold
+    /// one of the words. Returns the text that did.
+    ///
+    /// # Errors
+    /// If no answer in time holds them; the error repeats the last answers.
+    pub async fn status_says(&mut self, words: &[&str]) -> Result<String> {
+        let mark = self.watcher.mark();
+        let deadline = now() + LIMIT;
+        loop {
+            self.ask_status().await?;
+            let says = |fact: &Fact| {
+                let beat = pick::heartbeat(fact)?;
+                let fits = |text: &str| words.iter().all(|word| text.contains(word));
+                let standing = beat.standings.iter().find(|standing| fits(&standing.text))?;
+                Some(format!("{}/{}: {}", beat.service, beat.id, standing.text))
+            };
+            let limit = std::time::Duration::from_secs(1);
+            if let Ok((_, text)) = self.watcher.wait(mark, limit, "an answer", says).await {
+                return Ok(text);
+            }
+            if now() > deadline {
+                bail!("no status says {words:?}; they say:\n{}", self.standings(mark));
+            }
+        }
+    }
+
+    /// Every standing since a mark, one line each.
+    pub fn standings(&self, mark: usize) -> String {
+        let mut lines = BTreeSet::new();
+        for seen in self.watcher.since(mark) {
+            if let Fact::Heartbeat(beat) = seen.fact {
+                for standing in beat.standings {
+                    lines.insert(format!("{}/{}: {}", beat.service, beat.id, standing.text));
+                }
+            }
+        }
+        lines.into_iter().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Ends all services politely and looks at what they leave behind.
+    ///
+    /// # Errors
+    /// A service that does not end with 0, a log line at WARN or ERROR that was not announced, a
+    /// message on the bus that cannot be understood.
+    pub async fn finish(mut self) -> Result<()> {
+        for service in self.services.iter_mut().filter(|service| service.pid().is_some()) {
+            if let Some(status) = service.ended() {
+                bail!("{} ended by itself with {status}", service.name());
+            }
+            let status = service.terminate(LIMIT).await?;
+            ensure!(status.success(), "{} ended with {status} after SIGTERM", service.name());
+        }
+        let mut findings = self.watcher.undecodable();
+        for service in &self.services {
+            findings.extend(service.complaints(&self.announced));
+        }
+        ensure!(findings.is_empty(), "nobody announced:\n{}", findings.join("\n"));
+        self.finished = true;
+        Ok(())
+    }
+
+    async fn ask_status(&mut self) -> Result<()> {
+        self.queries += 1;
+        let subjects = Subjects::parse(PREFIX)?;
+        let sender = Sender::parse(Service::Client, "harness", 1)?;
+        let fact = Fact::StatusQuery(StatusQuery {});
+        let header = Header {
+            kind: FactKind::StatusQuery,
+            sender: sender.clone(),
+            sequence: self.queries,
+            sent_at_ms: 0,
+            traceparent: None,
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in header.to_pairs() {
+            headers.insert(name, value);
+        }
+        let subject = subjects.of(&fact).context("a status query has a subject")?;
+        let client = nats::connect(&self.urls()).await?;
+        let payload = encode(&fact)?.into();
+        let reply = subjects.reply(&sender);
+        client.publish_with_reply_and_headers(subject, reply, headers, payload).await?;
+        client.flush().await?;
+        Ok(())
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        eprintln!("what was said on the bus, in ms:\n{}", self.watcher.timeline(0, self.born));
+        if let Some(folder) = self.folder.take() {
+            eprintln!("logs are kept in {}", folder.keep().display());
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! An application: writes without a pause, follows the master, remembers what was acknowledged.
+
+use crate::wait::{now, rest, within};
+use crate::{Node, nats, node};
+use anyhow::{Context, Result, ensure};
+use futures::StreamExt;
+use redis::AsyncConnectionConfig;
+use redis::aio::MultiplexedConnection;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use vedette_model::{Fact, FactKind, GroupName, NodeAddr};
+use vedette_wire::{Subjects, decode};
+
+/// An application's patience with one command; then it asks for the master again.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Between two writes, and between two attempts to connect.
+const REST: Duration = Duration::from_millis(1);
+/// After so many writes the writer asks whether a replica has them.
+const CONFIRM_EVERY: u64 = 10;
+
+/// One acknowledged write, `SET seq:<number> <number>`.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// Its number.
+    pub number: u64,
+    /// When the acknowledgement came.
+    pub at: Instant,
+    /// Who acknowledged.
+    pub node: NodeAddr,
+    /// Whether a replica is known to have received it (`WAIT`).
+    pub received: bool,
+    /// Which of the writer's connections.
+    connection: u64,
+}
+
+/// Writes until it is stopped.
+pub struct Writer {
+    acknowledged: Arc<Mutex<Vec<Write>>>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+    follower: JoinHandle<()>,
+}
+
+impl Writer {
+    /// Starts writing to `master` and follows the public subject from then on.
+    ///
+    /// # Errors
+    /// If NATS cannot be reached.
+    pub async fn start(
+        urls: &[String],
+        prefix: &str,
+        group: &GroupName,
+        master: &NodeAddr,
+        password: Option<&str>,
+    ) -> Result<Self> {
+        let subjects = Subjects::parse(prefix)?;
+        let pattern = subjects.pattern(FactKind::MasterRecord).context("masters are published")?;
+        let client = nats::connect(urls).await?;
+        let mut messages = client.subscribe(pattern).await?;
+        client.flush().await?;
+        let (tell, follow) = watch::channel(master.clone());
+        let group = group.clone();
+        let follower = tokio::spawn(async move {
+            let _client = client;
+            let mut epoch = None;
+            while let Some(message) = messages.next().await {
+                let Ok(Fact::MasterRecord(record)) =
+                    decode(FactKind::MasterRecord, &message.payload)
+                else {
+                    continue;
+                };
+                // The rule that every application follows: never back to an older epoch.
+                if record.group == group && epoch.is_none_or(|known| record.epoch > known) {
+                    epoch = Some(record.epoch);
+                    tell.send_if_modified(|master| {
+                        let changed = *master != record.master;
+                        *master = record.master;
+                        changed
+                    });
+                }
+            }
+        });
+        let acknowledged = Arc::new(Mutex::new(Vec::new()));
+        let (stop, stopped) = watch::channel(false);
+        let task = Task {
+            follow,
+            password: password.map(Into::into),
+            acknowledged: acknowledged.clone(),
+            connections: 0,
+            number: 0,
+        };
+        let task = tokio::spawn(task.run(stopped));
+        Ok(Self { acknowledged, stop, task, follower })
+    }
+
+    /// What has been acknowledged so far.
+    pub fn acknowledged(&self) -> Vec<Write> {
+        lock(&self.acknowledged).clone()
+    }
+
+    /// Waits for the first acknowledged write on this node after `since`.
+    ///
+    /// # Errors
+    /// If there is none within the limit.
+    pub async fn write_on(
+        &self,
+        node: &NodeAddr,
+        since: Instant,
+        limit: Duration,
+    ) -> Result<Write> {
+        let what = format!("a write acknowledged by {node}");
+        within(limit, &what, async || {
+            let writes = lock(&self.acknowledged);
+            writes.iter().find(|write| write.node == *node && write.at > since).cloned()
+        })
+        .await
+    }
+
+    /// Stops writing.
+    ///
+    /// # Errors
+    /// If the writer's task failed.
+    pub async fn stop(mut self) -> Result<Writes> {
+        self.stop.send_replace(true);
+        (&mut self.task).await.context("the writer")?;
+        Ok(Writes { acknowledged: self.acknowledged() })
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.follower.abort();
+    }
+}
+
+/// Everything a writer had acknowledged.
+pub struct Writes {
+    /// In order.
+    pub acknowledged: Vec<Write>,
+}
+
+impl Writes {
+    /// Those that the node does not hold.
+    ///
+    /// # Errors
+    /// If the node does not answer.
+    pub async fn missing_on(&self, node: &Node) -> Result<Vec<Write>> {
+        let mut missing = Vec::new();
+        for part in self.acknowledged.chunks(500) {
+            let keys: Vec<String> =
+                part.iter().map(|write| format!("seq:{}", write.number)).collect();
+            let mut words = vec!["MGET"];
+            words.extend(keys.iter().map(String::as_str));
+            let values: Vec<Option<u64>> = node.command(&words).await?;
+            ensure!(values.len() == part.len(), "MGET answers as many values as it got keys");
+            let pairs = part.iter().zip(values);
+            missing.extend(
+                pairs
+                    .filter(|(write, value)| *value != Some(write.number))
+                    .map(|(write, _)| write.clone()),
+            );
+        }
+        Ok(missing)
+    }
+
+    /// Fails if the node lacks a write that a replica had received before it was acknowledged as
+    /// such. Returns how many acknowledged writes it holds.
+    ///
+    /// # Errors
+    /// Names the lost writes.
+    pub async fn nothing_received_is_missing_on(&self, node: &Node) -> Result<usize> {
+        let missing = self.missing_on(node).await?;
+        let lost: Vec<u64> = missing.iter().filter(|w| w.received).map(|w| w.number).collect();
+        ensure!(
+            lost.is_empty(),
+            "a replica had received writes that {} lacks: {lost:?}",
+            node.name()
+        );
+        Ok(self.acknowledged.len() - missing.len())
+    }
+}
+
+struct Task {
+    follow: watch::Receiver<NodeAddr>,
+    password: Option<String>,
+    acknowledged: Arc<Mutex<Vec<Write>>>,
+    connections: u64,
+    number: u64,
+}
+
+impl Task {
+    async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        tokio::select! {
+            // Closed or true: either way the end.
+            _ = stopped.wait_for(|stop| *stop) => {}
+            () = self.write() => {}
+        }
+    }
+
+    async fn write(&mut self) {
+        loop {
+            let master = self.follow.borrow_and_update().clone();
+            if let Ok(mut connection) = connect(&master, self.password.as_deref()).await {
+                self.connections += 1;
+                let mut follow = self.follow.clone();
+                tokio::select! {
+                    // At once, also when a write hangs on the old master.
+                    _ = follow.changed() => {}
+                    () = self.write_to(&master, &mut connection) => {}
+                }
+            }
+            rest(REST).await;
+        }
+    }
+
+    /// Until the first trouble.
+    async fn write_to(&mut self, node: &NodeAddr, connection: &mut MultiplexedConnection) {
+        loop {
+            self.number += 1;
+            let number = self.number;
+            let mut set = redis::cmd("SET");
+            set.arg(format!("seq:{number}")).arg(number);
+            if set.query_async::<()>(connection).await.is_err() {
+                return;
+            }
+            let write = Write {
+                number,
+                at: now(),
+                node: node.clone(),
+                received: false,
+                connection: self.connections,
+            };
+            lock(&self.acknowledged).push(write);
+            if number.is_multiple_of(CONFIRM_EVERY) {
+                let mut wait = redis::cmd("WAIT");
+                wait.arg(1).arg(20);
+                match wait.query_async::<u64>(connection).await {
+                    Ok(0) => {}
+                    Ok(_) => self.confirm(),
+                    Err(_) => return,
+                }
+            }
+            rest(REST).await;
+        }
+    }
+
+    /// A replica has all that this connection wrote.
+    fn confirm(&self) {
+        let mut writes = lock(&self.acknowledged);
+        let own = writes.iter_mut().rev().take_while(|w| w.connection == self.connections);
+        own.take_while(|write| !write.received).for_each(|write| write.received = true);
+    }
+}
+
+async fn connect(master: &NodeAddr, password: Option<&str>) -> Result<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let client = node::client(master, password)?;
+    Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
+}
+
+fn lock(writes: &Mutex<Vec<Write>>) -> std::sync::MutexGuard<'_, Vec<Write>> {
+    // A list that is only added to is whole after a panic elsewhere.
+    writes.lock().unwrap_or_else(PoisonError::into_inner)
+}
