@@ -1,7 +1,7 @@
 //! The nouns of Vedette: names, ids, epochs, ballots, instants, records and facts.
 //!
 //! Everything here is a plain value. A value that exists is valid: constructors parse, and
-//! deserialisation goes through the same constructors. No clocks, no sockets, no files: the crate
+//! deserialisation of names, addresses, numbers and rosters goes through the same constructors. No clocks, no sockets, no files: the crate
 //! is `no_std` so that these have no name in it.
 
 #![no_std]
@@ -17,14 +17,14 @@ mod record;
 mod settings;
 mod time;
 mod trace;
+mod vote;
 
 pub use command::{Answer, Command, NodeFault};
 pub use event::{Event, EventName, MasterRecord};
 pub use fact::{
-    Ballot, BallotAnswer, Beat, BeatReply, Candidacy, Digest, DigestReply, Echo, Evidence, Fact,
-    FactKind, FailoverStep, Health, Heartbeat, MasterQuery, NodeReport, NodeState, OdownVerdict,
-    Opinion, Proposal, ProposalAnswer, ProposalReply, Purpose, RecordCommitted, Refusal,
-    SdownReport, Standing, StatusQuery, Step,
+    Digest, DigestReply, Echo, Evidence, Fact, FactKind, FailoverStep, Health, Heartbeat,
+    MasterQuery, NodeReport, NodeState, OdownVerdict, Opinion, RecordCommitted, SdownReport,
+    Standing, StatusQuery, Step,
 };
 pub use name::{GroupName, NameError, OrchestratorId, Place, ProberId, Sender, Service, VoterId};
 pub use node::{Lineage, NodeAddr, NodeView, ReplId, ReplicaSeen, Role, RunId, Upstream};
@@ -35,3 +35,7 @@ pub use record::{
 pub use settings::{Credentials, Secret, Settings, SettingsError};
 pub use time::Instant;
 pub use trace::TraceId;
+pub use vote::{
+    Ballot, BallotAnswer, Beat, BeatReply, Candidacy, Proposal, ProposalAnswer, ProposalReply,
+    Purpose, Refusal,
+};

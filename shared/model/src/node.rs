@@ -125,8 +125,21 @@ impl ReplId {
 
 /// The replication ids that are one group's history, newest first, at most [`Lineage::LIMIT`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "Vec<ReplId>", into = "Vec<ReplId>")]
 pub struct Lineage(Vec<ReplId>);
+
+impl From<Vec<ReplId>> for Lineage {
+    fn from(mut ids: Vec<ReplId>) -> Self {
+        ids.truncate(Self::LIMIT);
+        Self(ids)
+    }
+}
+
+impl From<Lineage> for Vec<ReplId> {
+    fn from(lineage: Lineage) -> Self {
+        lineage.0
+    }
+}
 
 impl Lineage {
     /// Ids kept; the oldest is forgotten first.
@@ -145,6 +158,11 @@ impl Lineage {
     /// Whether nothing is known yet.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether this is the newest id: the history the master writes now.
+    pub fn is_current(&self, id: &ReplId) -> bool {
+        self.0.first() == Some(id)
     }
 
     /// Whether the node's current or previous history is one of these.

@@ -110,11 +110,26 @@ impl fmt::Display for Quorum {
 /// The configured list of voters, versioned. The majority is always of this list, never of "those
 /// that are alive".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawRoster")]
 pub struct Roster {
     /// Every candidacy names this; a voter of another version refuses.
     pub version: RosterVersion,
     /// The voters, each once, at least one.
     voters: Vec<VoterId>,
+}
+
+#[derive(Deserialize)]
+struct RawRoster {
+    version: RosterVersion,
+    voters: Vec<VoterId>,
+}
+
+impl TryFrom<RawRoster> for Roster {
+    type Error = NameError;
+
+    fn try_from(raw: RawRoster) -> Result<Self, NameError> {
+        Self::parse(raw.version, raw.voters)
+    }
 }
 
 impl Roster {

@@ -151,6 +151,26 @@ pub enum RejectReason {
     RanksLower,
 }
 
+impl core::fmt::Display for RejectReason {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::FailedMaster => f.write_str("the failed master"),
+            Self::NoAnswer(how) => f.write_str(how),
+            Self::FailedBefore => f.write_str("failed in an earlier attempt"),
+            Self::Stranger => f.write_str("its history is not the group's"),
+            Self::NotAReplica => f.write_str("it says it is a master"),
+            Self::Loading => f.write_str("loading its data set"),
+            Self::PriorityZero => f.write_str("priority 0"),
+            Self::NeverSynced => f.write_str("never finished a synchronisation"),
+            Self::LinkDown { for_ms, limit_ms } => {
+                write!(f, "link down for {for_ms} ms, limit {limit_ms} ms")
+            }
+            Self::TooFarBehind { bytes } => write!(f, "{bytes} bytes behind the furthest"),
+            Self::RanksLower => f.write_str("eligible, ranks lower"),
+        }
+    }
+}
+
 /// An upper bound of what a switch lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LossBound {

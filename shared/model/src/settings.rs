@@ -79,6 +79,11 @@ pub struct Settings {
     /// Replicas whose offset is at most this many bytes behind the furthest compete by priority;
     /// those further behind are passed over.
     pub max_lag_bytes: u64,
+    /// Whether a node that comes back at a member's address with an unknown history is taken for
+    /// that member. A server that keeps only an append-only file shows one after a crash. True
+    /// lets it be made a replica, which replaces its data set; false leaves it alone and says so.
+    #[serde(default)]
+    pub trust_recorded_address: bool,
     /// How to log in to the nodes; absent means no authentication.
     #[serde(default)]
     pub credentials: Option<Credentials>,
@@ -99,6 +104,7 @@ impl Settings {
             hold_off_ms: 5_000,
             patience_ms: 10_000,
             max_lag_bytes: 1_048_576,
+            trust_recorded_address: false,
             credentials: None,
         }
     }

@@ -16,10 +16,21 @@
 #![no_std]
 extern crate alloc;
 
+pub mod candidacy;
+pub mod directory;
+pub mod failover;
+mod happening;
 mod machine;
 pub mod notice;
+pub mod odown;
 pub mod orchestrator;
 pub mod prober;
+mod pulse;
+pub mod reconcile;
+pub mod register;
+pub mod sdown;
+mod timers;
 pub mod voter;
 
+pub use happening::Happening;
 pub use machine::Machine;

@@ -1,0 +1,260 @@
+//! When do I ask for votes, and what for?
+//!
+//! ```text
+//!  OdownVerdict    ──►┌────────────────────────────────────────────┐──► Stand(Failover)
+//!  record          ──►│ failover recorded, leader silent → Takeover│──► Stand(Takeover)
+//!  Beat of another ──►│ majority of voters say ODOWN     → Failover│──► Stand(Configure)
+//!  rank, work      ──►│ I own the group and it needs me  → Configure──► Odown (survey now)
+//!  lost, ended     ──►└────────────────────────────────────────────┘
+//! ```
+//!
+//! Candidates keep out of each other's way by rank, not by chance: the first waits nothing, each
+//! other 50 ms longer. What was refused is tried again as soon as its reason may have gone.
+
+use crate::register::{Lost, TAKEOVER_AFTER};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+use vedette_model::{
+    Epoch, GroupRecord, Instant, NodeAddr, OdownVerdict, Purpose, Refusal, Roster, VoterId,
+};
+
+/// Each rank waits so much longer than the one before.
+const RANK_STEP: Duration = Duration::from_millis(50);
+/// A verdict that is not repeated for so long no longer counts.
+const VERDICT_EXPIRY: Duration = Duration::from_secs(3);
+
+/// What the candidate does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// A majority of voters says the master is down: look at the replicas while votes are asked.
+    Odown,
+    /// Ask for a ballot.
+    Stand(Purpose),
+}
+
+/// One orchestrator's ambition for one group.
+#[derive(Debug)]
+pub struct Candidate {
+    roster: Roster,
+    rank: u32,
+    reign: Option<(Epoch, NodeAddr)>,
+    under_way: bool,
+    /// A voter told of a failover that our record does not show yet.
+    hint_under_way: bool,
+    verdicts: BTreeMap<VoterId, Instant>,
+    odown_since: Option<Instant>,
+    leader_heard: Option<Instant>,
+    work: bool,
+    busy: bool,
+    not_before: Instant,
+    why: String,
+    outputs: VecDeque<Output>,
+}
+
+impl Candidate {
+    /// A candidate without a record, of the lowest rank until it is told its own.
+    pub const fn new(roster: Roster, now: Instant) -> Self {
+        Self {
+            roster,
+            rank: 0,
+            reign: None,
+            under_way: false,
+            hint_under_way: false,
+            verdicts: BTreeMap::new(),
+            odown_since: None,
+            leader_heard: None,
+            work: false,
+            busy: false,
+            not_before: now,
+            why: String::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Its place among the live orchestrators: 0 acts first and owns the group in quiet times.
+    pub const fn set_rank(&mut self, rank: u32) {
+        self.rank = rank;
+    }
+
+    /// Whether there is something to seed, admit, correct or settle.
+    pub const fn set_work(&mut self, work: bool) {
+        self.work = work;
+    }
+
+    /// Whether the group is this orchestrator's in quiet times.
+    pub const fn owns(&self) -> bool {
+        self.rank == 0
+    }
+
+    /// Whether a majority of voters says the recorded master is down.
+    pub const fn is_odown(&self) -> bool {
+        self.odown_since.is_some()
+    }
+
+    /// Takes a newer record.
+    pub fn record(&mut self, record: &GroupRecord, now: Instant) {
+        let reign = (record.epoch, record.master.clone());
+        if self.reign.as_ref() != Some(&reign) {
+            self.verdicts.clear();
+            self.odown_since = None;
+            self.why.clear();
+            self.reign = Some(reign);
+        }
+        if record.failover.is_some() && !self.under_way {
+            self.leader_heard = Some(now);
+        }
+        self.under_way = record.failover.is_some();
+        self.hint_under_way = false;
+    }
+
+    /// Takes a verdict.
+    pub fn verdict(&mut self, verdict: &OdownVerdict, now: Instant) {
+        let reign = self.reign.as_ref();
+        let current = reign.is_some_and(|(e, m)| *e == verdict.epoch && *m == verdict.master);
+        if !current || !self.roster.contains(&verdict.voter) {
+            return;
+        }
+        if verdict.reached {
+            self.verdicts.insert(verdict.voter.clone(), now + VERDICT_EXPIRY);
+        } else {
+            self.verdicts.remove(&verdict.voter);
+        }
+        self.settle(now);
+        self.stand_if_due(now);
+    }
+
+    /// Another orchestrator leads and lives.
+    pub const fn other_leads(&mut self, now: Instant) {
+        self.leader_heard = Some(now);
+    }
+
+    /// The ballot was not won, or not kept.
+    pub fn lost(&mut self, why: &Lost, now: Instant) {
+        self.busy = false;
+        let (pause, text) = match why {
+            Lost::Superseded => {
+                (Duration::from_millis(100), "superseded by a higher ballot".into())
+            }
+            Lost::NoMajority { answered } => (
+                Duration::from_millis(250),
+                format!(
+                    "only {answered} of {} voters answered in time and {} are needed: start the \
+                     missing voters or mend their network",
+                    self.roster.voters().len(),
+                    self.roster.majority().get()
+                ),
+            ),
+            Lost::Refused(refusals) => {
+                let pauses = refusals.values().map(|why| self.pause_after(why));
+                let pause = pauses.max().unwrap_or(RANK_STEP);
+                let who: alloc::vec::Vec<_> =
+                    refusals.iter().map(|(voter, why)| format!("{voter}: {why}")).collect();
+                self.hint_under_way |= refusals.values().any(|w| *w == Refusal::FailoverUnderWay);
+                if refusals.values().all(|w| *w == Refusal::NoFailover) {
+                    self.hint_under_way = false;
+                }
+                (pause, format!("refused by {}", who.join(", ")))
+            }
+        };
+        self.why = text;
+        self.not_before = now + pause + RANK_STEP * self.rank;
+    }
+
+    fn pause_after(&self, why: &Refusal) -> Duration {
+        Duration::from_millis(match why {
+            Refusal::OlderBallot => 10,
+            Refusal::NotOdown | Refusal::FailoverUnderWay => 100,
+            Refusal::OtherMaster { .. } | Refusal::NoFailover => 200,
+            Refusal::Paused | Refusal::StoreFailed => 1_000,
+            Refusal::OtherRoster { .. } => 2_000,
+            Refusal::HeldOff { remaining_ms } | Refusal::LeaderAlive { remaining_ms } => {
+                *remaining_ms
+            }
+        })
+    }
+
+    /// The tenure ended; nothing is asked for before `pause` is over.
+    pub fn ended(&mut self, pause: Duration, why: String, now: Instant) {
+        self.busy = false;
+        self.why = why;
+        self.not_before = now + pause;
+    }
+
+    /// What stands in the way, in words; empty if nothing is wanted.
+    pub fn standing(&self) -> String {
+        let count = self.verdicts.len();
+        let needed = self.roster.majority().get();
+        let mut text = match (self.odown_since, count) {
+            (Some(_), _) => format!("odown by {count} voters"),
+            (None, 0) => String::new(),
+            (None, _) => format!("{count} of {needed} needed voters say odown: nothing is done"),
+        };
+        if !self.why.is_empty() && (self.odown_since.is_some() || self.work || self.under_way) {
+            if !text.is_empty() {
+                text.push_str("; ");
+            }
+            text.push_str(&self.why);
+        }
+        text
+    }
+
+    /// Lets verdicts expire and stands when it is time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.settle(now);
+        self.stand_if_due(now);
+    }
+
+    /// When something is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let expiry = self.verdicts.values().min().copied();
+        let stand = self.wanted().map(|(at, _)| at);
+        [expiry, stand].into_iter().flatten().min()
+    }
+
+    /// The next effect.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn settle(&mut self, now: Instant) {
+        self.verdicts.retain(|_, expiry| *expiry > now);
+        let reached = self.roster.majority().reached(self.verdicts.len());
+        match (reached, self.odown_since) {
+            (true, None) => {
+                self.odown_since = Some(now);
+                self.outputs.push_back(Output::Odown);
+            }
+            (false, Some(_)) => self.odown_since = None,
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    fn wanted(&self) -> Option<(Instant, Purpose)> {
+        if self.busy {
+            return None;
+        }
+        let wait = RANK_STEP * self.rank;
+        let heard = self.leader_heard.map_or(Instant::ZERO, |at| at + TAKEOVER_AFTER + wait);
+        if self.under_way || self.hint_under_way {
+            return Some((heard.max(self.not_before), Purpose::Takeover));
+        }
+        if let (Some(since), Some((epoch, master))) = (self.odown_since, &self.reign) {
+            let at = if self.rank == 0 { since } else { heard.max(since + wait) };
+            let purpose = Purpose::Failover { epoch: *epoch, master: master.clone() };
+            return Some((at.max(self.not_before), purpose));
+        }
+        let at = heard.max(self.not_before);
+        (self.work && self.rank == 0).then_some((at, Purpose::Configure))
+    }
+
+    fn stand_if_due(&mut self, now: Instant) {
+        if let Some((at, purpose)) = self.wanted()
+            && now >= at
+        {
+            self.busy = true;
+            self.outputs.push_back(Output::Stand(purpose));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Who is master, as far as it is committed.
+//!
+//! ```text
+//!  RecordCommitted ──►┌──────────────────────────────┐──► Ask (Digest)
+//!  DigestReply     ──►│ newest committed record of   │──► Changed (group)
+//!  time            ──►│ each group; revisions rise   │
+//!                     └──────────────────────────────┘
+//! ```
+//!
+//! Nobody's own claim gets in here: only what a majority of voters accepted. A lower revision
+//! never replaces a higher one.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use core::time::Duration;
+use vedette_model::{
+    Digest, DigestReply, GroupName, GroupRecord, Instant, RecordCommitted, VoterId,
+};
+
+/// Groups kept; of more, new ones are ignored.
+pub const GROUP_LIMIT: usize = 10_000;
+const ASK_EVERY: Duration = Duration::from_secs(3);
+const ASK_EVERY_AT_FIRST: Duration = Duration::from_millis(250);
+/// An answer counts as contact with the voter for so long.
+const CONTACT: Duration = Duration::from_secs(7);
+
+/// What the directory does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Ask the voters.
+    Ask(Digest),
+    /// The group has a newer record.
+    Changed(GroupName),
+}
+
+/// The records known to be committed.
+#[derive(Debug)]
+pub struct Directory {
+    records: BTreeMap<GroupName, RecordCommitted>,
+    contacts: BTreeMap<VoterId, Instant>,
+    unsettled: BTreeMap<VoterId, BTreeSet<GroupName>>,
+    next_ask: Instant,
+    outputs: VecDeque<Output>,
+}
+
+impl Directory {
+    /// An empty directory that asks at once.
+    pub const fn new(now: Instant) -> Self {
+        Self {
+            records: BTreeMap::new(),
+            contacts: BTreeMap::new(),
+            unsettled: BTreeMap::new(),
+            next_ask: now,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The group's newest committed record.
+    pub fn get(&self, group: &GroupName) -> Option<&GroupRecord> {
+        self.records.get(group).map(|c| &c.record)
+    }
+
+    /// All of them, by name.
+    pub fn records(&self) -> impl Iterator<Item = &GroupRecord> {
+        self.records.values().map(|c| &c.record)
+    }
+
+    /// Voters that answered lately.
+    pub fn contacts(&self, now: Instant) -> usize {
+        self.contacts.values().filter(|at| now.since(**at) < CONTACT).count()
+    }
+
+    /// Whether a voter holds an accepted record of the group that nobody is known to have
+    /// committed.
+    pub fn is_unsettled(&self, group: &GroupName) -> bool {
+        self.unsettled.values().any(|groups| groups.contains(group))
+    }
+
+    /// Groups for which [`Directory::is_unsettled`] holds.
+    pub fn unsettled(&self) -> BTreeSet<GroupName> {
+        self.unsettled.values().flatten().cloned().collect()
+    }
+
+    /// Takes a committed record.
+    pub fn committed(&mut self, committed: RecordCommitted) {
+        let group = committed.record.group.clone();
+        let known = self.records.get(&group).map(|c| c.record.revision);
+        let full = known.is_none() && self.records.len() >= GROUP_LIMIT;
+        if full || known.is_some_and(|known| known >= committed.record.revision) {
+            return;
+        }
+        self.records.insert(group.clone(), committed);
+        self.outputs.push_back(Output::Changed(group));
+    }
+
+    /// Takes a voter's answer.
+    pub fn reply(&mut self, reply: DigestReply, now: Instant) {
+        self.contacts.insert(reply.voter.clone(), now);
+        self.unsettled.insert(reply.voter, reply.unsettled.into_iter().collect());
+        for committed in reply.records {
+            self.committed(committed);
+        }
+        if reply.more {
+            self.next_ask = now;
+        }
+    }
+
+    /// Asks again when it is time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if now < self.next_ask {
+            return;
+        }
+        let quiet = self.contacts(now) == 0;
+        self.next_ask = now + if quiet { ASK_EVERY_AT_FIRST } else { ASK_EVERY };
+        let have = self.records.iter().map(|(g, c)| (g.clone(), c.record.revision)).collect();
+        self.outputs.push_back(Output::Ask(Digest { have }));
+    }
+
+    /// When to ask next.
+    pub const fn poll_timeout(&self) -> Option<Instant> {
+        Some(self.next_ask)
+    }
+
+    /// The next effect.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+}

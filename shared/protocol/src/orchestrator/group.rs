@@ -1,0 +1,452 @@
+//! One group in an orchestrator's hands: the stages wired together.
+
+use super::Config;
+use crate::candidacy::{self, Candidate};
+use crate::failover::{self, Failover, Setting};
+use crate::happening::Happening;
+use crate::reconcile::{self, Reconciler};
+use crate::register::{Lost, Proposer, ProposerOutput};
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+use vedette_model::{
+    Answer, Ballot, BallotNumber, BeatReply, Command, Credentials, EventName, Fact, FailoverStep,
+    GroupName, GroupRecord, Instant, NodeAddr, NodeFault, NodeReport, OdownVerdict, OrchestratorId,
+    ProposalReply, Purpose, RecordCommitted, Role, Settings, Standing, Step, TraceId,
+};
+
+/// Milliseconds an inspection may take.
+pub(super) const INSPECT_LIMIT_MS: u64 = 200;
+/// Milliseconds a promotion or a re-pointing may take.
+pub(super) const COMMAND_LIMIT_MS: u64 = 1_000;
+/// Rest after a quiet tenure.
+const QUIET_PAUSE: Duration = Duration::from_millis(500);
+
+/// What a group asks its orchestrator to do.
+#[derive(Debug)]
+pub(super) enum Effect {
+    Publish(Fact),
+    Committed(RecordCommitted),
+    Announce(GroupRecord),
+    Event(Happening, GroupRecord, TraceId),
+    Command {
+        node: NodeAddr,
+        command: Command,
+        credentials: Option<Credentials>,
+        lease: Option<Instant>,
+    },
+}
+
+/// What the ballot, held or asked for, is used for.
+#[derive(Debug)]
+enum Tenure {
+    None,
+    Walk(Failover),
+    /// Quiet work: first what is proposed, then a round of corrections.
+    Mend {
+        act_after: Instant,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Group {
+    me: OrchestratorId,
+    name: GroupName,
+    record: Option<GroupRecord>,
+    seed: Option<(NodeAddr, Settings)>,
+    candidate: Candidate,
+    proposer: Proposer,
+    reconciler: Reconciler,
+    tenure: Tenure,
+    master_offset: Option<(u64, Instant)>,
+    odown_since: Option<Instant>,
+    last_abort: String,
+    effects: VecDeque<Effect>,
+}
+
+impl Group {
+    pub(super) fn new(config: &Config, name: GroupName, not_before: Instant) -> Self {
+        let (id, incarnation) = (config.id.clone(), config.sender.incarnation);
+        Self {
+            me: id.clone(),
+            proposer: Proposer::new(id, incarnation, name.clone(), config.roster.clone()),
+            candidate: Candidate::new(config.roster.clone(), not_before),
+            name,
+            record: None,
+            seed: None,
+            reconciler: Reconciler::default(),
+            tenure: Tenure::None,
+            master_offset: None,
+            odown_since: None,
+            last_abort: String::new(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    pub(super) const fn set_rank(&mut self, rank: u32) {
+        self.candidate.set_rank(rank);
+    }
+
+    pub(super) const fn is_owned(&self) -> bool {
+        self.candidate.owns()
+    }
+
+    pub(super) const fn known(&self) -> Option<&GroupRecord> {
+        self.record.as_ref()
+    }
+
+    pub(super) fn seed(&mut self, master: NodeAddr, settings: Settings) {
+        if self.record.is_none() {
+            self.seed = Some((master, settings));
+        }
+    }
+
+    pub(super) fn standing(&self) -> Option<Standing> {
+        let record = self.record.as_ref()?;
+        let mut text = self.candidate.standing();
+        if let Some(ballot) = self.proposer.ballot() {
+            text = format!("leads with ballot {ballot}; {text}");
+        }
+        if let Some(pause) = &record.pause {
+            text = format!("paused: {}; {text}", pause.reason);
+        }
+        Some(Standing { group: self.name.clone(), epoch: record.epoch, text })
+    }
+
+    // What comes in.
+
+    pub(super) fn record(&mut self, record: &GroupRecord, now: Instant) {
+        let before = self.record.as_ref().map(|r| (r.epoch, r.master.clone()));
+        if before != Some((record.epoch, record.master.clone())) {
+            self.reconciler.forget_views();
+            self.master_offset = None;
+            self.odown_since = None;
+            self.last_abort.clear();
+        }
+        self.seed = None;
+        self.candidate.record(record, now);
+        self.record = Some(record.clone());
+    }
+
+    pub(super) fn verdict(&mut self, verdict: &OdownVerdict, now: Instant) {
+        self.candidate.verdict(verdict, now);
+    }
+
+    pub(super) fn report(&mut self, report: NodeReport, now: Instant) {
+        let Some(record) = &self.record else { return };
+        let NodeReport { node, view, .. } = report;
+        if node == record.master && view.role == Role::Master {
+            self.master_offset = Some((view.offset, now));
+        }
+        self.reconciler.view(record, &node, view, now);
+    }
+
+    pub(super) fn ballot(&mut self, ballot: Ballot, now: Instant) {
+        self.proposer.ballot_answer(ballot, now);
+    }
+
+    pub(super) fn proposal_reply(&mut self, reply: ProposalReply, now: Instant) {
+        self.proposer.proposal_answer(reply, now);
+    }
+
+    pub(super) fn beat_reply(&mut self, reply: BeatReply) {
+        self.proposer.beat_answer(reply);
+    }
+
+    pub(super) fn other_leads(&mut self, ballot: &BallotNumber, now: Instant) {
+        self.proposer.heard_of(ballot);
+        self.candidate.other_leads(now);
+    }
+
+    pub(super) fn answer(&mut self, node: &NodeAddr, answer: Answer, now: Instant) {
+        if self.reconciler.in_round() {
+            if let Some(record) = &self.record {
+                self.reconciler.answer(record, node, answer, now);
+            }
+        } else if let Tenure::Walk(walk) = &mut self.tenure {
+            walk.answer(node, answer, now);
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.candidate.handle_timeout(now);
+        self.proposer.handle_timeout(now);
+        if let Tenure::Walk(walk) = &mut self.tenure {
+            walk.handle_timeout(now);
+        }
+        if let Some(record) = &self.record {
+            self.reconciler.tick(record, now);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        let walk = match &self.tenure {
+            Tenure::Walk(walk) => walk.poll_timeout(),
+            Tenure::None | Tenure::Mend { .. } => None,
+        };
+        let work = self.reconciler.work_due(now).filter(|_| self.candidate.owns());
+        let stages = [self.candidate.poll_timeout(), self.proposer.poll_timeout(), walk, work];
+        stages.into_iter().flatten().chain(self.reconciler.poll_timeout()).min()
+    }
+
+    pub(super) fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    // What comes of it: every stage's outputs, until all are quiet.
+
+    pub(super) fn settle(&mut self, unsettled: bool, now: Instant) {
+        loop {
+            if let Some(output) = self.candidate.poll_output() {
+                self.candidate_output(output, now);
+            } else if let Some(output) = self.proposer.poll_output() {
+                self.proposer_output(output, now);
+            } else if let Some(act) = self.poll_walk() {
+                self.walk_act(act, now);
+            } else if let Some(act) = self.reconciler.poll_output() {
+                self.reconcile_act(act, now);
+            } else {
+                break;
+            }
+        }
+        let work = match &self.record {
+            None => self.seed.is_some() || unsettled,
+            Some(record) => unsettled || self.reconciler.has_work(record, now),
+        };
+        self.candidate.set_work(work);
+    }
+
+    fn poll_walk(&mut self) -> Option<failover::Act> {
+        match &mut self.tenure {
+            Tenure::Walk(walk) => walk.poll_output(),
+            Tenure::None | Tenure::Mend { .. } => None,
+        }
+    }
+
+    fn candidate_output(&mut self, output: candidacy::Output, now: Instant) {
+        match output {
+            candidacy::Output::Odown => {
+                self.odown_since = Some(now);
+                self.step(Step::Odown, now);
+                // Quiet work can wait; a dead master cannot.
+                if matches!(self.tenure, Tenure::Mend { .. }) {
+                    self.leave(Duration::ZERO, String::new(), now);
+                    self.candidate.handle_timeout(now);
+                }
+            }
+            candidacy::Output::Stand(Purpose::Configure) => {
+                self.tenure = Tenure::Mend { act_after: now };
+                self.proposer.stand(Purpose::Configure, now);
+            }
+            candidacy::Output::Stand(purpose @ (Purpose::Failover { .. } | Purpose::Takeover)) => {
+                let setting = Setting {
+                    me: self.me.clone(),
+                    purpose: purpose.clone(),
+                    master_offset: self.master_offset,
+                    odown_since: self.odown_since,
+                };
+                self.proposer.stand(purpose, now);
+                self.tenure = Tenure::Walk(Failover::new(setting, self.record.as_ref(), now));
+            }
+        }
+    }
+
+    fn proposer_output(&mut self, output: ProposerOutput, now: Instant) {
+        match output {
+            ProposerOutput::Prepare(candidacy) => self.publish(candidacy.into()),
+            ProposerOutput::Accept(proposal) => self.publish(proposal.into()),
+            ProposerOutput::Beat(beat) => self.publish(beat.into()),
+            ProposerOutput::Elected { ballot, adopted, act_after } => {
+                self.elected(&ballot, adopted, act_after, now);
+            }
+            ProposerOutput::Committed(committed) => {
+                let record = committed.record.clone();
+                self.effects.push_back(Effect::Committed(committed));
+                self.record(&record, now);
+                match &mut self.tenure {
+                    Tenure::Walk(walk) => walk.committed(&record, now),
+                    Tenure::Mend { act_after } => {
+                        let act_after = *act_after;
+                        self.mend(record, act_after, now);
+                    }
+                    Tenure::None => {}
+                }
+            }
+            ProposerOutput::Lost(why) => self.lost(&why, now),
+        }
+    }
+
+    fn elected(
+        &mut self,
+        ballot: &BallotNumber,
+        adopted: Option<GroupRecord>,
+        act_after: Instant,
+        now: Instant,
+    ) {
+        match &mut self.tenure {
+            Tenure::Walk(walk) => {
+                walk.elected(adopted, act_after, now);
+                let why = format!("ballot {ballot}, promised by a majority of voters");
+                self.event(Happening::new(EventName::ElectedLeader, why));
+            }
+            Tenure::Mend { act_after: at } => {
+                *at = act_after;
+                self.mend_elected(adopted, act_after, now);
+            }
+            Tenure::None => self.proposer.resign(),
+        }
+    }
+
+    fn mend_elected(&mut self, adopted: Option<GroupRecord>, act_after: Instant, now: Instant) {
+        match (adopted, self.seed.take()) {
+            (None, Some((master, settings))) => {
+                let first = GroupRecord::first(self.name.clone(), master, settings);
+                self.proposer.propose(first, now);
+            }
+            (None, None) => self.leave(QUIET_PAUSE, String::new(), now),
+            (Some(adopted), _) => {
+                let known = self.record.as_ref() == Some(&adopted);
+                if known {
+                    self.mend(adopted, act_after, now);
+                } else {
+                    // Perhaps a minority accepted it: have it committed, as it is.
+                    self.proposer.propose(adopted, now);
+                }
+            }
+        }
+    }
+
+    /// The record is settled under this ballot: write down what was learned, then correct.
+    fn mend(&mut self, record: GroupRecord, act_after: Instant, now: Instant) {
+        if record.failover.is_some() {
+            self.leave(QUIET_PAUSE, String::new(), now);
+        } else if let Some(learned) = self.reconciler.learned(&record, now) {
+            self.proposer.propose(learned, now);
+        } else {
+            self.reconciler.begin(&record, false, act_after, now);
+        }
+    }
+
+    fn lost(&mut self, why: &Lost, now: Instant) {
+        let tenure = core::mem::replace(&mut self.tenure, Tenure::None);
+        self.reconciler.stop();
+        self.candidate.lost(why, now);
+        if let Tenure::Walk(_) = tenure {
+            let why = self.candidate.standing();
+            if why != self.last_abort {
+                self.step(Step::Aborted { why: why.clone() }, now);
+                self.last_abort = why;
+            }
+        }
+    }
+
+    fn leave(&mut self, pause: Duration, why: String, now: Instant) {
+        self.tenure = Tenure::None;
+        self.proposer.resign();
+        self.reconciler.stop();
+        self.candidate.ended(pause, why, now);
+    }
+
+    fn walk_act(&mut self, act: failover::Act, now: Instant) {
+        match act {
+            failover::Act::Inspect(node) => self.command(node, Command::Inspect),
+            failover::Act::Promote(node) => self.guarded(node, Command::Promote, now),
+            failover::Act::Propose(record) => self.proposer.propose(record, now),
+            failover::Act::Announce => {
+                let Some(record) = self.record.clone() else { return };
+                self.effects.push_back(Effect::Announce(record.clone()));
+                self.event(Happening::new(EventName::SwitchMaster, switch_cause(&record)));
+                self.event(Happening::new(EventName::ReconfSlaves, "the others follow now"));
+                self.reconciler.begin(&record, true, now, now);
+            }
+            failover::Act::Step(step) => self.step(step, now),
+            failover::Act::Event(happening) => {
+                let repeated = happening.name == EventName::AbortNoGoodSlave
+                    && happening.cause == self.last_abort;
+                if happening.name == EventName::AbortNoGoodSlave {
+                    self.last_abort.clone_from(&happening.cause);
+                }
+                if !repeated {
+                    self.event(happening);
+                }
+            }
+            failover::Act::End { aborted, pause } => {
+                self.leave(pause, aborted.unwrap_or_default(), now);
+            }
+        }
+    }
+
+    fn reconcile_act(&mut self, act: reconcile::Act, now: Instant) {
+        match act {
+            reconcile::Act::Inspect(node) => self.command(node, Command::Inspect),
+            reconcile::Act::Follow { node, cut_clients } => {
+                let Some(master) = self.record.as_ref().map(|r| r.master.clone()) else { return };
+                self.guarded(node, Command::Follow { master, cut_clients }, now);
+            }
+            reconcile::Act::Repaired(node) => {
+                if matches!(self.tenure, Tenure::Walk(_)) {
+                    self.step(Step::Repaired { node }, now);
+                }
+            }
+            reconcile::Act::Event(happening) => self.event(happening),
+            reconcile::Act::Finished { timed_out } => match &mut self.tenure {
+                Tenure::Walk(walk) => walk.repaired(timed_out),
+                Tenure::Mend { .. } | Tenure::None => {
+                    self.leave(QUIET_PAUSE, String::new(), now);
+                }
+            },
+        }
+    }
+
+    fn command(&mut self, node: NodeAddr, command: Command) {
+        let credentials = self.record.as_ref().and_then(|r| r.settings.credentials.clone());
+        let lease = self.proposer.lease_end();
+        self.effects.push_back(Effect::Command { node, command, credentials, lease });
+    }
+
+    /// A command that changes a node: only while the lease lasts.
+    fn guarded(&mut self, node: NodeAddr, command: Command, now: Instant) {
+        if self.proposer.lease_end().is_some_and(|end| now < end) {
+            self.command(node, command);
+        } else {
+            self.answer(&node, Answer::Failed(NodeFault::Expired), now);
+        }
+    }
+
+    fn publish(&mut self, fact: Fact) {
+        self.effects.push_back(Effect::Publish(fact));
+    }
+
+    fn trace(&self) -> Option<TraceId> {
+        let record = self.record.as_ref()?;
+        Some(record.failover.as_ref().map_or_else(|| record.trace_id(), |f| f.trace_id))
+    }
+
+    fn step(&mut self, step: Step, now: Instant) {
+        let Some(trace_id) = self.trace() else { return };
+        let elapsed = self.odown_since.map_or(Duration::ZERO, |at| now.since(at));
+        let step = FailoverStep {
+            group: self.name.clone(),
+            ballot: self.proposer.ballot().cloned(),
+            step,
+            elapsed_us: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+            trace_id,
+        };
+        self.publish(step.into());
+    }
+
+    fn event(&mut self, happening: Happening) {
+        if let (Some(record), Some(trace_id)) = (self.record.clone(), self.trace()) {
+            self.effects.push_back(Effect::Event(happening, record, trace_id));
+        }
+    }
+}
+
+fn switch_cause(record: &GroupRecord) -> String {
+    let loss = record.switch.loss;
+    let bytes = loss.bytes.map_or_else(|| "an unknown number of".into(), |b| format!("{b}"));
+    let since =
+        loss.as_of_ms.map_or_else(String::new, |ms| format!(", and what came in the last {ms} ms"));
+    format!("epoch {}; lost at most {bytes} bytes{since}", record.epoch)
+}

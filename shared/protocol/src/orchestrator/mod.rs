@@ -1,0 +1,454 @@
+//! The orchestrator's role: candidacy, failover and reconciliation of all groups.
+//!
+//! ```text
+//!  RecordCommitted, DigestReply ─► directory ─► groups ─┐
+//!  OdownVerdict, NodeReport, Beat, replies of voters ───┼─► group: candidacy ─► register::Proposer
+//!  Answer (ticket) ─────────────────────────────────────┘          ├─► failover (a walk)
+//!  Heartbeat of orchestrators ─► rank                              └─► reconcile (rounds)
+//! ```
+
+mod group;
+
+use crate::Machine;
+use crate::directory::{self, Directory};
+use crate::happening::{Dresser, Happening};
+use crate::pulse::Pulse;
+use crate::timers::Timers;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+use group::{Effect, Group};
+use vedette_model::{
+    Answer, Command, Credentials, EventName, Fact, GroupName, Health, Heartbeat, Instant,
+    MasterQuery, MasterRecord, NodeAddr, OrchestratorId, Place, Roster, Sender, Service, Settings,
+    Standing, StatusQuery,
+};
+
+/// What an orchestrator hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A message from the bus, with the subject its answer goes to if it wants one.
+    Fact {
+        /// The message.
+        fact: Fact,
+        /// Where to answer.
+        reply_to: Option<String>,
+    },
+    /// What came of an [`Output::Command`].
+    Answer {
+        /// The command's ticket.
+        ticket: u64,
+        /// What came of it.
+        answer: Answer,
+    },
+}
+
+/// What an orchestrator does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Tell the bus.
+    Publish(Fact),
+    /// Answer.
+    Reply {
+        /// The subject.
+        to: String,
+        /// The answer.
+        fact: Fact,
+    },
+    /// Send a command to a node over a fresh connection, and answer with the ticket within
+    /// `limit_ms`, whatever happens.
+    Command {
+        /// Comes back with the answer.
+        ticket: u64,
+        /// The node.
+        node: NodeAddr,
+        /// What to do.
+        command: Command,
+        /// How to log in.
+        credentials: Option<Credentials>,
+        /// The end of the lease: after it the command must not be sent any more
+        /// (`NodeFault::Expired`). Absent for `Inspect`, which changes nothing.
+        not_after: Option<Instant>,
+        /// Milliseconds for connecting, sending and all answers.
+        limit_ms: u64,
+    },
+    /// Keep as the group's last known master for late subscribers, unless what is kept there is
+    /// newer. Never waited for.
+    Retain(MasterRecord),
+}
+
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
+/// An orchestrator that has not been heard for so long does not count for ranks.
+const PEER_EXPIRY: Duration = Duration::from_secs(3);
+/// Time to hear of the others before the first candidacy.
+const SETTLE_IN: Duration = Duration::from_millis(300);
+/// Declarations are looked at again this often until they are seeded or refused.
+const SEED_EVERY: Duration = Duration::from_millis(500);
+/// The retained masters are offered again this often, in case what is retained fell behind.
+const RETAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// What an orchestrator is.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Who speaks.
+    pub sender: Sender,
+    /// The same as an id.
+    pub id: OrchestratorId,
+    /// Where it runs.
+    pub place: Place,
+    /// Who votes.
+    pub roster: Roster,
+    /// The declared groups, in the order of their declaration: seeded where the voters know
+    /// nothing of them, and otherwise without effect.
+    pub groups: Vec<(GroupName, NodeAddr, Settings)>,
+}
+
+/// The orchestrator.
+#[derive(Debug)]
+pub struct Orchestrator {
+    config: Config,
+    directory: Directory,
+    groups: BTreeMap<GroupName, Group>,
+    timers: Timers<GroupName>,
+    peers: BTreeMap<OrchestratorId, Instant>,
+    seeds: BTreeMap<GroupName, (usize, NodeAddr, Settings)>,
+    conflicts_told: BTreeSet<GroupName>,
+    tickets: BTreeMap<u64, (GroupName, NodeAddr)>,
+    next_ticket: u64,
+    pulse: Pulse,
+    dresser: Dresser,
+    next_seed: Instant,
+    next_retain: Instant,
+    outputs: VecDeque<Output>,
+}
+
+impl Orchestrator {
+    /// An orchestrator that knows only its declarations.
+    pub fn new(config: Config, now: Instant) -> Self {
+        let (sender, place) = (config.sender.clone(), config.place.clone());
+        let roster = Some(config.roster.clone());
+        let declared = config.groups.iter().enumerate();
+        let seeds = declared.map(|(i, (g, m, s))| (g.clone(), (i, m.clone(), s.clone()))).collect();
+        Self {
+            directory: Directory::new(now),
+            groups: BTreeMap::new(),
+            timers: Timers::new(),
+            peers: BTreeMap::new(),
+            seeds,
+            conflicts_told: BTreeSet::new(),
+            tickets: BTreeMap::new(),
+            next_ticket: 0,
+            dresser: Dresser::new(sender.clone()),
+            pulse: Pulse::new(sender, place, roster, HEARTBEAT_EVERY, now),
+            next_seed: now + SETTLE_IN,
+            next_retain: now + RETAIN_EVERY,
+            outputs: VecDeque::from([Output::Publish(StatusQuery {}.into())]),
+            config,
+        }
+    }
+
+    fn fact(&mut self, fact: Fact, reply_to: Option<String>, now: Instant) {
+        match fact {
+            Fact::RecordCommitted(committed) => self.directory.committed(committed),
+            Fact::DigestReply(reply) => self.directory.reply(reply, now),
+            Fact::Heartbeat(beat) => self.heartbeat(&beat, now),
+            Fact::StatusQuery(_) => {
+                let beat = self.pulse.beat(Health::Well, self.standings(now));
+                self.outputs.push_back(Output::Publish(beat.into()));
+            }
+            Fact::MasterQuery(query) => self.master_query(&query, reply_to, now),
+            Fact::OdownVerdict(verdict) => {
+                self.with(&verdict.group.clone(), now, |group| group.verdict(&verdict, now));
+            }
+            Fact::NodeReport(report) => {
+                self.with(&report.group.clone(), now, |group| group.report(report, now));
+            }
+            Fact::Ballot(ballot) => {
+                self.with(&ballot.group.clone(), now, |group| group.ballot(ballot, now));
+            }
+            Fact::ProposalReply(reply) => {
+                self.with(&reply.group.clone(), now, |group| group.proposal_reply(reply, now));
+            }
+            Fact::BeatReply(reply) => {
+                self.with(&reply.group.clone(), now, |group| group.beat_reply(reply));
+            }
+            Fact::Beat(beat) => {
+                let mine = beat.ballot.proposer == self.config.id
+                    && beat.ballot.incarnation == self.config.sender.incarnation;
+                if !mine {
+                    self.with(&beat.group.clone(), now, |g| g.other_leads(&beat.ballot, now));
+                }
+            }
+            Fact::SdownReport(_)
+            | Fact::Candidacy(_)
+            | Fact::Proposal(_)
+            | Fact::FailoverStep(_)
+            | Fact::Digest(_)
+            | Fact::MasterRecord(_)
+            | Fact::Event(_) => {}
+        }
+    }
+
+    /// Lets a known group do something, and carries out what comes of it.
+    fn with(&mut self, name: &GroupName, now: Instant, act: impl FnOnce(&mut Group)) {
+        if let Some(group) = self.groups.get_mut(name) {
+            act(group);
+            self.pump(name, now);
+        }
+    }
+
+    fn pump(&mut self, name: &GroupName, now: Instant) {
+        let unsettled = self.directory.is_unsettled(name);
+        while let Some(group) = self.groups.get_mut(name) {
+            group.settle(unsettled, now);
+            let Some(effect) = group.poll_effect() else { break };
+            self.effect(name, effect, now);
+        }
+        let next = self.groups.get(name).and_then(|g| g.poll_timeout(now));
+        self.timers.set(name, next);
+        self.changes(now);
+    }
+
+    fn effect(&mut self, name: &GroupName, effect: Effect, now: Instant) {
+        match effect {
+            Effect::Publish(fact) => self.outputs.push_back(Output::Publish(fact)),
+            Effect::Committed(committed) => {
+                self.directory.committed(committed.clone());
+                self.outputs.push_back(Output::Publish(committed.into()));
+            }
+            Effect::Announce(record) => {
+                let master = MasterRecord::from(&record);
+                self.outputs.push_back(Output::Publish(master.clone().into()));
+                self.outputs.push_back(Output::Retain(master));
+            }
+            Effect::Event(happening, record, trace_id) => {
+                let event = self.dresser.dress(happening, &record, trace_id);
+                self.outputs.push_back(Output::Publish(event.into()));
+            }
+            Effect::Command { node, command, credentials, lease } => {
+                self.command(name, node, command, credentials, lease, now);
+            }
+        }
+    }
+
+    fn command(
+        &mut self,
+        name: &GroupName,
+        node: NodeAddr,
+        command: Command,
+        credentials: Option<Credentials>,
+        lease: Option<Instant>,
+        _now: Instant,
+    ) {
+        self.next_ticket += 1;
+        let ticket = self.next_ticket;
+        self.tickets.insert(ticket, (name.clone(), node.clone()));
+        let (not_after, limit_ms) = match command {
+            Command::Inspect => (None, group::INSPECT_LIMIT_MS),
+            Command::Promote | Command::Follow { .. } => {
+                (Some(lease.unwrap_or(Instant::ZERO)), group::COMMAND_LIMIT_MS)
+            }
+        };
+        self.outputs.push_back(Output::Command {
+            ticket,
+            node,
+            command,
+            credentials,
+            not_after,
+            limit_ms,
+        });
+    }
+
+    /// Carries changes of the directory into the groups.
+    fn changes(&mut self, now: Instant) {
+        while let Some(output) = self.directory.poll_output() {
+            match output {
+                directory::Output::Ask(digest) => {
+                    self.outputs.push_back(Output::Publish(digest.into()));
+                }
+                directory::Output::Changed(name) => {
+                    let Some(record) = self.directory.get(&name).cloned() else { continue };
+                    self.seeds.remove(&name);
+                    self.group(&name, now).record(&record, now);
+                    self.pump(&name, now);
+                }
+            }
+        }
+    }
+
+    fn group(&mut self, name: &GroupName, now: Instant) -> &mut Group {
+        let rank = self.rank(name);
+        let config = &self.config;
+        self.groups.entry(name.clone()).or_insert_with(|| {
+            let mut group = Group::new(config, name.clone(), now + SETTLE_IN);
+            group.set_rank(rank);
+            group
+        })
+    }
+
+    fn heartbeat(&mut self, beat: &Heartbeat, now: Instant) {
+        let Ok(id) = OrchestratorId::parse(&beat.id) else { return };
+        if beat.service != Service::Orchestrator || id == self.config.id {
+            return;
+        }
+        if self.peers.insert(id, now).is_none() {
+            self.rerank(now);
+        }
+    }
+
+    fn rerank(&mut self, now: Instant) {
+        let names: Vec<_> = self.groups.keys().cloned().collect();
+        for name in names {
+            let rank = self.rank(&name);
+            self.with(&name, now, |group| group.set_rank(rank));
+        }
+    }
+
+    /// How many live orchestrators come before this one for the group: rendezvous hashing.
+    fn rank(&self, group: &GroupName) -> u32 {
+        let mine = weight(group, &self.config.id);
+        let before = self.peers.keys().filter(|peer| weight(group, peer) > mine).count();
+        u32::try_from(before).unwrap_or(u32::MAX)
+    }
+
+    fn standings(&self, now: Instant) -> Vec<Standing> {
+        let mut standings: Vec<_> = self.groups.values().filter_map(Group::standing).collect();
+        let voters = self.directory.contacts(now);
+        let needed = self.config.roster.majority().get();
+        for (group, (_, master, _)) in &self.seeds {
+            let text = if self.conflicts_told.contains(group) {
+                format!("declared with master {master}, not seeded: that node is another group's")
+            } else if voters < needed {
+                format!(
+                    "declared with master {master}, not seeded: {voters} of {needed} needed \
+                     voters answer; start the missing ones"
+                )
+            } else {
+                format!("declared with master {master}, being seeded")
+            };
+            let epoch = vedette_model::Epoch(0);
+            standings.push(Standing { group: group.clone(), epoch, text });
+        }
+        standings
+    }
+
+    /// Answers only while a majority of voters is heard: a view that may be old is no answer.
+    fn master_query(&mut self, query: &MasterQuery, reply_to: Option<String>, now: Instant) {
+        let fresh = self.config.roster.majority().reached(self.directory.contacts(now));
+        let record = self.directory.get(&query.group).filter(|_| fresh);
+        if let (Some(record), Some(to)) = (record, reply_to) {
+            let fact = MasterRecord::from(record).into();
+            self.outputs.push_back(Output::Reply { to, fact });
+        }
+    }
+
+    /// Seeds what is declared and unknown, once a majority of voters has said what it knows.
+    fn seed(&mut self, now: Instant) {
+        if !self.config.roster.majority().reached(self.directory.contacts(now)) {
+            return;
+        }
+        let seeds: Vec<_> = self.seeds.iter().map(|(g, s)| (g.clone(), s.clone())).collect();
+        for (name, (order, master, settings)) in seeds {
+            if let Some(owner) = self.claimed_by(&name, order, &master) {
+                if self.conflicts_told.insert(name.clone()) {
+                    let cause = format!(
+                        "it is declared with master {master}, which is a node of {owner}: it is \
+                         not watched and nothing is done to it; correct one of the two declarations"
+                    );
+                    let happening = Happening::new(EventName::ConfigConflict, cause);
+                    let event = self.dresser.dress_bare(happening, &name, &master);
+                    self.outputs.push_back(Output::Publish(event.into()));
+                }
+                continue;
+            }
+            self.conflicts_told.remove(&name);
+            self.group(&name, now).seed(master, settings);
+            self.pump(&name, now);
+        }
+    }
+
+    /// Another group that has the node, or was declared earlier with it.
+    fn claimed_by(&self, name: &GroupName, order: usize, master: &NodeAddr) -> Option<GroupName> {
+        let mut records = self.directory.records().filter(|r| r.group != *name);
+        let recorded = records.find(|r| r.member(master).is_some()).map(|r| r.group.clone());
+        let earlier = || {
+            let mut others = self.seeds.iter().filter(|(g, _)| *g != name);
+            others.find(|(_, (i, m, _))| *i < order && m == master).map(|(g, _)| g.clone())
+        };
+        recorded.or_else(earlier)
+    }
+
+    fn retain(&mut self, now: Instant) {
+        self.next_retain = now + RETAIN_EVERY;
+        let owned = self.groups.values().filter(|g| g.is_owned()).filter_map(Group::known);
+        let masters: Vec<_> = owned.map(MasterRecord::from).collect();
+        self.outputs.extend(masters.into_iter().map(Output::Retain));
+    }
+}
+
+/// Rendezvous weight: FNV-1a over both names, mixed so that similar ids do not rank alike.
+fn weight(group: &GroupName, id: &OrchestratorId) -> (u64, OrchestratorId) {
+    let bytes = group.as_str().bytes().chain([0xff]).chain(id.as_str().bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    (mixed ^ (mixed >> 33), id.clone())
+}
+
+impl Machine for Orchestrator {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Fact { fact, reply_to } => self.fact(fact, reply_to, now),
+            Input::Answer { ticket, answer } => {
+                if let Some((name, node)) = self.tickets.remove(&ticket) {
+                    self.with(&name, now, |group| group.answer(&node, answer, now));
+                }
+            }
+        }
+        self.changes(now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if self.pulse.is_due(now) {
+            let beat = self.pulse.beat(Health::Well, Vec::new());
+            self.outputs.push_back(Output::Publish(beat.into()));
+            let before = self.peers.len();
+            self.peers.retain(|_, heard| now.since(*heard) < PEER_EXPIRY);
+            if self.peers.len() != before {
+                self.rerank(now);
+            }
+        }
+        self.directory.handle_timeout(now);
+        self.changes(now);
+        if now >= self.next_seed {
+            self.next_seed = now + SEED_EVERY;
+            self.seed(now);
+            for name in self.directory.unsettled() {
+                let _ = self.group(&name, now);
+                self.pump(&name, now);
+            }
+        }
+        if now >= self.next_retain {
+            self.retain(now);
+        }
+        while let Some(name) = self.timers.pop_due(now) {
+            self.with(&name, now, |group| group.handle_timeout(now));
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let fixed = [self.pulse.next(), self.next_seed, self.next_retain];
+        let moving = [self.directory.poll_timeout(), self.timers.next()];
+        moving.into_iter().flatten().chain(fixed).min()
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+}

@@ -1,0 +1,56 @@
+//! A service's heartbeats.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+use vedette_model::{Health, Heartbeat, Instant, Place, Roster, Sender, Standing};
+
+/// Gives a heartbeat at a fixed pace, and one with standings when asked.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    sender: Sender,
+    place: Place,
+    roster: Option<Roster>,
+    every: Duration,
+    next: Instant,
+    tick: u64,
+}
+
+impl Pulse {
+    pub(crate) const fn new(
+        sender: Sender,
+        place: Place,
+        roster: Option<Roster>,
+        every: Duration,
+        now: Instant,
+    ) -> Self {
+        Self { sender, place, roster, every, next: now, tick: 0 }
+    }
+
+    /// Whether a heartbeat is due; the next one then is due a period later.
+    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
+        let due = now >= self.next;
+        if due {
+            self.next = now + self.every;
+        }
+        due
+    }
+
+    /// A heartbeat.
+    pub(crate) fn beat(&mut self, health: Health, standings: Vec<Standing>) -> Heartbeat {
+        self.tick += 1;
+        Heartbeat {
+            service: self.sender.service,
+            id: self.sender.id.clone(),
+            incarnation: self.sender.incarnation,
+            tick: self.tick,
+            place: self.place.clone(),
+            health,
+            roster: self.roster.clone(),
+            standings,
+        }
+    }
+
+    pub(crate) const fn next(&self) -> Instant {
+        self.next
+    }
+}

@@ -1,0 +1,254 @@
+//! The voter's side of one group's register.
+
+use super::{LEASE, TAKEOVER_AFTER};
+use crate::voter::Stored;
+use core::time::Duration;
+use vedette_model::{
+    Ballot, BallotAnswer, BallotNumber, Beat, BeatReply, Candidacy, GroupName, GroupRecord,
+    Instant, Proposal, ProposalAnswer, ProposalReply, Purpose, RecordCommitted, Refusal, Roster,
+    SwitchReason, VoterId,
+};
+
+/// An answer, and whether [`Acceptor::stored`] must be on disk before it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptorOutput<T> {
+    /// Whether the state changed.
+    pub persist: bool,
+    /// The answer.
+    pub answer: T,
+}
+
+/// One voter's promises and accepted record of one group.
+#[derive(Debug)]
+pub struct Acceptor {
+    voter: VoterId,
+    stored: Stored,
+    leader_heard: Instant,
+    lease: Option<(BallotNumber, Instant)>,
+    last_failover: Option<Instant>,
+}
+
+impl Acceptor {
+    /// A voter that never heard of the group.
+    pub const fn new(voter: VoterId, group: GroupName, now: Instant) -> Self {
+        let stored = Stored { group, promised: None, accepted: None, committed: None };
+        Self { voter, stored, leader_heard: now, lease: None, last_failover: None }
+    }
+
+    /// A voter that was restarted. What it did not write down it takes for granted at its worst:
+    /// the leader was heard just now and has a whole lease.
+    pub fn restore(voter: VoterId, stored: Stored, now: Instant) -> Self {
+        let lease = stored.promised.clone().map(|ballot| (ballot, now + LEASE));
+        Self { voter, stored, leader_heard: now, lease, last_failover: None }
+    }
+
+    /// What must be on disk.
+    pub const fn stored(&self) -> &Stored {
+        &self.stored
+    }
+
+    /// The record accepted last.
+    pub fn record(&self) -> Option<&GroupRecord> {
+        self.stored.accepted.as_ref().map(|(_, record)| record)
+    }
+
+    /// Whether the record accepted last is not known to be committed and nobody seems to be at it.
+    pub fn is_left_unsettled(&self, now: Instant) -> bool {
+        let committed = self.stored.committed.as_ref().map(|c| c.record.revision);
+        let quiet = now.since(self.leader_heard) > TAKEOVER_AFTER * 2;
+        quiet && self.record().is_some_and(|r| Some(r.revision) > committed)
+    }
+
+    /// Answers a candidacy; `odown` is this voter's own verdict on its recorded master.
+    pub fn candidacy(
+        &mut self,
+        candidacy: &Candidacy,
+        roster: &Roster,
+        odown: bool,
+        now: Instant,
+    ) -> AcceptorOutput<Ballot> {
+        let repeated = self.stored.promised.as_ref() == Some(&candidacy.ballot);
+        let verdict = self.check(candidacy, roster, odown, repeated, now);
+        let answer = match verdict {
+            Ok(()) => {
+                let lease_ms = self.lease_left(&candidacy.ballot, now);
+                self.stored.promised = Some(candidacy.ballot.clone());
+                BallotAnswer::Promise { accepted: self.stored.accepted.clone(), lease_ms }
+            }
+            Err(why) => BallotAnswer::Refused { why, promised: self.stored.promised.clone() },
+        };
+        let promise = matches!(answer, BallotAnswer::Promise { .. });
+        AcceptorOutput {
+            persist: promise && !repeated,
+            answer: Ballot {
+                group: candidacy.group.clone(),
+                ballot: candidacy.ballot.clone(),
+                voter: self.voter.clone(),
+                answer,
+            },
+        }
+    }
+
+    fn check(
+        &self,
+        candidacy: &Candidacy,
+        roster: &Roster,
+        odown: bool,
+        repeated: bool,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        if candidacy.roster != roster.version {
+            return Err(Refusal::OtherRoster { version: roster.version });
+        }
+        if !repeated && self.stored.promised.as_ref() >= Some(&candidacy.ballot) {
+            return Err(Refusal::OlderBallot);
+        }
+        let record = self.record();
+        let under_way = record.is_some_and(|r| r.failover.is_some());
+        match &candidacy.purpose {
+            Purpose::Configure if under_way => Err(Refusal::FailoverUnderWay),
+            Purpose::Configure => Ok(()),
+            Purpose::Takeover if !under_way => Err(Refusal::NoFailover),
+            Purpose::Takeover => {
+                let quiet_at = self.leader_heard + TAKEOVER_AFTER;
+                if now < quiet_at {
+                    return Err(Refusal::LeaderAlive { remaining_ms: millis(quiet_at.since(now)) });
+                }
+                Ok(())
+            }
+            Purpose::Failover { .. } if under_way => Err(Refusal::FailoverUnderWay),
+            Purpose::Failover { epoch, master } => {
+                let Some(record) = record else {
+                    return Err(Refusal::OtherMaster { epoch: vedette_model::Epoch(0) });
+                };
+                if record.epoch != *epoch || record.master != *master {
+                    return Err(Refusal::OtherMaster { epoch: record.epoch });
+                }
+                self.check_failover(record, odown, now)
+            }
+        }
+    }
+
+    fn check_failover(
+        &self,
+        record: &GroupRecord,
+        odown: bool,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        if record.pause.is_some() {
+            return Err(Refusal::Paused);
+        }
+        if !odown {
+            return Err(Refusal::NotOdown);
+        }
+        let hold_off = Duration::from_millis(record.settings.hold_off_ms);
+        let over = self.last_failover.map(|at| at + hold_off).filter(|over| now < *over);
+        over.map_or(Ok(()), |over| Err(Refusal::HeldOff { remaining_ms: millis(over.since(now)) }))
+    }
+
+    /// How long the ballot before may still act, unless the candidate is the same process.
+    fn lease_left(&self, ballot: &BallotNumber, now: Instant) -> u64 {
+        match &self.lease {
+            Some((holder, until))
+                if (&holder.proposer, holder.incarnation)
+                    != (&ballot.proposer, ballot.incarnation) =>
+            {
+                millis(until.since(now))
+            }
+            Some(_) | None => 0,
+        }
+    }
+
+    /// Answers a proposal.
+    pub fn proposal(&mut self, proposal: &Proposal, now: Instant) -> AcceptorOutput<ProposalReply> {
+        let Proposal { ballot, record } = proposal;
+        let promised = self.stored.promised.as_ref();
+        let mut persist = false;
+        let answer = match promised.filter(|promised| *promised > ballot) {
+            Some(promised) => ProposalAnswer::Superseded { promised: promised.clone() },
+            None => match self.accept(ballot, record, now) {
+                Some(changed) => {
+                    persist = changed;
+                    ProposalAnswer::Accepted
+                }
+                // A late copy of an earlier proposal of the same leader, who is past it.
+                None => ProposalAnswer::Superseded { promised: ballot.clone() },
+            },
+        };
+        AcceptorOutput {
+            persist,
+            answer: ProposalReply {
+                group: record.group.clone(),
+                ballot: ballot.clone(),
+                revision: record.revision,
+                voter: self.voter.clone(),
+                answer,
+            },
+        }
+    }
+
+    /// Whether the accept changed anything; none if it would go back.
+    fn accept(
+        &mut self,
+        ballot: &BallotNumber,
+        record: &GroupRecord,
+        now: Instant,
+    ) -> Option<bool> {
+        if let Some((held_ballot, held)) = &self.stored.accepted {
+            if (held_ballot, held.revision) == (ballot, record.revision) {
+                return (held == record).then_some(false);
+            }
+            if (held_ballot, held.revision) > (ballot, record.revision) {
+                return None;
+            }
+            if record.epoch > held.epoch && record.switch.reason == SwitchReason::Failover {
+                self.last_failover = Some(now);
+            }
+        }
+        self.stored.promised = Some(ballot.clone());
+        self.stored.accepted = Some((ballot.clone(), record.clone()));
+        self.heard(ballot, now);
+        Some(true)
+    }
+
+    fn heard(&mut self, ballot: &BallotNumber, now: Instant) {
+        self.leader_heard = now;
+        self.lease = Some((ballot.clone(), now + LEASE));
+    }
+
+    /// Answers a leader's heartbeat.
+    pub fn beat(&mut self, beat: &Beat, now: Instant) -> BeatReply {
+        let granted = self.stored.promised.as_ref() <= Some(&beat.ballot);
+        if granted {
+            self.heard(&beat.ballot, now);
+        }
+        BeatReply {
+            group: beat.group.clone(),
+            ballot: beat.ballot.clone(),
+            beat: beat.beat,
+            voter: self.voter.clone(),
+            granted,
+        }
+    }
+
+    /// Learns that a record is committed; true if that was news.
+    ///
+    /// What is committed is also accepted from here on if it is newer: a voter that missed the
+    /// proposal would otherwise judge by an old master for as long as nothing else changes.
+    pub fn committed(&mut self, committed: &RecordCommitted, now: Instant) -> bool {
+        let known = self.stored.committed.as_ref().map(|c| c.record.revision);
+        if known >= Some(committed.record.revision) {
+            return false;
+        }
+        let held = self.stored.promised.as_ref();
+        if held <= Some(&committed.ballot) {
+            let _ = self.accept(&committed.ballot, &committed.record, now);
+        }
+        self.stored.committed = Some(committed.clone());
+        true
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}

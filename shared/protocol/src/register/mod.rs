@@ -1,0 +1,29 @@
+//! The register: votes and records of one group.
+//!
+//! ```text
+//!   orchestrator                                        each voter
+//!   Proposer                                            Acceptor
+//!     Stand(purpose) ── Candidacy (ballot) ───────────►  promise? ── Persist, then Promise
+//!     Elected ◄──────── majority of promises ─────────   (or Refused and why)
+//!     Propose(record) ─ Proposal (ballot, revision) ──►  accept?  ── Persist, then Accepted
+//!     Committed ◄────── majority of Accepted ─────────   (or Superseded)
+//!     every 100 ms ──── Beat ─────────────────────────►  leader heard, lease granted 300 ms
+//! ```
+//!
+//! Two changes of one record need two majorities; these share a voter; it either refused the older
+//! ballot or handed its value to the newer one. Orders: ballots, and within a ballot revisions.
+
+mod acceptor;
+mod proposer;
+
+pub use acceptor::{Acceptor, AcceptorOutput};
+pub use proposer::{Lost, Proposer, ProposerOutput};
+
+use core::time::Duration;
+
+/// A leader sends a heartbeat this often.
+pub const BEAT_EVERY: Duration = Duration::from_millis(100);
+/// A leader that no majority has answered for so long sends no command to any node.
+pub const LEASE: Duration = Duration::from_millis(300);
+/// A leader that voters have not heard for so long may be replaced.
+pub const TAKEOVER_AFTER: Duration = Duration::from_millis(500);

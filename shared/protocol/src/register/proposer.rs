@@ -1,0 +1,397 @@
+//! The orchestrator's side of one group's register.
+
+use super::{BEAT_EVERY, LEASE};
+use alloc::collections::{BTreeMap, VecDeque};
+use core::time::Duration;
+use vedette_model::{
+    Ballot, BallotAnswer, BallotNumber, Beat, BeatReply, Candidacy, GroupName, GroupRecord,
+    Instant, OrchestratorId, Proposal, ProposalAnswer, ProposalReply, Purpose, RecordCommitted,
+    Refusal, Roster, VoterId,
+};
+
+/// A question that is not answered is asked again this often.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// A candidacy that has no majority by then is given up.
+const CANDIDACY_LIMIT: Duration = Duration::from_millis(500);
+/// A leader that no majority has answered for so long gives up.
+const SILENT_LIMIT: Duration = Duration::from_secs(2);
+/// Beats remembered for matching their answers.
+const BEATS_KEPT: usize = 32;
+
+/// What the proposer does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProposerOutput {
+    /// Ask the voters.
+    Prepare(Candidacy),
+    /// Ask the voters.
+    Accept(Proposal),
+    /// Tell the voters that the leader lives.
+    Beat(Beat),
+    /// A majority promised.
+    Elected {
+        /// The ballot.
+        ballot: BallotNumber,
+        /// The record that is highest among the promises: the only one to start from.
+        adopted: Option<GroupRecord>,
+        /// No command to any node before this: the ballot before may still act.
+        act_after: Instant,
+    },
+    /// A majority accepted.
+    Committed(RecordCommitted),
+    /// The ballot, or the hope for it, is gone.
+    Lost(Lost),
+}
+
+/// Why a ballot was not won or not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lost {
+    /// Too many voters refused; the refusals by voter.
+    Refused(BTreeMap<VoterId, Refusal>),
+    /// Too few voters answered in time.
+    NoMajority {
+        /// Voters that answered.
+        answered: usize,
+    },
+    /// A majority can no longer be had: a higher ballot is promised.
+    Superseded,
+}
+
+#[derive(Debug)]
+struct Standing {
+    candidacy: Candidacy,
+    promises: BTreeMap<VoterId, (Option<(BallotNumber, GroupRecord)>, u64)>,
+    refusals: BTreeMap<VoterId, Refusal>,
+    deadline: Instant,
+    ask_again: Instant,
+}
+
+#[derive(Debug)]
+struct Leading {
+    ballot: BallotNumber,
+    proposing: Option<Proposing>,
+    beat: u64,
+    sent: BTreeMap<u64, Instant>,
+    next_beat: Instant,
+    /// When the newest question was sent that each voter answered in our favour.
+    contact: BTreeMap<VoterId, Instant>,
+    denied: BTreeMap<VoterId, ()>,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Proposing {
+    record: GroupRecord,
+    accepted: BTreeMap<VoterId, ()>,
+    sent_at: Instant,
+    ask_again: Instant,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Idle,
+    Standing(Standing),
+    Leading(Leading),
+}
+
+/// One orchestrator's hold on one group's register.
+#[derive(Debug)]
+pub struct Proposer {
+    me: OrchestratorId,
+    incarnation: u64,
+    group: GroupName,
+    roster: Roster,
+    highest: u64,
+    phase: Phase,
+    outputs: VecDeque<ProposerOutput>,
+}
+
+impl Proposer {
+    /// A proposer that holds nothing.
+    pub const fn new(
+        me: OrchestratorId,
+        incarnation: u64,
+        group: GroupName,
+        roster: Roster,
+    ) -> Self {
+        let outputs = VecDeque::new();
+        Self { me, incarnation, group, roster, highest: 0, phase: Phase::Idle, outputs }
+    }
+
+    /// Asks for a ballot, giving up whatever is held.
+    pub fn stand(&mut self, purpose: Purpose, now: Instant) {
+        self.highest += 1;
+        let ballot = BallotNumber {
+            number: self.highest,
+            proposer: self.me.clone(),
+            incarnation: self.incarnation,
+        };
+        let roster = self.roster.version;
+        let candidacy = Candidacy { group: self.group.clone(), ballot, purpose, roster };
+        self.outputs.push_back(ProposerOutput::Prepare(candidacy.clone()));
+        self.phase = Phase::Standing(Standing {
+            candidacy,
+            promises: BTreeMap::new(),
+            refusals: BTreeMap::new(),
+            deadline: now + CANDIDACY_LIMIT,
+            ask_again: now + ASK_AGAIN,
+        });
+    }
+
+    /// Proposes a record under the ballot held. Ignored by a proposer that leads nothing or has a
+    /// proposal under way.
+    pub fn propose(&mut self, record: GroupRecord, now: Instant) {
+        let Phase::Leading(leading) = &mut self.phase else { return };
+        if leading.proposing.is_some() {
+            return;
+        }
+        let proposal = Proposal { ballot: leading.ballot.clone(), record: record.clone() };
+        leading.proposing = Some(Proposing {
+            record,
+            accepted: BTreeMap::new(),
+            sent_at: now,
+            ask_again: now + ASK_AGAIN,
+        });
+        self.outputs.push_back(ProposerOutput::Accept(proposal));
+    }
+
+    /// Lets go of the ballot.
+    pub fn resign(&mut self) {
+        self.phase = Phase::Idle;
+    }
+
+    /// The ballot held.
+    pub const fn ballot(&self) -> Option<&BallotNumber> {
+        match &self.phase {
+            Phase::Leading(leading) => Some(&leading.ballot),
+            Phase::Idle | Phase::Standing(_) => None,
+        }
+    }
+
+    /// Whether nothing is held or asked for.
+    pub const fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
+    }
+
+    /// Until when commands may be sent to nodes: [`LEASE`] after the newest moment at which a
+    /// majority was asked that answered.
+    pub fn lease_end(&self) -> Option<Instant> {
+        let Phase::Leading(leading) = &self.phase else { return None };
+        Some(self.contact_of_majority(leading)? + LEASE)
+    }
+
+    fn contact_of_majority(&self, leading: &Leading) -> Option<Instant> {
+        let mut contacts: alloc::vec::Vec<_> = leading.contact.values().copied().collect();
+        contacts.sort_unstable_by(|a, b| b.cmp(a));
+        contacts.get(self.roster.majority().get() - 1).copied()
+    }
+
+    /// Learns of a ballot somebody else uses, so that the next of ours is higher.
+    pub fn heard_of(&mut self, ballot: &BallotNumber) {
+        self.highest = self.highest.max(ballot.number);
+    }
+
+    /// Takes a voter's answer to a candidacy.
+    pub fn ballot_answer(&mut self, ballot: Ballot, now: Instant) {
+        self.note_promised(&ballot.answer);
+        let Phase::Standing(standing) = &mut self.phase else { return };
+        if ballot.ballot != standing.candidacy.ballot || !self.roster.contains(&ballot.voter) {
+            return;
+        }
+        match ballot.answer {
+            BallotAnswer::Promise { accepted, lease_ms } => {
+                standing.promises.insert(ballot.voter, (accepted, lease_ms));
+            }
+            BallotAnswer::Refused { why, .. } => {
+                standing.refusals.insert(ballot.voter, why);
+            }
+        }
+        let majority = self.roster.majority();
+        let voters = self.roster.voters().len();
+        if majority.reached(standing.promises.len()) {
+            self.elected(now);
+        } else if standing.refusals.len() > voters - majority.get() {
+            let refusals = core::mem::take(&mut standing.refusals);
+            self.lose(Lost::Refused(refusals));
+        }
+    }
+
+    fn note_promised(&mut self, answer: &BallotAnswer) {
+        match answer {
+            BallotAnswer::Refused { promised: Some(promised), .. } => self.heard_of(promised),
+            BallotAnswer::Refused { promised: None, .. } | BallotAnswer::Promise { .. } => {}
+        }
+    }
+
+    fn elected(&mut self, now: Instant) {
+        let Phase::Standing(standing) = core::mem::replace(&mut self.phase, Phase::Idle) else {
+            return;
+        };
+        let lease_ms = standing.promises.values().map(|(_, lease)| *lease).max().unwrap_or(0);
+        let adopted = standing
+            .promises
+            .into_values()
+            .filter_map(|(accepted, _)| accepted)
+            .max_by(|(ba, ra), (bb, rb)| (ba, ra.revision).cmp(&(bb, rb.revision)))
+            .map(|(_, record)| record);
+        let ballot = standing.candidacy.ballot;
+        self.outputs.push_back(ProposerOutput::Elected {
+            ballot: ballot.clone(),
+            adopted,
+            act_after: now + Duration::from_millis(lease_ms),
+        });
+        self.phase = Phase::Leading(Leading {
+            ballot,
+            proposing: None,
+            beat: 0,
+            sent: BTreeMap::new(),
+            next_beat: now,
+            contact: BTreeMap::new(),
+            denied: BTreeMap::new(),
+            since: now,
+        });
+    }
+
+    /// Takes a voter's answer to a proposal.
+    pub fn proposal_answer(&mut self, reply: ProposalReply, now: Instant) {
+        if let ProposalAnswer::Superseded { promised } = &reply.answer {
+            self.heard_of(&promised.clone());
+        }
+        let known = self.roster.contains(&reply.voter);
+        let Phase::Leading(leading) = &mut self.phase else { return };
+        if reply.ballot != leading.ballot || !known {
+            return;
+        }
+        match reply.answer {
+            ProposalAnswer::Accepted => self.accepted(reply.voter, reply.revision, now),
+            ProposalAnswer::Superseded { promised } if promised > leading.ballot => {
+                self.denied(reply.voter);
+            }
+            // Our own earlier copy, or a voter without a store: neither grants nor supersedes.
+            ProposalAnswer::Superseded { .. } | ProposalAnswer::StoreFailed => {}
+        }
+    }
+
+    fn accepted(&mut self, voter: VoterId, revision: vedette_model::Revision, _now: Instant) {
+        let majority = self.roster.majority();
+        let Phase::Leading(leading) = &mut self.phase else { return };
+        let Some(proposing) = &mut leading.proposing else { return };
+        if proposing.record.revision != revision {
+            return;
+        }
+        let contact = leading.contact.entry(voter.clone()).or_insert(proposing.sent_at);
+        *contact = (*contact).max(proposing.sent_at);
+        proposing.accepted.insert(voter, ());
+        if !majority.reached(proposing.accepted.len()) {
+            return;
+        }
+        let ballot = leading.ballot.clone();
+        if let Some(done) = leading.proposing.take() {
+            let committed = RecordCommitted { ballot, record: done.record };
+            self.outputs.push_back(ProposerOutput::Committed(committed));
+        }
+    }
+
+    /// Takes a voter's answer to a heartbeat.
+    pub fn beat_answer(&mut self, reply: BeatReply) {
+        let known = self.roster.contains(&reply.voter);
+        let Phase::Leading(leading) = &mut self.phase else { return };
+        if reply.ballot != leading.ballot || !known {
+            return;
+        }
+        if !reply.granted {
+            self.denied(reply.voter);
+            return;
+        }
+        let Some(sent_at) = leading.sent.get(&reply.beat).copied() else { return };
+        let contact = leading.contact.entry(reply.voter).or_insert(sent_at);
+        *contact = (*contact).max(sent_at);
+    }
+
+    /// A voter has promised something higher. A minority of them cannot stop us: the one they
+    /// promised lacks a majority as long as we have it.
+    fn denied(&mut self, voter: VoterId) {
+        let spare = self.roster.voters().len() - self.roster.majority().get();
+        let Phase::Leading(leading) = &mut self.phase else { return };
+        leading.denied.insert(voter, ());
+        if leading.denied.len() > spare {
+            self.lose(Lost::Superseded);
+        }
+    }
+
+    fn lose(&mut self, why: Lost) {
+        self.phase = Phase::Idle;
+        self.outputs.push_back(ProposerOutput::Lost(why));
+    }
+
+    /// Asks again, beats, gives up.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match &mut self.phase {
+            Phase::Idle => {}
+            Phase::Standing(standing) => {
+                if now >= standing.deadline {
+                    let answered = standing.promises.len() + standing.refusals.len();
+                    let why = if standing.refusals.is_empty() || standing.promises.is_empty() {
+                        Lost::NoMajority { answered }
+                    } else {
+                        Lost::Refused(core::mem::take(&mut standing.refusals))
+                    };
+                    self.lose(why);
+                } else if now >= standing.ask_again {
+                    standing.ask_again = now + ASK_AGAIN;
+                    self.outputs.push_back(ProposerOutput::Prepare(standing.candidacy.clone()));
+                }
+            }
+            Phase::Leading(_) => self.tick_leading(now),
+        }
+    }
+
+    fn tick_leading(&mut self, now: Instant) {
+        let Phase::Leading(leading) = &self.phase else { return };
+        let contact = self.contact_of_majority(leading).unwrap_or(leading.since);
+        if now >= contact.max(leading.since) + SILENT_LIMIT {
+            let answered = leading.contact.len();
+            self.lose(Lost::NoMajority { answered });
+            return;
+        }
+        let Phase::Leading(leading) = &mut self.phase else { return };
+        if now >= leading.next_beat {
+            leading.next_beat = now + BEAT_EVERY;
+            leading.beat += 1;
+            leading.sent.insert(leading.beat, now);
+            if leading.sent.len() > BEATS_KEPT {
+                leading.sent.pop_first();
+            }
+            let (group, ballot) = (self.group.clone(), leading.ballot.clone());
+            self.outputs.push_back(ProposerOutput::Beat(Beat {
+                group,
+                ballot,
+                beat: leading.beat,
+            }));
+        }
+        if let Some(proposing) = &mut leading.proposing
+            && now >= proposing.ask_again
+        {
+            proposing.ask_again = now + ASK_AGAIN;
+            let record = proposing.record.clone();
+            let ballot = leading.ballot.clone();
+            self.outputs.push_back(ProposerOutput::Accept(Proposal { ballot, record }));
+        }
+    }
+
+    /// When something is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Idle => None,
+            Phase::Standing(standing) => Some(standing.ask_again.min(standing.deadline)),
+            Phase::Leading(leading) => {
+                let again = leading.proposing.as_ref().map(|p| p.ask_again);
+                again.into_iter().chain([leading.next_beat]).min()
+            }
+        }
+    }
+
+    /// The next effect.
+    pub fn poll_output(&mut self) -> Option<ProposerOutput> {
+        self.outputs.pop_front()
+    }
+}
