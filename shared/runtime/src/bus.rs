@@ -83,7 +83,7 @@ pub(crate) struct Inner {
     pub(crate) client: Client,
     pub(crate) subjects: Subjects,
     sender: Sender,
-    reply_to: String,
+    pub(crate) reply_to: String,
     clock: Clock,
     sequence: AtomicU64,
     backlogged: AtomicBool,
@@ -241,13 +241,6 @@ impl Bus {
             Ok(Err(error)) => Err(BusError::Client(error.to_string())),
             Err(_) => Err(BusError::TimedOut { limit_ms: limit.as_millis() }),
         }
-    }
-
-    /// Waits until the server has taken everything sent so far, subscriptions included.
-    pub(crate) async fn round_trip(&self, limit: Duration) -> Result<(), BusError> {
-        // Flushing reaches the socket only; an answer to a question about us proves more. Our own
-        // reply subject is used because nobody else listens there.
-        self.flush(limit).await
     }
 
     /// The end: what was said goes out, up to the limit, and the connection closes.

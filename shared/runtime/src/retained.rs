@@ -1,46 +1,251 @@
-//! The durable lane of the masters.
+//! The durable lane of the masters: each group's newest [`MasterRecord`], kept by JetStream for
+//! those who come late. Nothing waits for it.
+
+mod bucket;
+mod fault;
+
+use crate::Clock;
 use crate::bus::Bus;
+use bucket::{Bucket, Stored};
+use futures::future::join_all;
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use vedette_model::{GroupName, Health, MasterRecord};
+use thiserror::Error;
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use vedette_model::{GroupName, Health, Instant, MasterRecord};
+use vedette_wire::{DecodeError, MESSAGE_LIMIT};
 
-/// Keeps each group's newest master record for late subscribers.
+/// Groups written at the same time.
+const AT_ONCE: usize = 16;
+/// The first pause after a failure; it doubles up to the cap.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_CAP: Duration = Duration::from_secs(5);
+/// Failing for longer than this is worth a warning: an ordinary reconnect takes less.
+const TROUBLE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Keeps each group's newest master record. Clones share one task, which ends with the last clone.
 #[derive(Debug, Clone)]
-pub struct Retainer {}
+pub struct Retainer {
+    desk: Arc<Desk>,
+    _task: Arc<Task>,
+}
 
-impl Retainer {
-    /// Starts the task that writes.
-    pub fn spawn(_bus: &Bus) -> Self {
-        Self {}
-    }
+/// What waits to be written: at most one record per group.
+#[derive(Debug)]
+struct Desk {
+    pending: Mutex<BTreeMap<GroupName, MasterRecord>>,
+    arrived: Notify,
+    left: watch::Sender<usize>,
+    health: watch::Sender<Health>,
+}
 
-    /// Keeps the record unless what is kept is newer. Never waits.
-    pub fn retain(&self, _record: MasterRecord) {}
+#[derive(Debug)]
+struct Task(AbortHandle);
 
-    /// How the durable lane is.
-    pub fn health(&self) -> Health {
-        Health::Well
-    }
-
-    /// Waits until everything is written, up to the limit; says whether it is.
-    #[allow(clippy::unused_async)]
-    pub async fn drain(&self, _limit: Duration) -> bool {
-        true
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
-/// Why a retained record could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum RetainedError {}
+impl Retainer {
+    /// Starts the task that writes, and looks at once whether JetStream is there.
+    pub fn spawn(bus: &Bus) -> Self {
+        let desk = Arc::new(Desk {
+            pending: Mutex::default(),
+            arrived: Notify::new(),
+            left: watch::Sender::new(0),
+            health: watch::Sender::new(Health::Well),
+        });
+        let task = tokio::spawn(write_all(Bucket::new(bus), Arc::clone(&desk), Clock::start()));
+        Self { desk, _task: Arc::new(Task(task.abort_handle())) }
+    }
 
-/// Reads the retained record of a group.
+    /// Keeps the record for late subscribers, unless a newer one of its group is kept or waits
+    /// already. Never waits, never fails: it is tried until JetStream has acknowledged it.
+    pub fn retain(&self, record: MasterRecord) {
+        let mut pending = self.desk.pending();
+        let stale = pending.get(&record.group).is_some_and(|other| !newer(&record, other));
+        if !stale {
+            pending.insert(record.group.clone(), record);
+            self.desk.left.send_replace(pending.len());
+        }
+        drop(pending);
+        self.desk.arrived.notify_one();
+    }
+
+    /// How the durable lane is; impaired says what is missing and what to do.
+    pub fn health(&self) -> Health {
+        self.desk.health.borrow().clone()
+    }
+
+    /// The same, for waiting for a change.
+    pub fn watch_health(&self) -> watch::Receiver<Health> {
+        self.desk.health.subscribe()
+    }
+
+    /// Waits until everything is written, up to the limit; says whether it is.
+    pub async fn drain(&self, limit: Duration) -> bool {
+        let mut left = self.desk.left.subscribe();
+        let written = left.wait_for(|count| *count == 0);
+        matches!(tokio::time::timeout(limit, written).await, Ok(Ok(_)))
+    }
+}
+
+impl Desk {
+    fn pending(&self) -> MutexGuard<'_, BTreeMap<GroupName, MasterRecord>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Vec<MasterRecord> {
+        self.pending().values().take(AT_ONCE).cloned().collect()
+    }
+
+    /// Takes a record off, unless a newer one has replaced it meanwhile.
+    fn done(&self, record: &MasterRecord) {
+        let mut pending = self.pending();
+        if pending.get(&record.group) == Some(record) {
+            pending.remove(&record.group);
+        }
+        self.left.send_replace(pending.len());
+    }
+}
+
+/// Whether `one` replaces `other` of the same group: a higher epoch, or in the same epoch a higher
+/// revision.
+fn newer(one: &MasterRecord, other: &MasterRecord) -> bool {
+    (one.epoch, one.revision) > (other.epoch, other.revision)
+}
+
+/// Why the durable lane could not be used.
+#[derive(Debug, Error)]
+pub enum RetainedError {
+    /// No server with JetStream answers.
+    #[error(
+        "jetstream is not there: enable it in the nats servers' configuration (jetstream {{}})"
+    )]
+    Absent,
+    /// JetStream does not answer in time.
+    #[error(
+        "jetstream does not answer: its leader is gone or a majority of its servers is down; \
+         start the missing nats servers"
+    )]
+    Silent,
+    /// JetStream refuses.
+    #[error("jetstream refuses: {0}")]
+    Refused(#[source] Box<dyn StdError + Send + Sync>),
+    /// What is kept was not written by this version.
+    #[error("what is kept of the group cannot be read: {0}")]
+    Unreadable(#[from] DecodeError),
+    /// The record cannot be encoded.
+    #[error("the record does not fit into {MESSAGE_LIMIT} bytes: {0}")]
+    Encode(#[from] vedette_wire::EncodeError),
+}
+
+/// Reads what is kept of a group, within the limit.
 ///
 /// # Errors
-/// JetStream's.
-#[allow(clippy::unused_async)]
+/// [`RetainedError`]; a group of which nothing is kept is no error.
 pub async fn retained(
-    _bus: &Bus,
-    _group: &GroupName,
-    _limit: Duration,
+    bus: &Bus,
+    group: &GroupName,
+    limit: Duration,
 ) -> Result<Option<MasterRecord>, RetainedError> {
-    Ok(None)
+    let bucket = Bucket::new(bus);
+    tokio::time::timeout(limit, bucket.read(group)).await.unwrap_or(Err(RetainedError::Silent))
+}
+
+async fn write_all(mut bucket: Bucket, desk: Arc<Desk>, clock: Clock) {
+    let mut trouble = Trouble::default();
+    let mut pause = RETRY_FIRST;
+    loop {
+        let outcome = match bucket.open().await {
+            Ok(()) => write_some(&bucket, &desk).await,
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(()) => {
+                pause = RETRY_FIRST;
+                trouble.over(&desk, clock.now());
+                if desk.pending().is_empty() {
+                    desk.arrived.notified().await;
+                }
+            }
+            Err(error) => {
+                bucket.close();
+                trouble.goes_on(&desk, clock.now(), &error);
+                clock.sleep(pause).await;
+                pause = (pause * 2).min(RETRY_CAP);
+            }
+        }
+    }
+}
+
+/// Writes a few records at the same time; the first failure is the answer.
+async fn write_some(bucket: &Bucket, desk: &Desk) -> Result<(), RetainedError> {
+    let records = desk.next();
+    let outcomes = join_all(records.iter().map(|record| bucket.write(record))).await;
+    let mut first = Ok(());
+    for (record, outcome) in records.iter().zip(outcomes) {
+        match outcome {
+            Ok(Stored::Written) => {
+                tracing::debug!(group = %record.group, epoch = %record.epoch, "master retained");
+                desk.done(record);
+            }
+            Ok(Stored::Newer) => {
+                tracing::debug!(group = %record.group, epoch = %record.epoch,
+                    "not retained: what is kept is as new or newer");
+                desk.done(record);
+            }
+            Err(RetainedError::Encode(error)) => {
+                tracing::warn!(group = %record.group, %error, "not retained: too long");
+                desk.done(record);
+            }
+            Err(error) => first = first.and(Err(error)),
+        }
+    }
+    first
+}
+
+/// Says once when the durable lane fails for longer than a moment, and once when it is back.
+#[derive(Debug, Default)]
+struct Trouble {
+    since: Option<Instant>,
+    said: bool,
+}
+
+impl Trouble {
+    fn goes_on(&mut self, desk: &Desk, now: Instant, error: &RetainedError) {
+        let since = *self.since.get_or_insert(now);
+        if now.since(since) < TROUBLE_LIMIT {
+            return;
+        }
+        let text = format!("masters are not retained for late subscribers: {error}");
+        desk.health.send_if_modified(|health| {
+            let next = Health::Impaired(text);
+            let changed = *health != next;
+            *health = next;
+            changed
+        });
+        if !self.said {
+            self.said = true;
+            let waiting = desk.pending().len();
+            tracing::warn!(
+                from = "well", to = "impaired", cause = %error, waiting,
+                "masters are not retained for late subscribers; failovers go on without"
+            );
+        }
+    }
+
+    fn over(&mut self, desk: &Desk, now: Instant) {
+        let Some(since) = self.since.take() else { return };
+        if std::mem::take(&mut self.said) {
+            desk.health.send_replace(Health::Well);
+            let lasted_ms = now.since(since).as_millis();
+            tracing::info!(from = "impaired", to = "well", lasted_ms, "masters are retained again");
+        }
+    }
 }

@@ -2,8 +2,10 @@
 
 use super::{Bus, BusError, Inner};
 use async_nats::{HeaderMap, Message, Subscriber};
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{SelectAll, select_all};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,8 +16,13 @@ use vedette_wire::{DecodeError, Header};
 /// Messages understood and not yet taken. When it is full the forwarder waits and NATS's own
 /// bounded buffer fills.
 const QUEUE_LIMIT: usize = 1_024;
-/// For the server to know a subscription.
-const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(5);
+/// Header of the messages by which a process sees that its subscriptions are there.
+const MARKER: &str = "Vedette-Marker";
+/// For a marker to come back, and how many are tried.
+const MARKER_LIMIT: Duration = Duration::from_secs(1);
+const MARKERS: u32 = 5;
+/// Messages kept while a marker is on its way.
+const EARLY_LIMIT: usize = 4_096;
 
 /// A message that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,19 +109,65 @@ impl Bus {
         Ok(receiver)
     }
 
-    async fn open(&self, patterns: Vec<String>) -> Result<SelectAll<Subscriber>, BusError> {
+    /// Subscribes, and proves that the server knows it: a marker sent to ourselves on the same
+    /// connection comes back only after the subscriptions were taken.
+    async fn open(&self, patterns: Vec<String>) -> Result<Messages, BusError> {
         let mut subscribers = Vec::with_capacity(patterns.len());
         for pattern in patterns {
             let subscriber = self.client().subscribe(pattern).await;
             subscribers.push(subscriber.map_err(|error| BusError::Client(error.to_string()))?);
         }
-        self.round_trip(SUBSCRIBE_LIMIT).await?;
-        Ok(select_all(subscribers))
+        let mut messages = Messages { early: VecDeque::new(), live: select_all(subscribers) };
+        let marker = format!("{:016x}", super::new_incarnation());
+        for _ in 0..MARKERS {
+            let mut headers = HeaderMap::new();
+            headers.insert(MARKER, marker.as_str());
+            let to = self.inner.reply_to.clone();
+            let publishing = self.client().publish_with_headers(to, headers, Bytes::new());
+            let round = async {
+                publishing.await.map_err(|error| BusError::Client(error.to_string()))?;
+                messages.until(&marker).await
+            };
+            match tokio::time::timeout(MARKER_LIMIT, round).await {
+                Ok(outcome) => return outcome.map(|()| messages),
+                // It may have been lost with a connection: send another.
+                Err(_) => continue,
+            }
+        }
+        Err(BusError::TimedOut { limit_ms: (MARKER_LIMIT * MARKERS).as_millis() })
+    }
+}
+
+/// What comes from the server, in order.
+struct Messages {
+    /// What came while we waited for the marker, at most [`EARLY_LIMIT`].
+    early: VecDeque<Message>,
+    live: SelectAll<Subscriber>,
+}
+
+impl Messages {
+    async fn next(&mut self) -> Option<Message> {
+        match self.early.pop_front() {
+            Some(message) => Some(message),
+            None => self.live.next().await,
+        }
+    }
+
+    async fn until(&mut self, marker: &str) -> Result<(), BusError> {
+        while let Some(message) = self.live.next().await {
+            match header(message.headers.as_ref(), MARKER) {
+                Some(found) if found == marker => return Ok(()),
+                Some(_) => {}
+                None if self.early.len() < EARLY_LIMIT => self.early.push_back(message),
+                None => tracing::debug!("dropped: too much came before the subscription stood"),
+            }
+        }
+        Err(BusError::Client("the connection is closed".into()))
     }
 }
 
 async fn forward<T: Send>(
-    mut messages: SelectAll<Subscriber>,
+    mut messages: Messages,
     queue: mpsc::Sender<T>,
     understand: impl Fn(Message) -> Option<T> + Send,
 ) {
@@ -126,7 +179,8 @@ async fn forward<T: Send>(
         };
         let Some(message) = message else { return };
         // NATS itself answers on the reply subject when nobody listens to a question.
-        if message.status.is_some() {
+        let is_status = message.status.is_some();
+        if is_status || header(message.headers.as_ref(), MARKER).is_some() {
             continue;
         }
         let Some(item) = understand(message) else { continue };

@@ -1,0 +1,205 @@
+//! The key-value bucket that holds the masters.
+
+use super::fault::{code, sorted, sorted_of_bucket};
+use super::{RetainedError, newer};
+use crate::bus::Bus;
+use async_nats::jetstream::kv::{Config, Operation, Store, UpdateErrorKind};
+use async_nats::jetstream::{Context, ContextBuilder, ErrorCode};
+use std::time::Duration;
+use vedette_model::{Fact, FactKind, GroupName, MasterRecord};
+use vedette_wire::{DecodeError, Subjects};
+
+/// For one question to JetStream.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+/// Copies of the bucket where the cluster has so many servers.
+const REPLICAS: usize = 3;
+/// How often a record is compared and written again when others write the same group meanwhile.
+const ROUNDS: usize = 8;
+
+/// What came of writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// It is kept now.
+    Written,
+    /// What is kept is as new or newer.
+    Newer,
+}
+
+#[derive(Debug)]
+pub(super) struct Bucket {
+    jetstream: Context,
+    subjects: Subjects,
+    clustered: bool,
+    store: Option<Store>,
+}
+
+impl Bucket {
+    pub(super) fn new(bus: &Bus) -> Self {
+        let client = bus.client().clone();
+        let clustered = client.server_info().cluster.is_some();
+        let jetstream = ContextBuilder::new()
+            .timeout(ANSWER_LIMIT)
+            .ack_timeout(ANSWER_LIMIT)
+            .backpressure_on_inflight(true)
+            .build(client);
+        Self { jetstream, subjects: bus.subjects().clone(), clustered, store: None }
+    }
+
+    /// Finds the bucket or makes it, unless it was found before.
+    pub(super) async fn open(&mut self) -> Result<(), RetainedError> {
+        if self.store.is_none() {
+            let store = match self.find().await? {
+                Some(store) => self.spread(store).await,
+                None => self.make().await?,
+            };
+            self.store = Some(store);
+        }
+        Ok(())
+    }
+
+    /// Looks for the bucket again the next time: it may have been deleted.
+    pub(super) fn close(&mut self) {
+        self.store = None;
+    }
+
+    /// What is kept of a group. Makes no bucket.
+    pub(super) async fn read(
+        &self,
+        group: &GroupName,
+    ) -> Result<Option<MasterRecord>, RetainedError> {
+        let Some(store) = self.find().await? else { return Ok(None) };
+        Ok(self.kept(&store, group).await?.0.transpose()?)
+    }
+
+    /// Writes the record unless what is kept is as new or newer; compares and swaps, so that of
+    /// several writers the newest record wins.
+    pub(super) async fn write(&self, record: &MasterRecord) -> Result<Stored, RetainedError> {
+        let store = self.store.as_ref().ok_or(RetainedError::Silent)?;
+        let key = self.subjects.masters_key(&record.group);
+        let value = vedette_wire::encode(&Fact::MasterRecord(record.clone()))?;
+        for _ in 0..ROUNDS {
+            let (kept, revision) = self.kept(store, &record.group).await?;
+            match kept {
+                Some(Ok(kept)) if !newer(record, &kept) => return Ok(Stored::Newer),
+                // A later version's record may well be newer: it is not ours to overwrite.
+                Some(Err(error @ DecodeError::Schema { .. })) => return Err(error.into()),
+                Some(Err(error)) => {
+                    tracing::warn!(group = %record.group, %error, "overwriting what is no record");
+                }
+                Some(Ok(_)) | None => {}
+            }
+            match store.update(&key, value.clone().into(), revision).await {
+                Ok(_) => return Ok(Stored::Written),
+                Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {}
+                Err(error) => return Err(sorted_of_bucket(error)),
+            }
+        }
+        Err(RetainedError::Silent)
+    }
+
+    /// What is kept, if anything is, and the revision to compare with; 0 for nothing at all.
+    async fn kept(
+        &self,
+        store: &Store,
+        group: &GroupName,
+    ) -> Result<(Option<Result<MasterRecord, DecodeError>>, u64), RetainedError> {
+        let key = self.subjects.masters_key(group);
+        let Some(entry) = store.entry(key).await.map_err(sorted_of_bucket)? else {
+            return Ok((None, 0));
+        };
+        let record = match entry.operation {
+            Operation::Put => Some(master(&entry.value)),
+            Operation::Delete | Operation::Purge => None,
+        };
+        Ok((record, entry.revision))
+    }
+
+    async fn find(&self) -> Result<Option<Store>, RetainedError> {
+        match self.jetstream.get_key_value(self.subjects.masters_bucket()).await {
+            Ok(store) => Ok(Some(store)),
+            Err(error) if code(&error) == Some(ErrorCode::STREAM_NOT_FOUND) => Ok(None),
+            Err(error) => Err(sorted(error)),
+        }
+    }
+
+    /// Makes the bucket with as many copies as the cluster has room for.
+    async fn make(&self) -> Result<Store, RetainedError> {
+        let most = if self.clustered { REPLICAS } else { 1 };
+        for replicas in (2..=most).rev() {
+            match self.jetstream.create_key_value(self.config(replicas)).await {
+                Ok(store) => return Ok(made(store, replicas)),
+                Err(error) if is_no_room(code(&error)) => {
+                    tracing::debug!(replicas, %error, "too few servers for so many copies");
+                }
+                Err(error) => return Err(sorted(error)),
+            }
+        }
+        match self.jetstream.create_key_value(self.config(1)).await {
+            Ok(store) => Ok(made(store, 1)),
+            // Somebody else made it a moment ago, perhaps with more copies.
+            Err(error) if code(&error) == Some(ErrorCode::STREAM_NAME_EXIST) => {
+                self.find().await?.ok_or(RetainedError::Silent)
+            }
+            Err(error) => Err(sorted(error)),
+        }
+    }
+
+    /// Tries to have as many copies as a cluster should, since it may have grown; the bucket does
+    /// its work with fewer.
+    async fn spread(&self, store: Store) -> Store {
+        let copies = store.stream.cached_info().config.num_replicas;
+        if !self.clustered || copies >= REPLICAS {
+            return store;
+        }
+        match self.jetstream.update_key_value(self.config(REPLICAS)).await {
+            Ok(wider) => {
+                tracing::info!(
+                    from = copies,
+                    to = REPLICAS,
+                    "the bucket of masters has more copies"
+                );
+                wider
+            }
+            Err(error) => {
+                tracing::debug!(copies, %error, "the bucket of masters stays as it is");
+                store
+            }
+        }
+    }
+
+    fn config(&self, replicas: usize) -> Config {
+        Config {
+            bucket: self.subjects.masters_bucket(),
+            description: "The last known master of each group".into(),
+            history: 1,
+            num_replicas: replicas,
+            ..Config::default()
+        }
+    }
+}
+
+fn made(store: Store, replicas: usize) -> Store {
+    tracing::info!(bucket = store.name, replicas, "the bucket of masters was made");
+    store
+}
+
+fn master(value: &[u8]) -> Result<MasterRecord, DecodeError> {
+    let kind = FactKind::MasterRecord;
+    let fact = vedette_wire::decode(kind, value)?;
+    if let Fact::MasterRecord(record) = fact {
+        return Ok(record);
+    }
+    let why = format!("it is a {}", fact.kind().as_str());
+    Err(DecodeError::Undecodable { kind, why })
+}
+
+fn is_no_room(code: Option<ErrorCode>) -> bool {
+    [
+        ErrorCode::CLUSTER_NO_PEERS,
+        ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED,
+        ErrorCode::INSUFFICIENT_RESOURCES,
+        ErrorCode::STREAM_NAME_EXIST,
+    ]
+    .into_iter()
+    .any(|no_room| code == Some(no_room))
+}
