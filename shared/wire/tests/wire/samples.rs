@@ -252,6 +252,7 @@ fn records() -> Vec<GroupRecord> {
     busy.lineage.add(&repl_id('c'));
     busy.lineage.add(&repl_id('d'));
     busy.settings.quorum_places = Some(2);
+    busy.settings.trust_recorded_address = true;
     let password = Secret::new("correct horse".into());
     busy.settings.credentials = Some(Credentials { user: Some("vedette".into()), password });
     busy.failover = Some(Failover {
