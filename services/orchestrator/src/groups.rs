@@ -104,6 +104,7 @@ struct Declared {
     hold_off_ms: Option<u64>,
     patience_ms: Option<u64>,
     max_lag_bytes: Option<u64>,
+    trust_recorded_address: Option<bool>,
     user: Option<String>,
     password: Option<Secret>,
     password_file: Option<PathBuf>,
@@ -123,6 +124,9 @@ impl Declared {
             hold_off_ms: self.hold_off_ms.unwrap_or(default.hold_off_ms),
             patience_ms: self.patience_ms.unwrap_or(default.patience_ms),
             max_lag_bytes: self.max_lag_bytes.unwrap_or(default.max_lag_bytes),
+            trust_recorded_address: self
+                .trust_recorded_address
+                .unwrap_or(default.trust_recorded_address),
             credentials: self.credentials(folder, warnings)?,
         };
         settings.check()?;
@@ -230,7 +234,8 @@ mod tests {
         let text = format!(
             "{ORDERS}quorum_places = 2\ndown_after_ms = 1000\ncrash_grace_ms = 0\n\
              busy_budget_ms = 1\nfailover_timeout_ms = 2000\nparallel_syncs = 3\n\
-             hold_off_ms = 4\npatience_ms = 5\nmax_lag_bytes = 6\nuser = \"u\"\npassword = \"p\"\n"
+             hold_off_ms = 4\npatience_ms = 5\nmax_lag_bytes = 6\n\
+             trust_recorded_address = true\nuser = \"u\"\npassword = \"p\"\n"
         );
         let expected = Settings {
             quorum: Quorum::parse(2).unwrap(),
@@ -243,6 +248,7 @@ mod tests {
             hold_off_ms: 4,
             patience_ms: 5,
             max_lag_bytes: 6,
+            trust_recorded_address: true,
             credentials: Some(Credentials {
                 user: Some("u".into()),
                 password: Secret::new("p".into()),

@@ -1,3 +1,91 @@
 //! Plans a failover and carries it out.
+//!
+//! ```text
+//!  bus ──► OdownVerdict, NodeReport, Beat, RecordCommitted, ─┐
+//!          Heartbeat, StatusQuery, MasterQuery, answers      ├─► Orchestrator ─► shell ─┬─► bus: Candidacy, Proposal,
+//!                                                            │    (protocol)            │   Beat, MasterRecord, Event …
+//!  nodes ─► errands: what came of each command ──────────────┘                          ├─► errands: inspect, promote, follow
+//!                                                                                       └─► retained masters
+//! ```
 
+pub mod config;
+mod errands;
+mod events;
 pub mod groups;
+mod shell;
+
+pub use config::{Config, Flags};
+
+use errands::Errands;
+use groups::Groups;
+use shell::Shell;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use vedette_model::{FactKind, OrchestratorId, Service};
+use vedette_protocol::orchestrator::{self, Input, Orchestrator};
+use vedette_runtime::{Clock, ConfigError, Received, Retainer, Shutdown, driver, life};
+
+/// What is said by others and heard here; answers come besides.
+const HEARD: [FactKind; 7] = [
+    FactKind::OdownVerdict,
+    FactKind::NodeReport,
+    FactKind::Beat,
+    FactKind::RecordCommitted,
+    FactKind::Heartbeat,
+    FactKind::StatusQuery,
+    FactKind::MasterQuery,
+];
+/// Inputs that wait for the machine. While it is full, errands and bus wait with theirs.
+const QUEUE_LIMIT: usize = 4_096;
+/// For what is still to be retained, and for the last words, at the end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+
+/// An orchestrator's whole life after its configuration: joins the bus and serves until shutdown.
+///
+/// # Errors
+/// A groups file that is refused, or what kept it from joining, with what to do about it.
+pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let groups = declared(&config)?;
+    let roster = config.roster.roster()?;
+    let common = config.common;
+    let bus = life::join(Service::Orchestrator, &common, &shutdown).await?;
+    let (inputs, queue) = mpsc::channel(QUEUE_LIMIT);
+    bus.subscribe_into(&HEARD, inputs.clone(), heard).await?;
+    let (clock, retainer) = (Clock::start(), Retainer::spawn(&bus));
+    let config = orchestrator::Config {
+        sender: bus.sender().clone(),
+        id: OrchestratorId::parse(&common.id)?,
+        place: common.place,
+        roster,
+        groups: groups.list,
+    };
+    let machine = Orchestrator::new(config, clock.now());
+    let name = format!("vedette-orchestrator-{}", common.id);
+    let errands = Errands::new(&name, clock.clone(), inputs, errands::AT_A_TIME);
+    let shell = Shell::new(bus.clone(), errands, retainer.clone());
+    drop(driver::run(machine, queue, shell, clock, shutdown).await);
+    if !retainer.drain(DRAIN_LIMIT).await {
+        tracing::warn!(
+            "not every master was retained before the end: the other orchestrators will do it"
+        );
+    }
+    bus.drain(DRAIN_LIMIT).await;
+    Ok(())
+}
+
+fn heard(received: Received) -> Option<Input> {
+    Some(Input::Fact { fact: received.fact, reply_to: received.reply_to })
+}
+
+/// The groups to seed. A refused file counts as bad configuration: nothing is connected.
+fn declared(config: &Config) -> Result<Groups, ConfigError> {
+    let Some(path) = &config.groups_file else {
+        tracing::info!("no groups_file: serving the groups that the voters have records of");
+        return Ok(Groups::default());
+    };
+    let groups = Groups::load(path).map_err(|error| ConfigError::Value(format!("{error:#}")))?;
+    for warning in &groups.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(groups)
+}

@@ -1,3 +1,54 @@
 //! Watches nodes and says when they go quiet.
+//!
+//! ```text
+//!  bus ──► RecordCommitted, DigestReply, Heartbeat, StatusQuery ─┐
+//!                                                                ├─► Prober ─► shell ─┬─► bus: SdownReport,
+//!  nodes ─► links: connected, pong, info, lost ──────────────────┘  (protocol)        │   NodeReport, Event …
+//!                                                                                     └─► links: connect, ping, info
+//! ```
 
-pub mod links;
+pub mod config;
+mod events;
+mod links;
+mod shell;
+
+pub use config::{Config, Flags};
+
+use links::Links;
+use shell::Shell;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use vedette_model::{FactKind, ProberId, Service};
+use vedette_protocol::prober::{self, Input, Prober};
+use vedette_runtime::{Clock, Shutdown, driver, life};
+
+/// What is said by others and heard here; answers come besides.
+const HEARD: [FactKind; 3] =
+    [FactKind::RecordCommitted, FactKind::Heartbeat, FactKind::StatusQuery];
+/// Inputs that wait for the machine. While it is full, links and bus wait with theirs.
+const QUEUE_LIMIT: usize = 4_096;
+/// For the last words at the end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+
+/// A prober's whole life after its configuration: joins the bus and watches until shutdown.
+///
+/// # Errors
+/// What kept it from joining, with what to do about it.
+pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let common = config.common;
+    let bus = life::join(Service::Prober, &common, &shutdown).await?;
+    let (inputs, queue) = mpsc::channel(QUEUE_LIMIT);
+    bus.subscribe_into(&HEARD, inputs.clone(), |received| Some(Input::Fact(received.fact))).await?;
+    let clock = Clock::start();
+    let config = prober::Config {
+        sender: bus.sender().clone(),
+        id: ProberId::parse(&common.id)?,
+        place: common.place,
+    };
+    let machine = Prober::new(config, clock.now());
+    let links = Links::new(format!("vedette-prober-{}", common.id), inputs);
+    let shell = Shell::new(bus.clone(), links);
+    drop(driver::run(machine, queue, shell, clock, shutdown).await);
+    bus.drain(DRAIN_LIMIT).await;
+    Ok(())
+}

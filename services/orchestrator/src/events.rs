@@ -1,0 +1,54 @@
+//! What an orchestrator's happenings look like in its log and its traces.
+
+use tracing::{error, info, info_span, warn};
+use vedette_model::{Event, EventName, Fact, FailoverStep};
+use vedette_runtime::telemetry;
+
+/// Writes a happening down once, as it is told to the bus. Facts that repeat are no happenings.
+pub fn emit(fact: &Fact) {
+    if let Fact::Event(event) = fact {
+        happened(event);
+    } else if let Fact::FailoverStep(step) = fact {
+        finished(step);
+    }
+}
+
+fn happened(event: &Event) {
+    let name = event.name.as_str();
+    let span = info_span!("event", otel.name = name, group = %event.group, epoch = event.epoch.0);
+    telemetry::attach(&span, event.trace_id);
+    let _inside = span.enter();
+    let Event { payload, cause, .. } = event;
+    if needs_a_person_now(event.name) {
+        error!(payload, cause, "{name}");
+    } else if needs_a_person_soon(event.name) {
+        warn!(payload, cause, "{name}");
+    } else {
+        info!(payload, cause, "{name}");
+    }
+}
+
+fn finished(FailoverStep { group, ballot, step, elapsed_us, trace_id }: &FailoverStep) {
+    let span = info_span!("failover", %group, ?step, elapsed_us);
+    telemetry::attach(&span, *trace_id);
+    let _inside = span.enter();
+    info!(ballot = ballot.as_ref().map(tracing::field::display), "failover step finished");
+}
+
+/// The master is down and nobody can take its place.
+const fn needs_a_person_now(name: EventName) -> bool {
+    matches!(name, EventName::AbortNoGoodSlave)
+}
+
+/// What stays until somebody mends it.
+const fn needs_a_person_soon(name: EventName) -> bool {
+    matches!(
+        name,
+        EventName::AbortSlaveTimeout
+            | EventName::FailoverEndForTimeout
+            | EventName::AuthError
+            | EventName::IdentityConflict
+            | EventName::ConfigConflict
+            | EventName::RewriteFailed
+    )
+}
