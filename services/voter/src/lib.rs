@@ -1,3 +1,66 @@
 //! Counts opinions, grants votes, keeps the records.
+//!
+//! ```text
+//!  bus ──► SdownReport, Candidacy, Proposal, Beat, ─► Voter ─► shell ─┬─► store: promises, records
+//!          RecordCommitted, Digest, StatusQuery     (protocol)        └─► bus: OdownVerdict, Event,
+//!                                                                         answers, Heartbeat
+//! ```
 
+pub mod config;
+mod events;
+pub mod shell;
 pub mod store;
+
+pub use config::{Config, Flags};
+
+use shell::Voice;
+use std::time::Duration;
+use store::Store;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use vedette_model::Service;
+use vedette_protocol::voter::{self, Voter};
+use vedette_runtime::{Clock, Shutdown, driver, life};
+
+/// Messages that wait for the machine.
+const QUEUE_LIMIT: usize = 1_024;
+/// For the last words to go out at the end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+
+/// A voter's whole life after its configuration: opens its store, joins the bus and votes until
+/// shutdown.
+///
+/// # Errors
+/// What kept it from starting, with the remedy.
+pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let parts = config.parts()?;
+    // Before the bus: whoever cannot keep a promise must not be seen.
+    let (path, id) = (parts.store.clone(), parts.id.clone());
+    let (store, stored) = spawn_blocking(move || Store::open(&path, &id)).await??;
+    tracing::info!(
+        store = %parts.store.display(),
+        groups = stored.len(),
+        roster = ?parts.roster.voters(),
+        roster_version = %parts.roster.version,
+        "the store is open"
+    );
+    let bus = life::join(Service::Voter, &config.common, &shutdown).await?;
+    let clock = Clock::start();
+    let machine = Voter::new(
+        voter::Config {
+            sender: bus.sender().clone(),
+            id: parts.id,
+            place: config.common.place,
+            roster: parts.roster,
+        },
+        stored,
+        clock.now(),
+    );
+    let (queue, inputs) = mpsc::channel(QUEUE_LIMIT);
+    bus.subscribe_into(shell::KINDS, queue, shell::input).await?;
+    let voice = driver::run(machine, inputs, Voice::new(store, bus), clock, shutdown).await;
+    let (store, bus) = voice.into_parts();
+    bus.drain(DRAIN_LIMIT).await;
+    spawn_blocking(move || drop(store)).await?;
+    Ok(())
+}

@@ -13,6 +13,7 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::panic;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -99,10 +100,13 @@ pub enum Error {
 }
 
 /// The voter's file, opened by this process alone.
+///
+/// Dropping it waits for a last sync and closes it, so that it may be opened again.
 #[derive(Debug)]
 pub struct Store {
-    batches: mpsc::Sender<Batch>,
-    thread: JoinHandle<()>,
+    /// Both are absent only while it is dropped.
+    batches: Option<mpsc::Sender<Batch>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 struct Batch {
@@ -123,7 +127,7 @@ impl Store {
             .name("store".into())
             .spawn(move || serve(&table, inbox))
             .map_err(|source| Error::Io { path: path.into(), source })?;
-        Ok((Self { batches, thread }, stored))
+        Ok((Self { batches: Some(batches), thread: Some(thread) }, stored))
     }
 
     /// Writes all of it in one transaction and syncs it to disk. When this returns an error,
@@ -133,14 +137,16 @@ impl Store {
     /// [`Error::Io`] or [`Error::Damaged`] from the file, [`Error::Closed`] if its thread ended.
     pub async fn save(&self, stored: Vec<Stored>) -> Result<(), Error> {
         let (done, answer) = oneshot::channel();
-        self.batches.send(Batch { stored, done }).await.map_err(|_| Error::Closed)?;
+        let batches = self.batches.as_ref().ok_or(Error::Closed)?;
+        batches.send(Batch { stored, done }).await.map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
     }
+}
 
-    /// Closes the file, so that it may be opened again. Blocks for a last sync.
-    pub fn close(self) {
-        drop(self.batches);
-        if self.thread.join().is_err() {
+impl Drop for Store {
+    fn drop(&mut self) {
+        drop(self.batches.take());
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the store's thread panicked; the next start will check the file");
         }
     }
@@ -161,8 +167,7 @@ struct Table {
 
 impl Table {
     fn open(path: &Path, voter: &VoterId) -> Result<(Self, Vec<Stored>), Error> {
-        // `redb` panics on some damaged pages; for a voter that is one more way to be damaged.
-        let opened = panic::catch_unwind(|| Self::open_sound(path, voter));
+        let opened = quietly(|| panic::catch_unwind(|| Self::open_sound(path, voter)));
         opened.unwrap_or_else(|_| {
             let what = "its pages make no sense".to_string();
             Err(Error::Damaged { path: path.into(), what })
@@ -320,6 +325,18 @@ fn prepare_file(path: &Path) -> io::Result<()> {
         file.set_permissions(Permissions::from_mode(0o600))?;
     }
     Ok(())
+}
+
+/// `redb` panics on some damaged pages. For a voter that is one more way to be damaged, to be said
+/// with its remedy, so the process's panic hook, which may end it, is laid aside for the while.
+fn quietly<T>(work: impl FnOnce() -> T) -> T {
+    static HOOK: Mutex<()> = Mutex::new(());
+    let _alone = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let result = work();
+    panic::set_hook(hook);
+    result
 }
 
 /// What an error of `redb` means to an operator.

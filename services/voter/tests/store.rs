@@ -1,5 +1,7 @@
 //! The store on real files.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -43,7 +45,7 @@ async fn filled(path: &Path, groups: usize) {
     let (store, found) = open(path).unwrap();
     assert_eq!(found, []);
     store.save((0..groups).map(|n| stored(&format!("group-{n:04}"), 1)).collect()).await.unwrap();
-    store.close();
+    drop(store);
 }
 
 #[tokio::test]
@@ -54,10 +56,10 @@ async fn what_was_saved_last_is_found_again() {
     assert_eq!(found, []);
     store.save(vec![stored("b", 1), stored("a", 1), stored("a", 2)]).await.unwrap();
     store.save(vec![stored("c", 3)]).await.unwrap();
-    store.close();
+    drop(store);
     let (store, found) = open(&path).unwrap();
     assert_eq!(found, [stored("a", 2), stored("b", 1), stored("c", 3)]);
-    store.close();
+    drop(store);
 }
 
 #[tokio::test]
@@ -68,7 +70,7 @@ async fn the_file_is_its_owners_alone() {
     let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(), 0o600);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    open(&path).unwrap().0.close();
+    drop(open(&path).unwrap());
     assert_eq!(mode(), 0o600, "an open file is closed to others");
 }
 
@@ -80,8 +82,8 @@ async fn a_second_voter_on_the_same_file_is_refused() {
     let error = open(&path).unwrap_err();
     assert!(matches!(error, Error::InUse { .. }), "{error}");
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
-    store.close();
-    open(&path).unwrap().0.close();
+    drop(store);
+    drop(open(&path).unwrap());
 }
 
 #[tokio::test]
@@ -148,7 +150,7 @@ async fn a_damaged_file_is_refused_also_the_second_time() {
             Ok((store, found)) => {
                 let rows = (0..GROUPS).map(|g| stored(&format!("group-{g:04}"), 1));
                 assert!(found.into_iter().eq(rows), "damage {n} changed rows");
-                store.close();
+                drop(store);
             }
             Err(first) => {
                 let second = open(&path).expect_err("it passed at the second start");
@@ -216,7 +218,7 @@ async fn a_writer_killed_at_any_moment_has_lost_nothing_that_it_reported() {
         let numbers: Vec<_> = found.iter().map(|s| s.promised.as_ref().unwrap().number).collect();
         assert!(numbers[0] >= last, "round {round}: {last} was reported, {} is there", numbers[0]);
         assert!(numbers.iter().all(|n| *n == numbers[0]), "a batch was torn: {numbers:?}");
-        store.close();
+        drop(store);
     }
 }
 

@@ -1,0 +1,57 @@
+//! What a voter's happenings look like in its log and its traces.
+
+use tracing::{debug, error, info, info_span};
+use vedette_model::{Ballot, BallotAnswer, Event, Fact, ProposalAnswer, ProposalReply};
+use vedette_runtime::telemetry;
+
+/// Writes a happening down once, as it is told to the bus. Facts that repeat are no happenings.
+pub fn published(fact: &Fact) {
+    let Fact::Event(event) = fact else { return };
+    let name = event.name.as_str();
+    let span = info_span!("event", otel.name = name, group = %event.group, epoch = event.epoch.0);
+    telemetry::attach(&span, event.trace_id);
+    let _inside = span.enter();
+    let Event { payload, cause, .. } = event;
+    info!(payload, cause, "{name}");
+}
+
+/// Writes down what this voter bound itself to, and why it did not.
+pub fn answered(fact: &Fact) {
+    if let Fact::Ballot(ballot) = fact {
+        voted(ballot);
+    } else if let Fact::ProposalReply(reply) = fact {
+        wrote(reply);
+    }
+}
+
+fn voted(Ballot { group, ballot, answer, .. }: &Ballot) {
+    match answer {
+        BallotAnswer::Promise { .. } => info!(%group, %ballot, "voted for the candidate"),
+        BallotAnswer::Refused { why, .. } => {
+            debug!(%group, %ballot, cause = %why, "did not vote for the candidate");
+        }
+    }
+}
+
+fn wrote(ProposalReply { group, ballot, revision, answer, .. }: &ProposalReply) {
+    match answer {
+        ProposalAnswer::Accepted => info!(%group, %ballot, %revision, "accepted the record"),
+        ProposalAnswer::Superseded { promised } => {
+            debug!(%group, %ballot, %revision, %promised, "refused the record of an older ballot");
+        }
+        ProposalAnswer::StoreFailed => {
+            debug!(%group, %ballot, %revision, "refused the record: the store failed");
+        }
+    }
+}
+
+/// The store failed: what it was to protect is not said.
+pub fn store_failed(why: &crate::store::Error, unsaid: usize) {
+    error!(
+        from = "voting",
+        to = "refusing",
+        cause = %why,
+        unsaid,
+        "the store failed: this voter votes no more; mend the disk and restart it"
+    );
+}

@@ -1,0 +1,259 @@
+//! The voter's machine on the bus and the store.
+//!
+//! ```text
+//!  bus ─► queue ─► machine ─► [ A, Persist, B, Persist, C ]
+//!                    ▲          │          one turn
+//!                    │          ├─► say A
+//!                    │          ├─► both Persists in one transaction, synced
+//!                    └ failed ◄─┴─► say B, C
+//! ```
+
+use crate::events;
+use crate::store::{Error, Store};
+use std::future::Future;
+use vedette_model::{Fact, FactKind};
+use vedette_protocol::Machine;
+use vedette_protocol::voter::{Input, Output, Stored};
+use vedette_runtime::{Bus, Effects, Received};
+
+/// What a voter listens to.
+pub const KINDS: &[FactKind] = &[
+    FactKind::SdownReport,
+    FactKind::Candidacy,
+    FactKind::Proposal,
+    FactKind::Beat,
+    FactKind::RecordCommitted,
+    FactKind::Digest,
+    FactKind::StatusQuery,
+];
+
+/// A message from the bus as the machine's input.
+pub fn input(received: Received) -> Option<Input> {
+    Some(Input::Fact { fact: received.fact, reply_to: received.reply_to })
+}
+
+/// Tells and answers.
+pub trait Speak: Send + Sync {
+    /// Tells everybody.
+    fn publish(&self, fact: &Fact) -> impl Future<Output = ()> + Send;
+    /// Answers on a subject.
+    fn reply(&self, to: &str, fact: &Fact) -> impl Future<Output = ()> + Send;
+}
+
+impl Speak for Bus {
+    async fn publish(&self, fact: &Fact) {
+        Self::publish(self, fact).await;
+    }
+
+    async fn reply(&self, to: &str, fact: &Fact) {
+        Self::reply(self, to, fact).await;
+    }
+}
+
+/// Saves what is promised.
+pub trait Save: Send + Sync {
+    /// Writes all of it at once and syncs it.
+    fn save(&self, stored: Vec<Stored>) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+impl Save for Store {
+    async fn save(&self, stored: Vec<Stored>) -> Result<(), Error> {
+        Self::save(self, stored).await
+    }
+}
+
+/// Carries a voter's outputs out: what is promised is on disk before it is said.
+#[derive(Debug)]
+pub struct Voice<S, B> {
+    store: S,
+    bus: B,
+}
+
+impl<S: Save, B: Speak> Voice<S, B> {
+    /// A voice over this store and bus.
+    pub const fn new(store: S, bus: B) -> Self {
+        Self { store, bus }
+    }
+
+    /// Gives both back, to close them.
+    pub fn into_parts(self) -> (S, B) {
+        (self.store, self.bus)
+    }
+
+    async fn say(&self, said: Said) {
+        match said {
+            Said::Everybody(fact) => {
+                events::published(&fact);
+                self.bus.publish(&fact).await;
+            }
+            Said::To(subject, fact) => {
+                events::answered(&fact);
+                self.bus.reply(&subject, &fact).await;
+            }
+        }
+    }
+}
+
+impl<M, S, B> Effects<M> for Voice<S, B>
+where
+    M: Machine<Input = Input, Output = Output>,
+    S: Save,
+    B: Speak,
+{
+    async fn perform(&mut self, outputs: Vec<Output>) -> Vec<Input> {
+        let turn = Turn::of(outputs);
+        for said in turn.before {
+            self.say(said).await;
+        }
+        if !turn.stored.is_empty()
+            && let Err(error) = self.store.save(turn.stored).await
+        {
+            events::store_failed(&error, turn.after.len());
+            return vec![Input::StoreFailed { why: error.to_string() }];
+        }
+        for said in turn.after {
+            self.say(said).await;
+        }
+        Vec::new()
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    Everybody(Fact),
+    To(String, Fact),
+}
+
+/// The outputs of one turn: what needs no protection, what is to be saved, and what waits for that.
+#[derive(Debug, Default)]
+struct Turn {
+    before: Vec<Said>,
+    stored: Vec<Stored>,
+    after: Vec<Said>,
+}
+
+impl Turn {
+    fn of(outputs: Vec<Output>) -> Self {
+        let mut turn = Self::default();
+        for output in outputs {
+            let said = match output {
+                Output::Persist(stored) => {
+                    turn.stored.push(stored);
+                    continue;
+                }
+                Output::Publish(fact) => Said::Everybody(fact),
+                Output::Reply { to, fact } => Said::To(to, fact),
+            };
+            if turn.stored.is_empty() {
+                turn.before.push(said);
+            } else {
+                turn.after.push(said);
+            }
+        }
+        turn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+    use vedette_model::{GroupName, Instant, StatusQuery};
+
+    /// Writes down in which order things were done.
+    #[derive(Clone, Default)]
+    struct Recorder {
+        done: Arc<Mutex<Vec<String>>>,
+        disk_full: bool,
+    }
+
+    impl Recorder {
+        fn note(&self, text: String) {
+            self.done.lock().unwrap().push(text);
+        }
+    }
+
+    impl Speak for Recorder {
+        async fn publish(&self, fact: &Fact) {
+            self.note(format!("publish {}", fact.kind().as_str()));
+        }
+
+        async fn reply(&self, to: &str, _fact: &Fact) {
+            self.note(format!("reply {to}"));
+        }
+    }
+
+    impl Save for Recorder {
+        async fn save(&self, stored: Vec<Stored>) -> Result<(), Error> {
+            let groups: Vec<_> = stored.iter().map(|s| s.group.as_str()).collect();
+            self.note(format!("save {}", groups.join("+")));
+            if self.disk_full { Err(Error::Closed) } else { Ok(()) }
+        }
+    }
+
+    /// A machine of the voter's types, for naming them.
+    struct Nobody;
+
+    impl Machine for Nobody {
+        type Input = Input;
+        type Output = Output;
+
+        fn handle(&mut self, _: Input, _: Instant) {}
+        fn handle_timeout(&mut self, _: Instant) {}
+        fn poll_timeout(&self) -> Option<Instant> {
+            None
+        }
+        fn poll_output(&mut self) -> Option<Output> {
+            None
+        }
+    }
+
+    fn persist(group: &str) -> Output {
+        let group = GroupName::parse(group).unwrap();
+        Output::Persist(Stored { group, promised: None, accepted: None, committed: None })
+    }
+
+    fn reply(to: &str) -> Output {
+        Output::Reply { to: to.into(), fact: StatusQuery {}.into() }
+    }
+
+    async fn perform(disk_full: bool, outputs: Vec<Output>) -> (Vec<Input>, Vec<String>) {
+        let recorder = Recorder { disk_full, ..Recorder::default() };
+        let mut voice = Voice::new(recorder.clone(), recorder.clone());
+        let inputs = Effects::<Nobody>::perform(&mut voice, outputs).await;
+        let done = recorder.done.lock().unwrap().clone();
+        (inputs, done)
+    }
+
+    fn turn() -> Vec<Output> {
+        vec![
+            reply("a"),
+            persist("g1"),
+            reply("b"),
+            Output::Publish(StatusQuery {}.into()),
+            persist("g2"),
+            reply("c"),
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_saved_at_once_and_said_in_order() {
+        let (inputs, done) = perform(false, turn()).await;
+        assert_eq!(inputs, []);
+        assert_eq!(done, ["reply a", "save g1+g2", "reply b", "publish status", "reply c"]);
+    }
+
+    #[tokio::test]
+    async fn what_a_failed_save_protected_is_never_said() {
+        let (inputs, done) = perform(true, turn()).await;
+        assert_eq!(inputs, [Input::StoreFailed { why: Error::Closed.to_string() }]);
+        assert_eq!(done, ["reply a", "save g1+g2"]);
+    }
+
+    #[tokio::test]
+    async fn a_turn_without_promises_touches_no_disk() {
+        let (inputs, done) = perform(true, vec![reply("a")]).await;
+        assert_eq!(inputs, []);
+        assert_eq!(done, ["reply a"]);
+    }
+}
