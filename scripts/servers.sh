@@ -6,7 +6,10 @@
 # shellcheck shell=bash
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-TOOLS=${CARGO_TARGET_DIR:-$ROOT/target}/tools
+cd "$ROOT"
+# Where cargo builds, as an absolute path.
+TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+TOOLS=$TARGET/tools
 # The release that is fetched when the path has none that is recent enough.
 NATS_RELEASE=2.15.1
 

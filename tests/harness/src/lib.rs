@@ -37,7 +37,7 @@ pub use service::ServiceProcess;
 pub use spy::Spy;
 pub use system::System;
 pub use wait::{now, stays, within};
-pub use watcher::{Seen, Watcher};
+pub use watcher::{Seen, Watcher, signed_ms};
 pub use writer::{Write, Writer, Writes};
 
 use std::time::Duration;

@@ -28,6 +28,8 @@ pub struct Plan {
     pub down_after_ms: u64,
     /// The nodes' password.
     pub password: Option<String>,
+    /// `json`, which [`crate::System::finish`] can read, or `text` for people.
+    pub log_format: &'static str,
     /// More lines of the `[[group]]` table.
     pub settings: Vec<String>,
     /// More text of the groups file, with `{master}` and `{replica}` for addresses.
@@ -47,6 +49,7 @@ impl Default for Plan {
             quorum: 2,
             down_after_ms: 1_000,
             password: None,
+            log_format: "json",
             settings: vec!["failover_timeout_ms = 10000".into(), "hold_off_ms = 500".into()],
             more_groups: String::new(),
         }

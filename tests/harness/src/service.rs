@@ -24,6 +24,7 @@ impl ServiceProcess {
         id: &str,
         urls: &[String],
         keys: &[String],
+        log_format: &str,
         folder: &Path,
     ) -> Result<Self> {
         let mut text = format!("id = \"{id}\"\nplace = \"{id}\"\n");
@@ -32,7 +33,7 @@ impl ServiceProcess {
         }
         writeln!(text, "[nats]\nservers = {urls:?}")?;
         let level = std::env::var("VEDETTE_TEST_LOG").unwrap_or_else(|_| "info".into());
-        writeln!(text, "[log]\nformat = \"json\"\nlevel = {level:?}")?;
+        writeln!(text, "[log]\nformat = {log_format:?}\nlevel = {level:?}")?;
         let file = folder.join(format!("{id}.toml"));
         std::fs::write(&file, text)?;
         let arguments = vec!["--config".into(), file.to_string_lossy().into_owned()];

@@ -13,9 +13,9 @@ use std::time::Instant;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use vedette_model::{
-    Fact, FactKind, GroupName, GroupRecord, NodeAddr, Sender, Service, StatusQuery,
+    Fact, FactKind, GroupName, GroupRecord, MasterRecord, NodeAddr, Sender, Service, StatusQuery,
 };
-use vedette_wire::{Header, Subjects, encode};
+use vedette_wire::{Header, Subjects, decode, encode};
 
 /// The subjects' prefix of every system.
 const PREFIX: &str = "vedette";
@@ -131,7 +131,8 @@ impl System {
             Service::Prober | Service::Notifier => Vec::new(),
             Service::Client => bail!("a client is no service process"),
         };
-        let process = ServiceProcess::start(service, id, &self.urls(), &keys, &folder)?;
+        let format = self.plan.log_format;
+        let process = ServiceProcess::start(service, id, &self.urls(), &keys, format, &folder)?;
         self.services.push(process);
         Ok(())
     }
@@ -285,12 +286,27 @@ impl System {
         lines.into_iter().collect::<Vec<_>>().join("\n")
     }
 
-    /// Ends all services politely and looks at what they leave behind.
+    /// What late subscribers find: the retained last master.
     ///
     /// # Errors
-    /// A service that does not end with 0, a log line at WARN or ERROR that was not announced, a
-    /// message on the bus that cannot be understood.
-    pub async fn finish(mut self) -> Result<()> {
+    /// If JetStream does not answer or holds something else.
+    pub async fn retained(&self) -> Result<Option<MasterRecord>> {
+        let subjects = Subjects::parse(PREFIX)?;
+        let client = nats::connect(&self.urls()).await?;
+        let bucket = subjects.masters_bucket();
+        let store = async_nats::jetstream::new(client).get_key_value(&bucket).await?;
+        let Some(payload) = store.get(subjects.masters_key(&self.group())).await? else {
+            return Ok(None);
+        };
+        let kept = decode(FactKind::MasterRecord, &payload)?;
+        pick::master(&kept).cloned().map(Some).context("the bucket holds another kind of fact")
+    }
+
+    /// Ends all services politely; then the folder goes too.
+    ///
+    /// # Errors
+    /// A service that ended before, or does not end with 0.
+    pub async fn shut_down(&mut self) -> Result<()> {
         for service in self.services.iter_mut().filter(|service| service.pid().is_some()) {
             if let Some(status) = service.ended() {
                 bail!("{} ended by itself with {status}", service.name());
@@ -298,12 +314,23 @@ impl System {
             let status = service.terminate(LIMIT).await?;
             ensure!(status.success(), "{} ended with {status} after SIGTERM", service.name());
         }
+        self.finished = true;
+        Ok(())
+    }
+
+    /// Ends all services politely and looks at what they leave behind.
+    ///
+    /// # Errors
+    /// A service that does not end with 0, a log line at WARN or ERROR that was not announced, a
+    /// message on the bus that cannot be understood.
+    pub async fn finish(mut self) -> Result<()> {
+        self.shut_down().await?;
         let mut findings = self.watcher.undecodable();
         for service in &self.services {
             findings.extend(service.complaints(&self.announced));
         }
-        ensure!(findings.is_empty(), "nobody announced:\n{}", findings.join("\n"));
-        self.finished = true;
+        self.finished = findings.is_empty();
+        ensure!(self.finished, "nobody announced:\n{}", findings.join("\n"));
         Ok(())
     }
 

@@ -198,7 +198,8 @@ impl Log {
     }
 }
 
-fn signed_ms(at: Instant, zero: Instant) -> f64 {
+/// Milliseconds from `zero` to `at`, negative if `at` came first.
+pub fn signed_ms(at: Instant, zero: Instant) -> f64 {
     let after = at.saturating_duration_since(zero).as_secs_f64();
     let before = zero.saturating_duration_since(at).as_secs_f64();
     (after - before) * 1e3
