@@ -6,7 +6,7 @@ use redis::RedisConnectionInfo;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo};
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vedette_model::NodeAddr;
 
@@ -18,6 +18,7 @@ pub struct Node {
     process: Process,
     addr: NodeAddr,
     password: Option<String>,
+    file: PathBuf,
 }
 
 impl Node {
@@ -56,7 +57,7 @@ impl Node {
         let arguments = vec![file.to_string_lossy().into_owned()];
         let process = Process::spawn(name, binary::redis()?, arguments, folder)?;
         let addr = NodeAddr::new("127.0.0.1", port)?;
-        let mut node = Self { process, addr, password: password.map(Into::into) };
+        let mut node = Self { process, addr, password: password.map(Into::into), file };
         node.answers().await?;
         Ok(node)
     }
@@ -64,6 +65,17 @@ impl Node {
     /// Where it listens.
     pub const fn addr(&self) -> &NodeAddr {
         &self.addr
+    }
+
+    /// Takes the master out of its configuration file: at its next start it is on its own.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn forget_master(&self) -> Result<()> {
+        let text = std::fs::read_to_string(&self.file)?;
+        let kept = text.lines().filter(|line| !line.starts_with("replicaof "));
+        std::fs::write(&self.file, kept.collect::<Vec<_>>().join("\n") + "\n")?;
+        Ok(())
     }
 
     /// Waits until it answers `PING`.

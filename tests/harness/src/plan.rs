@@ -28,6 +28,8 @@ pub struct Plan {
     pub down_after_ms: u64,
     /// The nodes' password.
     pub password: Option<String>,
+    /// The password that the groups file names instead, if it is wrong.
+    pub wrong_password: Option<String>,
     /// `json`, which [`crate::System::finish`] can read, or `text` for people.
     pub log_format: &'static str,
     /// More lines of the `[[group]]` table.
@@ -49,6 +51,7 @@ impl Default for Plan {
             quorum: 2,
             down_after_ms: 1_000,
             password: None,
+            wrong_password: None,
             log_format: "json",
             settings: vec!["failover_timeout_ms = 10000".into(), "hold_off_ms = 500".into()],
             more_groups: String::new(),
@@ -64,7 +67,7 @@ impl Plan {
              down_after_ms = {}\n",
             self.quorum, self.down_after_ms
         );
-        if let Some(password) = &self.password {
+        if let Some(password) = self.wrong_password.as_ref().or(self.password.as_ref()) {
             text += &format!("password = \"{password}\"\n");
         }
         for line in &self.settings {

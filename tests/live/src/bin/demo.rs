@@ -306,19 +306,18 @@ fn key(words: &str) -> &str {
 }
 
 fn explain(system: &System) -> Result<()> {
-    let url = &system.urls()[0];
-    let folder = system.path()?;
-    println!(
-        "\nEverything keeps running until Ctrl-C. Logs and configuration: {}",
-        folder.display()
-    );
-    println!("  vedette status --nats {url}");
-    println!("  vedette watch --nats {url}");
-    println!("  vedette master {} --nats {url}", system.group());
+    let (url, folder) = (&system.urls()[0], system.path()?);
+    // Built beside this one.
+    let vedette = std::env::current_exe()?.with_file_name("vedette");
+    let vedette = vedette.display();
+    println!("\nEverything keeps running until Ctrl-C. To explore it from another terminal:");
+    println!("  {vedette} --nats {url} status");
+    println!("  {vedette} --nats {url} watch");
+    println!("  {vedette} --nats {url} master {}", system.group());
     for node in &system.nodes {
         if let Some(pid) = node.pid() {
             println!(
-                "  redis-cli -p {:<5} role       # {}; kill -9 {pid}",
+                "  redis-cli -p {} role    ({}; kill -9 {pid})",
                 node.addr().port(),
                 node.name()
             );
@@ -326,8 +325,9 @@ fn explain(system: &System) -> Result<()> {
     }
     for service in &system.services {
         if let Some(pid) = service.pid() {
-            println!("  kill -9 {pid:<8}            # {}/{}", service.service(), service.name());
+            println!("  kill -9 {pid}    ({}/{})", service.service(), service.name());
         }
     }
+    println!("  {}    (configuration and logs)", folder.display());
     Ok(())
 }
