@@ -79,13 +79,9 @@ async fn carry_out_until(end: Instant, name: &str, clock: &Clock, order: Order) 
     let permitted = || order.not_after.is_none_or(|until| clock.now() <= until);
     let answer = carry_out(errand, &order.command, permitted).await;
     let (node, command) = (&order.node, &order.command);
-    match (&answer, command) {
-        (Answer::Done { .. }, Command::Inspect) => tracing::debug!(%node, "inspected"),
-        (Answer::Done { .. }, Command::Promote) => tracing::info!(%node, "promoted"),
-        (Answer::Done { .. }, Command::Follow { master, .. }) => {
-            tracing::info!(%node, %master, "told to follow");
-        }
-        (Answer::Failed(fault), _) => tracing::debug!(%node, ?command, %fault, "command failed"),
+    match &answer {
+        Answer::Done { .. } => tracing::debug!(%node, ?command, "carried out"),
+        Answer::Failed(fault) => tracing::debug!(%node, ?command, %fault, "failed"),
     }
     answer
 }

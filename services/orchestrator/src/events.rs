@@ -1,6 +1,6 @@
 //! What an orchestrator's happenings look like in its log and its traces.
 
-use tracing::{error, info, info_span, warn};
+use tracing::{debug, error, info, info_span, warn};
 use vedette_model::{Event, EventName, Fact, FailoverStep};
 use vedette_runtime::telemetry;
 
@@ -28,11 +28,12 @@ fn happened(event: &Event) {
     }
 }
 
+/// For the trace above all: what people want to know of a step is an event of its own.
 fn finished(FailoverStep { group, ballot, step, elapsed_us, trace_id }: &FailoverStep) {
     let span = info_span!("failover", %group, ?step, elapsed_us);
     telemetry::attach(&span, *trace_id);
     let _inside = span.enter();
-    info!(ballot = ballot.as_ref().map(tracing::field::display), "failover step finished");
+    debug!(ballot = ballot.as_ref().map(tracing::field::display), "failover step finished");
 }
 
 /// The master is down and nobody can take its place.

@@ -129,6 +129,22 @@ async fn a_renamed_config_command_is_reported_and_survived() {
 }
 
 #[tokio::test]
+async fn these_rights_are_enough() {
+    let master = Server::start(&["--repl-diskless-sync-delay", "0"]).await;
+    let rights = "user errand on >pw +info +role +multi +exec +replicaof +config|rewrite \
+                  +client|kill +client|setname";
+    let replica = replica_of(&master, rights).await;
+    let mut client = idle_client(&replica).await;
+    let credentials = user("errand", "pw");
+    for command in [Command::Promote, follow(&master, true)] {
+        let answer = errand(&replica.addr(), Some(&credentials), &command, || true).await;
+        assert_eq!(done(answer).1, None, "{command:?}");
+    }
+    assert!(is_cut(&mut client).await);
+    assert!(!replica.statistics().contains("rejected_calls=1"), "{}", replica.statistics());
+}
+
+#[tokio::test]
 async fn clients_that_may_not_be_cut_do_not_stop_a_promotion() {
     let master = Server::start(&["--repl-diskless-sync-delay", "0"]).await;
     let rights = "user errand on >pw +@all -client|kill -config|rewrite";

@@ -126,6 +126,17 @@ async fn a_user_without_rights_is_denied_question_by_question() {
 }
 
 #[tokio::test]
+async fn these_rights_are_enough() {
+    let rights = ["--user", "watch", "on", ">pw", "+ping", "+info", "+client|setname"];
+    let server = Server::start(&rights).await;
+    let mut link = open(&server.addr(), Some(&user("watch", "pw"))).await.unwrap();
+    assert_eq!(ping_code(&mut link).await, None);
+    assert!(link.ask(Ask::Info));
+    assert!(matches!(next(&mut link).await.unwrap(), Heard::Info(Ok(_))));
+    assert!(!server.statistics().contains("rejected_calls=1"), "{}", server.statistics());
+}
+
+#[tokio::test]
 async fn a_password_for_a_server_without_one_does_not_stop_the_watch() {
     let server = Server::start(&[]).await;
     let mut link = open(&server.addr(), Some(&password("needless"))).await.unwrap();
