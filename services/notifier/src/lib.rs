@@ -10,10 +10,10 @@
 
 pub mod config;
 mod events;
-mod script;
+pub mod script;
 mod shell;
 mod sink;
-mod webhook;
+pub mod webhook;
 
 pub use config::{Config, Flags};
 
