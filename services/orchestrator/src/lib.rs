@@ -21,7 +21,7 @@ use groups::Groups;
 use shell::Shell;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use vedette_model::{FactKind, OrchestratorId, Service};
+use vedette_model::{FactKind, GroupName, NodeAddr, OrchestratorId, Service, Settings};
 use vedette_protocol::orchestrator::{self, Input, Orchestrator};
 use vedette_runtime::{Clock, ConfigError, Received, Retainer, Shutdown, driver, life};
 
@@ -46,6 +46,18 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 /// A groups file that is refused, or what kept it from joining, with what to do about it.
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let groups = declared(&config)?;
+    serve(config, groups.list, shutdown).await
+}
+
+/// [`run`] with the groups to seed given, whatever the configuration's `groups_file` says.
+///
+/// # Errors
+/// What kept it from joining, with what to do about it.
+pub async fn serve(
+    config: Config,
+    groups: Vec<(GroupName, NodeAddr, Settings)>,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
     let roster = config.roster.roster()?;
     let common = config.common;
     let bus = life::join(Service::Orchestrator, &common, &shutdown).await?;
@@ -57,7 +69,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         id: OrchestratorId::parse(&common.id)?,
         place: common.place,
         roster,
-        groups: groups.list,
+        groups,
     };
     let machine = Orchestrator::new(config, clock.now());
     let name = format!("vedette-orchestrator-{}", common.id);
@@ -65,7 +77,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let shell = Shell::new(bus.clone(), errands, retainer.clone());
     drop(driver::run(machine, queue, shell, clock, shutdown).await);
     if !retainer.drain(DRAIN_LIMIT).await {
-        tracing::warn!(
+        tracing::info!(
             "not every master was retained before the end: the other orchestrators will do it"
         );
     }
@@ -77,7 +89,8 @@ fn heard(received: Received) -> Option<Input> {
     Some(Input::Fact { fact: received.fact, reply_to: received.reply_to })
 }
 
-/// The groups to seed. A refused file counts as bad configuration: nothing is connected.
+/// The groups to seed, from the groups file. A refused file counts as bad configuration: nothing is
+/// connected.
 fn declared(config: &Config) -> Result<Groups, ConfigError> {
     let Some(path) = &config.groups_file else {
         tracing::info!("no groups_file: serving the groups that the voters have records of");

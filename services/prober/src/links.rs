@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use vedette_model::{Credentials, NodeFault};
+use vedette_model::{Credentials, NodeAddr, NodeFault};
 use vedette_node::link::{Ask, Heard, Link};
 use vedette_node::{ErrorCode, Reply};
 use vedette_protocol::prober::{Input, LinkEvent, PingReply, Watch};
@@ -105,7 +105,7 @@ async fn run(
                 }
                 continue;
             }
-            heard = link.next() => event(heard),
+            heard = link.next() => event(node, heard),
         };
         let over = event == LinkEvent::Lost;
         if !teller.tell(event).await || over {
@@ -114,12 +114,12 @@ async fn run(
     }
 }
 
-fn event(heard: Result<Heard, NodeFault>) -> LinkEvent {
+fn event(node: &NodeAddr, heard: Result<Heard, NodeFault>) -> LinkEvent {
     match heard {
         Ok(Heard::Pong(reply)) => LinkEvent::Pong(ping_reply(reply)),
         Ok(Heard::Info(view)) => LinkEvent::Info(view),
         Err(fault) => {
-            tracing::debug!(%fault, "link lost");
+            tracing::debug!(%node, %fault, "link lost");
             LinkEvent::Lost
         }
     }
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
-    use vedette_model::{GroupName, NodeAddr};
+    use vedette_model::GroupName;
 
     const LIMIT: Duration = Duration::from_secs(10);
 
