@@ -4,7 +4,7 @@ use crate::{describe, nats, now, pick};
 use anyhow::{Context, Result, bail};
 use async_nats::Message;
 use futures::StreamExt;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -158,13 +158,18 @@ impl Watcher {
         .await
     }
 
-    /// Everything of interest since a mark, one line each, in milliseconds from `zero`.
+    /// Everything of interest since a mark, one line each, in milliseconds from `zero`. What a
+    /// sender only repeats is left out.
     pub fn timeline(&self, mark: usize, zero: Instant) -> String {
         let mut text = String::new();
+        let mut last = HashMap::new();
         for seen in self.since(mark) {
             let Some(words) = describe(&seen.fact) else { continue };
             let ms = signed_ms(seen.at, zero);
             let sender = seen.sender.map_or_else(|| "?".into(), |sender| sender.to_string());
+            if last.insert(sender.clone(), words.clone()).as_ref() == Some(&words) {
+                continue;
+            }
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{ms:>10.1}  {sender:<18} {words}");
         }
