@@ -8,6 +8,7 @@ pub use inbound::{Received, Seen};
 use crate::limit::Limit;
 use crate::{Clock, NatsConfig, Shutdown};
 use async_nats::{Client, HeaderMap};
+use futures::FutureExt;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -186,23 +187,31 @@ impl Bus {
         };
         let client = &self.inner.client;
         let headers = self.headers(fact);
-        let limit =
-            if self.inner.backlogged.load(Ordering::Relaxed) { Duration::ZERO } else { ROOM_LIMIT };
         let sent = if vedette_wire::wants_reply(fact.kind()) {
             let reply_to = self.inner.reply_to.clone();
             let publishing =
                 client.publish_with_reply_and_headers(subject, reply_to, headers, payload.into());
-            tokio::time::timeout(limit, publishing).await
+            self.with_room(publishing).await
         } else {
-            let publishing = client.publish_with_headers(subject, headers, payload.into());
-            tokio::time::timeout(limit, publishing).await
+            self.with_room(client.publish_with_headers(subject, headers, payload.into())).await
         };
-        self.inner.backlogged.store(sent.is_err(), Ordering::Relaxed);
         match sent {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => self.not_sent(fact, &error.to_string()),
-            Err(_) => self.not_sent(fact, "too many messages wait for nats"),
+            Some(Ok(())) => {}
+            Some(Err(error)) => self.not_sent(fact, &error.to_string()),
+            None => self.not_sent(fact, "too many messages wait for nats"),
         }
+    }
+
+    /// Waits a moment for room in the client's queue, unless the last one waited in vain.
+    async fn with_room<T>(&self, publishing: impl Future<Output = T>) -> Option<T> {
+        let sent = if self.inner.backlogged.load(Ordering::Relaxed) {
+            // Unconstrained: a used-up share of the executor must not look like a full queue.
+            tokio::task::unconstrained(publishing).now_or_never()
+        } else {
+            tokio::time::timeout(ROOM_LIMIT, publishing).await.ok()
+        };
+        self.inner.backlogged.store(sent.is_none(), Ordering::Relaxed);
+        sent
     }
 
     fn headers(&self, fact: &Fact) -> HeaderMap {

@@ -77,3 +77,123 @@ async fn due(clock: &Clock, at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use std::time::Duration;
+
+    /// Echoes what it hears and ticks every ten milliseconds.
+    struct Echo {
+        out: VecDeque<Said>,
+        next: Instant,
+    }
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Said {
+        Heard(u32),
+        Tick,
+    }
+
+    const PERIOD: Duration = Duration::from_millis(10);
+
+    impl Echo {
+        fn at(now: Instant) -> Self {
+            Self { out: VecDeque::new(), next: now + PERIOD }
+        }
+    }
+
+    impl Machine for Echo {
+        type Input = u32;
+        type Output = Said;
+
+        fn handle(&mut self, input: u32, _now: Instant) {
+            self.out.push_back(Said::Heard(input));
+        }
+
+        fn handle_timeout(&mut self, now: Instant) {
+            if now >= self.next {
+                self.next = now + PERIOD;
+                self.out.push_back(Said::Tick);
+            }
+        }
+
+        fn poll_timeout(&self) -> Option<Instant> {
+            Some(self.next)
+        }
+
+        fn poll_output(&mut self) -> Option<Said> {
+            self.out.pop_front()
+        }
+    }
+
+    /// Keeps the turns; answers input 1 with input 1,000; stops everything after enough ticks.
+    struct Hands {
+        turns: Vec<Vec<Said>>,
+        ticks: usize,
+        shutdown: Shutdown,
+    }
+
+    impl Effects<Echo> for Hands {
+        async fn perform(&mut self, outputs: Vec<Said>) -> Vec<u32> {
+            let back = outputs.iter().filter(|said| **said == Said::Heard(1)).map(|_| 1_000);
+            let back = back.collect();
+            self.ticks -=
+                outputs.iter().filter(|said| **said == Said::Tick).count().min(self.ticks);
+            if self.ticks == 0 {
+                self.shutdown.trigger("enough ticks");
+            }
+            self.turns.push(outputs);
+            back
+        }
+    }
+
+    async fn drive(inputs: mpsc::Receiver<u32>, ticks: usize) -> Vec<Vec<Said>> {
+        let (clock, shutdown) = (Clock::start(), Shutdown::new());
+        let hands = Hands { turns: Vec::new(), ticks, shutdown: shutdown.clone() };
+        run(Echo::at(clock.now()), inputs, hands, clock, shutdown).await.turns
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn inputs_of_one_turn_come_out_together_and_in_order() {
+        let (sender, receiver) = mpsc::channel(256);
+        for input in 10..110 {
+            sender.try_send(input).unwrap();
+        }
+        let turns = drive(receiver, 1).await;
+        let first: Vec<_> = (10..74).map(Said::Heard).collect();
+        let second: Vec<_> = (74..110).map(Said::Heard).collect();
+        assert_eq!(turns, [first, second, vec![Said::Tick]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_back_is_handled_before_what_waits() {
+        let (sender, receiver) = mpsc::channel(256);
+        for input in 1..=100 {
+            sender.try_send(input).unwrap();
+        }
+        let turns = drive(receiver, 1).await;
+        assert_eq!(turns[1], [Said::Heard(1_000)]);
+        assert_eq!(turns[2][0], Said::Heard(65));
+    }
+
+    #[tokio::test]
+    async fn timeouts_come_also_under_constant_input() {
+        let (sender, receiver) = mpsc::channel(1_024);
+        let flood = tokio::spawn(async move { while sender.send(7).await.is_ok() {} });
+        let turns =
+            tokio::time::timeout(Duration::from_secs(20), drive(receiver, 5)).await.unwrap();
+        flood.await.unwrap();
+        let heard = turns.iter().flatten().filter(|said| **said == Said::Heard(7)).count();
+        assert!(heard > 64, "the flood was no flood: {heard}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_when_nobody_can_send_any_more() {
+        let (sender, receiver) = mpsc::channel(4);
+        sender.try_send(5).unwrap();
+        drop(sender);
+        assert_eq!(drive(receiver, usize::MAX).await, [[Said::Heard(5)]]);
+    }
+}

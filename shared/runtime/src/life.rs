@@ -213,3 +213,28 @@ fn end_on_panic() {
         std::process::exit(i32::from(FAILURE));
     }));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context as _, anyhow};
+
+    fn missing() -> ConfigError {
+        ConfigError::Missing { key: "id", remedy: "set it".into() }
+    }
+
+    #[test]
+    fn a_wrong_configuration_is_bad_usage_wherever_it_was_found() {
+        let plain = anyhow::Error::from(missing()).context("groups file");
+        assert_eq!(exit_code(&plain), BAD_USAGE);
+        assert_eq!(exit_code(&BusError::Config(missing()).into()), BAD_USAGE);
+    }
+
+    #[test]
+    fn stopping_while_waiting_is_fine_and_all_else_is_failure() {
+        let stopped: anyhow::Result<()> = Err(BusError::Stopped).context("joining");
+        assert_eq!(exit_code(&stopped.unwrap_err()), 0);
+        assert_eq!(exit_code(&anyhow!("the disk is full")), FAILURE);
+        assert_eq!(exit_code(&BusError::Client("closed".into()).into()), FAILURE);
+    }
+}

@@ -1,17 +1,23 @@
 //! Logs to standard error and, where a collector is configured, traces over OTLP.
 
+use crate::Clock;
 use crate::config::{LogConfig, LogFormat, TelemetryConfig};
+use crate::limit::Limit;
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt, TraceFlags, TraceState, TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanData, SpanExporter,
+};
 use std::io;
 use std::time::Duration;
 use thiserror::Error;
 use tracing::Span;
+use tracing::level_filters::LevelFilter;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -24,6 +30,8 @@ const SPAN_QUEUE: usize = 2_048;
 const SPAN_INTERVAL: Duration = Duration::from_secs(1);
 /// For one batch; a collector that does not answer costs these spans and nothing else.
 const EXPORT_LIMIT: Duration = Duration::from_secs(2);
+/// How often a dead collector is complained about.
+const REMINDER: Duration = Duration::from_secs(60);
 /// For the last batch when the process ends.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
@@ -31,7 +39,7 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug, Error)]
 pub enum TelemetryError {
     /// The log filter is none.
-    #[error("log.level: {0}")]
+    #[error("{0}")]
     Filter(String),
     /// The exporter could not be built.
     #[error("telemetry.otlp_endpoint: {0}")]
@@ -111,11 +119,22 @@ pub fn attach(span: &Span, trace: TraceId) {
 }
 
 /// The log filter. The bus library's own lines are left out unless asked for: the bus says the
-/// same with from and to.
+/// same with from and to. A bare word must be a level: the filter's own syntax would take a
+/// misspelt one for a module and log nothing else.
 pub(crate) fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
+    let parts: Vec<_> = level.split(',').map(str::trim).collect();
+    for word in parts.iter().filter(|part| !part.contains(['=', '['])) {
+        if word.is_empty() || word.parse::<LevelFilter>().is_err() {
+            let why = format!(
+                "{word:?} is not a level (off, error, warn, info, debug, trace), and a module \
+                 needs one: module=level"
+            );
+            return Err(TelemetryError::Filter(why));
+        }
+    }
     let quiet = if level.contains("async_nats") { "" } else { ",async_nats=warn" };
     EnvFilter::builder()
-        .parse(format!("{level}{quiet}"))
+        .parse(format!("{}{quiet}", parts.join(",")))
         .map_err(|error| TelemetryError::Filter(error.to_string()))
 }
 
@@ -130,6 +149,7 @@ fn exporter(service: &str, id: &str, endpoint: &str) -> Result<SdkTracerProvider
         .with_max_queue_size(SPAN_QUEUE)
         .with_scheduled_delay(SPAN_INTERVAL)
         .build();
+    let exporter = Watched { inner: exporter, clock: Clock::start(), said: Limit::new(REMINDER) };
     let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batch).build();
     let resource = Resource::builder()
         .with_service_name(format!("vedette-{service}"))
@@ -138,8 +158,149 @@ fn exporter(service: &str, id: &str, endpoint: &str) -> Result<SdkTracerProvider
     Ok(SdkTracerProvider::builder().with_span_processor(processor).with_resource(resource).build())
 }
 
+/// Says now and then that the collector does not take our spans, and nothing else: spans are
+/// dropped, the service goes on.
+#[derive(Debug)]
+struct Watched<E> {
+    inner: E,
+    clock: Clock,
+    said: Limit,
+}
+
+impl<E: SpanExporter> SpanExporter for Watched<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let spans = batch.len();
+        let outcome = self.inner.export(batch).await;
+        if let Err(error) = &outcome
+            && let Some(times) = self.said.pass(self.clock.now())
+        {
+            tracing::warn!(
+                times, spans, %error,
+                "spans were dropped: is the collector at telemetry.otlp_endpoint running?"
+            );
+        }
+        outcome
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.inner.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.inner.set_resource(resource);
+    }
+}
+
 /// The span that stands for the whole incident in headers and as the parent of all its spans. It
 /// is never recorded itself; every process computes the same one.
 pub(crate) fn span_of(trace: TraceId) -> u64 {
     u64::try_from(trace.as_u128() & u128::from(u64::MAX)).unwrap_or(1).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_sdk::error::OTelSdkError;
+    use std::sync::{Arc, Mutex};
+    use tracing_subscriber::fmt::MakeWriter;
+    use vedette_model::{Epoch, GroupName, NodeAddr};
+
+    #[derive(Debug)]
+    struct Dead;
+
+    impl SpanExporter for Dead {
+        async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+            Err(OTelSdkError::InternalFailure("connection refused".into()))
+        }
+    }
+
+    /// Keeps what was exported.
+    #[derive(Debug, Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanExporter for Kept {
+        async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().unwrap().append(&mut batch);
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Lines {
+        type Writer = Self;
+
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dead_collector_costs_one_warning_and_not_one_per_batch() {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let watched = Watched { inner: Dead, clock: Clock::start(), said: Limit::new(REMINDER) };
+        for _ in 0..5 {
+            assert!(watched.export(Vec::new()).await.is_err());
+        }
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.matches("WARN").count(), 1, "{text}");
+        assert!(text.contains("otlp_endpoint") && text.contains("connection refused"), "{text}");
+    }
+
+    #[test]
+    fn spans_of_several_processes_fall_into_one_trace() {
+        let trace = TraceId::of(
+            &GroupName::parse("orders").unwrap(),
+            Epoch(7),
+            &NodeAddr::parse("10.0.0.1:6379").unwrap(),
+            None,
+        );
+        let kept = Kept::default();
+        for _process in 0..2 {
+            let provider = SdkTracerProvider::builder().with_simple_exporter(kept.clone()).build();
+            let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("vedette"));
+            let subscriber = tracing_subscriber::registry().with(layer);
+            tracing::subscriber::with_default(subscriber, || {
+                let span = tracing::info_span!("failover");
+                attach(&span, trace);
+                let _entered = span.enter();
+                tracing::info_span!("promote").in_scope(|| ());
+            });
+        }
+        let spans = kept.0.lock().unwrap();
+        let wanted = trace.to_string();
+        assert_eq!(spans.len(), 4);
+        assert!(spans.iter().all(|span| span.span_context.trace_id().to_string() == wanted));
+        let parent = SpanId::from(span_of(trace));
+        assert_eq!(spans.iter().filter(|span| span.parent_span_id == parent).count(), 2);
+        let header = vedette_wire::traceparent(trace, span_of(trace));
+        assert_eq!(header, format!("00-{wanted}-{parent}-01"));
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_refused_and_the_bus_library_is_quiet() {
+        for wrong in ["inof", "", "info,loud", "info,vedette_runtime=loud"] {
+            assert!(filter(wrong).is_err(), "{wrong}");
+        }
+        assert!(filter("off").is_ok() && filter("info, vedette_runtime=debug").is_ok());
+        assert!(filter("debug").unwrap().to_string().contains("async_nats=warn"));
+        assert!(!filter("info,async_nats=debug").unwrap().to_string().contains("async_nats=warn"));
+    }
 }

@@ -1,7 +1,7 @@
 //! One layer over the other.
 
 use super::show::is_secret;
-use super::{CommonFlags, ConfigError, ServiceConfig};
+use super::{CommonConfig, CommonFlags, ConfigError, ServiceConfig};
 use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 use figment::{Figment, Profile, Provider};
@@ -84,6 +84,8 @@ pub fn load_from<C: ServiceConfig>(
         let layer = Serialized::default(key, value);
         figment = figment.merge(Named { layer, name: "the command line".into() });
     }
+    // Alone first: where it is flattened into another struct, errors lose their key.
+    figment.extract::<CommonConfig>().map_err(|error| described(&error))?;
     let config: C = figment.extract().map_err(|error| described(&error))?;
     config.common().check(service)?;
     config.check()?;

@@ -81,8 +81,12 @@ impl Bucket {
             let (kept, revision) = self.kept(store, &record.group).await?;
             match kept {
                 Some(Ok(kept)) if !newer(record, &kept) => return Ok(Stored::Newer),
-                // A later version's record may well be newer: it is not ours to overwrite.
-                Some(Err(error @ DecodeError::Schema { .. })) => return Err(error.into()),
+                // It may well be newer, and it is not ours to overwrite.
+                Some(Err(error @ DecodeError::Schema { .. })) => {
+                    tracing::warn!(group = %record.group, %error,
+                        "not retained: another version wrote what is kept; upgrade this one");
+                    return Ok(Stored::Newer);
+                }
                 Some(Err(error)) => {
                     tracing::warn!(group = %record.group, %error, "overwriting what is no record");
                 }

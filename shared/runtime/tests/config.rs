@@ -1,0 +1,228 @@
+//! Configuration: one layer over the other, and refusals that name what is wrong.
+
+use clap::Parser;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use vedette_model::Service;
+use vedette_runtime::config::{LogFormat, ServiceConfig, load_from, show};
+use vedette_runtime::{CommonConfig, CommonFlags, ConfigError, Overrides, RosterConfig};
+
+/// As a voter has it.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Config {
+    #[serde(flatten)]
+    common: CommonConfig,
+    roster: RosterConfig,
+    store: Option<PathBuf>,
+}
+
+impl ServiceConfig for Config {
+    fn common(&self) -> &CommonConfig {
+        &self.common
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.roster.roster()?;
+        self.roster.check_member(&self.common.id)
+    }
+}
+
+#[derive(Debug, Parser)]
+struct Flags {
+    #[command(flatten)]
+    common: CommonFlags,
+}
+
+struct Layers {
+    folder: TempDir,
+    file: Option<PathBuf>,
+    environment: Vec<(String, String)>,
+    flags: Vec<&'static str>,
+}
+
+impl Layers {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self { folder, file: None, environment: vec![], flags: vec![] }
+    }
+
+    fn file(mut self, text: &str) -> Self {
+        let path = self.folder.path().join("voter.toml");
+        std::fs::write(&path, text).expect("the file can be written");
+        self.file = Some(path);
+        self
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn flags(mut self, flags: &[&'static str]) -> Self {
+        self.flags.extend(flags);
+        self
+    }
+
+    fn load(self) -> Result<Config, ConfigError> {
+        let flags = Flags::parse_from(["test"].iter().chain(&self.flags));
+        let overrides = flags.common.overrides().and(Overrides::default());
+        load_from(Service::Voter, self.file.as_deref(), self.environment, overrides)
+    }
+
+    fn refusal(self) -> String {
+        self.load().expect_err("it should have been refused").to_string()
+    }
+}
+
+/// Fails with the text unless all words are in it.
+#[track_caller]
+fn says(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "{word} is not in: {text}");
+    }
+}
+
+#[test]
+fn flags_beat_the_environment_which_beats_the_file_which_beats_the_defaults() {
+    let config = Layers::new()
+        .file(
+            r#"
+            id = "v1"
+            place = "file"
+            store = "/file"
+            nats.prefix = "file"
+            nats.servers = ["nats://file:1"]
+            [log]
+            level = "warn"
+            [roster]
+            version = 4
+            "#,
+        )
+        .variable("VEDETTE_PLACE", "environment")
+        .variable("VEDETTE_NATS__SERVERS", "nats://environment:1")
+        .variable("VEDETTE_ROSTER__VERSION", "5")
+        .flags(&["--id", "v2", "--nats", "nats://flag:1", "--nats", "nats://flag:2"])
+        .flags(&["--log-format", "json"])
+        .load()
+        .unwrap();
+    assert_eq!(config.common.id, "v2");
+    assert_eq!(config.common.place.as_str(), "environment");
+    assert_eq!(config.common.nats.servers, ["nats://flag:1", "nats://flag:2"]);
+    assert_eq!(config.common.nats.prefix, "file");
+    assert_eq!(config.common.log.format, LogFormat::Json);
+    assert_eq!(config.common.log.level, "warn");
+    assert_eq!(config.roster, RosterConfig { version: 5, ..RosterConfig::default() });
+    assert_eq!(config.store.as_deref(), Some(Path::new("/file")));
+}
+
+#[test]
+fn the_environment_takes_texts_that_look_like_numbers_and_lists_of_both_forms() {
+    let load = |servers: &str| {
+        Layers::new()
+            .variable("VEDETTE_ID", "007")
+            .variable("VEDETTE_ROSTER__VOTERS", r#"["007", "2"]"#)
+            .variable("VEDETTE_NATS__USER", "me")
+            .variable("VEDETTE_NATS__PASSWORD", "12345")
+            .variable("VEDETTE_NATS__SERVERS", servers)
+            .load()
+            .unwrap()
+    };
+    let config = load("nats://a:1, nats://b:2");
+    assert_eq!(config.common.id, "007");
+    assert_eq!(config.common.nats.password.as_ref().unwrap().expose(), "12345");
+    assert_eq!(config.common.nats.servers, ["nats://a:1", "nats://b:2"]);
+    assert_eq!(config, load(r#"["nats://a:1", "nats://b:2"]"#));
+}
+
+#[test]
+fn other_programs_variables_are_let_alone() {
+    let config = Layers::new()
+        .flags(&["--id", "v1"])
+        .variable("VEDETTE_NATS_SERVER", "/usr/bin/nats-server")
+        .variable("PATH", "/bin")
+        .load();
+    assert!(config.is_ok());
+}
+
+#[test]
+fn unknown_keys_are_refused_by_name_and_place() {
+    let text = Layers::new().file("id = \"v1\"\nstoore = \"/x\"").refusal();
+    says(&text, &["stoore", "voter.toml", "store"]);
+    let text = Layers::new().file("id = \"v1\"\n[nats]\nserver = \"nats://a:1\"").refusal();
+    says(&text, &["nats.server", "voter.toml", "nats.servers"]);
+    let text = Layers::new().variable("VEDETTE_NATS__SERVER", "nats://a:1").refusal();
+    says(&text, &["nats.server", "VEDETTE_NATS__SERVER"]);
+}
+
+#[test]
+fn values_of_a_wrong_type_are_refused_with_key_and_place_and_never_a_secret() {
+    let text = Layers::new().file("id = \"v1\"\nroster.version = \"two\"").refusal();
+    says(&text, &["roster.version", "voter.toml", "two"]);
+    let text = Layers::new().file("id = \"v1\"\nnats.password = 987654").refusal();
+    says(&text, &["nats.password", "voter.toml"]);
+    assert!(!text.contains("987654"), "{text}");
+    let text = Layers::new().file("id = \"v1\"\nplace = \"a b\"").refusal();
+    says(&text, &["place", "' '"]);
+    says(&Layers::new().file("id = ").refusal(), &["voter.toml"]);
+    let text = Layers::new().variable("VEDETTE_ROSTER__VERSION", "x").refusal();
+    says(&text, &["roster.version", "VEDETTE_ROSTER__VERSION"]);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let mut layers = Layers::new();
+    layers.file = Some("/nowhere/voter.toml".into());
+    says(&layers.refusal(), &["/nowhere/voter.toml", "No such file"]);
+}
+
+#[test]
+fn clashes_name_both_values() {
+    let text = Layers::new().flags(&["--id", "v9"]).refusal();
+    says(&text, &["id = \"v9\"", "roster.voters = [\"v1\", \"v2\", \"v3\"]", "roster.version"]);
+    let login = "nats.user = \"me\"\nnats.password = \"pw\"\nnats.token = \"tk\"";
+    let text = Layers::new().file(&format!("id = \"v1\"\n{login}")).refusal();
+    says(&text, &["nats.user = \"me\"", "nats.token"]);
+    assert!(!text.contains("pw") && !text.contains("tk"), "{text}");
+    let text = Layers::new().file("id = \"v1\"\nnats.user = \"me\"").refusal();
+    says(&text, &["nats.password", "nats.user = \"me\""]);
+    let text = Layers::new().file("id = \"v1\"\nroster.voters = [\"v1\", \"v1\"]").refusal();
+    says(&text, &["roster.voters", "distinct"]);
+}
+
+#[test]
+fn values_that_cannot_be_are_refused_with_what_can() {
+    says(&Layers::new().refusal(), &["id is not set", "--id", "VEDETTE_ID"]);
+    says(&Layers::new().flags(&["--id", "a.b"]).refusal(), &["id", "a.b", "'.'"]);
+    let with = |flags: &[&'static str]| Layers::new().flags(&["--id", "v1"]).flags(flags);
+    says(&with(&["--nats", "nats://a:port"]).refusal(), &["nats.servers", "nats://a:port"]);
+    says(&with(&["--log-level", "loud"]).refusal(), &["log.level", "loud", "debug"]);
+    let text = with(&[]).variable("VEDETTE_NATS__PREFIX", "a.b").refusal();
+    says(&text, &["nats.prefix", "a.b"]);
+    for wrong in ["https://c:4317", "c:4317", "http://"] {
+        let text = with(&[]).variable("VEDETTE_TELEMETRY__OTLP_ENDPOINT", wrong).refusal();
+        says(&text, &["telemetry.otlp_endpoint", wrong, "http://host:port"]);
+    }
+    let text = with(&["--nats", "nats://me:hidden@a:port"]).refusal();
+    assert!(!text.contains("hidden"), "{text}");
+}
+
+#[test]
+fn what_is_printed_can_be_used_as_a_file_except_for_the_secrets() {
+    let layers = || {
+        Layers::new()
+            .flags(&["--id", "v1", "--nats", "nats://me:hidden@a:1"])
+            .variable("VEDETTE_STORE", "/a \"b\"\\c")
+    };
+    let with_secret = layers()
+        .variable("VEDETTE_NATS__USER", "me")
+        .variable("VEDETTE_NATS__PASSWORD", "secret-word");
+    let text = show(&with_secret.load().unwrap()).unwrap();
+    assert!(!text.contains("secret-word") && !text.contains("hidden"), "{text}");
+    says(&text, &["nats.password = \"******\"", "# nats.token is not set"]);
+
+    let mut config = layers().load().unwrap();
+    let again = Layers::new().file(&show(&config).unwrap()).load().unwrap();
+    config.common.nats.servers = vec!["nats://******@a:1".into()];
+    assert_eq!(again, config);
+}
