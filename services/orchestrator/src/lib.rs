@@ -1,11 +1,11 @@
 //! Plans a failover and carries it out.
 //!
 //! ```text
-//!  bus ──► OdownVerdict, NodeReport, Beat, RecordCommitted, ─┐
-//!          Heartbeat, StatusQuery, MasterQuery, answers      ├─► Orchestrator ─► shell ─┬─► bus: Candidacy, Proposal,
-//!                                                            │    (protocol)            │   Beat, MasterRecord, Event …
-//!  nodes ─► errands: what came of each command ──────────────┘                          ├─► errands: inspect, promote, follow
-//!                                                                                       └─► retained masters
+//!  bus ──► OdownVerdict, NodeReport,  ─┐                  ┌───────► bus: Candidacy, Proposal, Beat,
+//!          Beat, RecordCommitted,      │                  │              MasterRecord, Event …
+//!          Heartbeat, StatusQuery,     ├─► Orchestrator ──┤ shell
+//!          MasterQuery, answers        │    (protocol)    ├───────► errands: inspect, promote, follow
+//!  errands: what came of each command ─┘                  └───────► retained masters
 //! ```
 
 pub mod config;
