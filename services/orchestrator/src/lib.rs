@@ -1,11 +1,11 @@
 //! Plans a failover and carries it out.
 //!
 //! ```text
-//!  bus ──► OdownVerdict, NodeReport,  ─┐                  ┌───────► bus: Candidacy, Proposal, Beat,
-//!          Beat, RecordCommitted,      │                  │              MasterRecord, Event …
+//!  bus ──► OdownVerdict, NodeReport,  ─┐                  ┌──► bus: Candidacy, Proposal, Beat,
+//!          Beat, RecordCommitted,      │                  │         MasterRecord, Event …
 //!          Heartbeat, StatusQuery,     ├─► Orchestrator ──┤ shell
-//!          MasterQuery, answers        │    (protocol)    ├───────► errands: inspect, promote, follow
-//!  errands: what came of each command ─┘                  └───────► retained masters
+//!          MasterQuery, answers        │    (protocol)    ├──► errands: inspect, promote, follow
+//!  errands: what came of each command ─┘                  └──► retained masters
 //! ```
 
 pub mod config;

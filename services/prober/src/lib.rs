@@ -1,9 +1,9 @@
 //! Watches nodes and says when they go quiet.
 //!
 //! ```text
-//!  bus ──► RecordCommitted, DigestReply, ─┐            ┌──────────────► bus: SdownReport, NodeReport,
-//!          Heartbeat, StatusQuery         ├─► Prober ──┤ shell               Event, Heartbeat
-//!  links: connected, pong, info, lost ────┘ (protocol) └──────────────► links: connect, ping, info
+//!  bus ──► RecordCommitted, DigestReply, ─┐            ┌────────► bus: SdownReport, NodeReport,
+//!          Heartbeat, StatusQuery         ├─► Prober ──┤ shell         Event, Heartbeat
+//!  links: connected, pong, info, lost ────┘ (protocol) └────────► links: connect, ping, info
 //! ```
 
 pub mod config;
