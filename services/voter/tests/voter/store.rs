@@ -1,7 +1,5 @@
 //! The store on real files.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
-
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -195,7 +193,7 @@ async fn a_writer_killed_at_any_moment_has_lost_nothing_that_it_reported() {
     for round in 1..=20 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
-                "a_writer_killed_at_any_moment_has_lost_nothing_that_it_reported",
+                "store::a_writer_killed_at_any_moment_has_lost_nothing_that_it_reported",
                 "--exact",
                 "--nocapture",
             ])
