@@ -110,7 +110,7 @@ const TABLE: &[Row] = &[
         never: &["redb", "reqwest"],
     },
     Row {
-        // Its outside things are the sinks; webhooks speak HTTP.
+        // Its outside things are the sinks; webhooks speak HTTP, scripts are killed by group.
         folder: "services/notifier",
         ours: SHARED,
         others: &[
@@ -118,7 +118,9 @@ const TABLE: &[Row] = &[
             "clap",
             "figment",
             "futures",
+            "nix",
             "reqwest",
+            "rustls",
             "serde",
             "serde_json",
             "tokio",
