@@ -14,12 +14,16 @@ use crate::{Shutdown, identity, telemetry};
 use clap::Parser;
 use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 use vedette_model::{Sender, Service};
 
 /// Exit code for bad usage or configuration, as in BSD's `sysexits.h`.
 pub const BAD_USAGE: u8 = 64;
 /// Exit code for everything else that went wrong.
 pub const FAILURE: u8 = 1;
+
+/// For what still runs on the executor's threads when all is done.
+const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 
 /// A service's command line.
 pub trait ServiceFlags: Parser {
@@ -92,9 +96,12 @@ where
 {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return refuse(named.service, &error),
+        Err(error) => {
+            refuse(named.service, &error);
+            return ExitCode::from(FAILURE);
+        }
     };
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         let telemetry = match telemetry::init(named.service, named.id, log, traces) {
             Ok(telemetry) => telemetry,
             Err(error) => return refuse(named.service, &error),
@@ -114,7 +121,10 @@ where
         };
         telemetry.finish().await;
         ExitCode::from(code)
-    })
+    });
+    // Not for as long as a name that does not resolve may take.
+    runtime.shutdown_timeout(LEAVE_LIMIT);
+    code
 }
 
 /// Gives a service its place among the others: connects in its name with a new incarnation, and

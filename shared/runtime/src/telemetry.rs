@@ -19,6 +19,7 @@ use thiserror::Error;
 use tracing::Span;
 use tracing::level_filters::LevelFilter;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -67,7 +68,6 @@ pub fn init(
     log: &LogConfig,
     traces: &TelemetryConfig,
 ) -> Result<Telemetry, TelemetryError> {
-    let filter = filter(&log.level)?;
     let lines = match log.format {
         LogFormat::Text => {
             tracing_subscriber::fmt::layer().with_ansi(false).with_writer(io::stderr).boxed()
@@ -78,12 +78,15 @@ pub fn init(
         Some(endpoint) => Some(exporter(service, id, endpoint)?),
         None => None,
     };
-    let spans = provider
-        .as_ref()
-        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("vedette")));
+    // Only our own spans, whatever is logged: those of the exporter's libraries would feed it.
+    let ours = filter_fn(|meta| {
+        meta.target().starts_with("vedette") && *meta.level() <= tracing::Level::INFO
+    });
+    let spans = provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer().with_tracer(provider.tracer("vedette")).with_filter(ours)
+    });
     tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
+        .with(lines.with_filter(filter(&log.level)?))
         .with(spans)
         .try_init()
         .map_err(|error| TelemetryError::Twice(error.to_string()))?;

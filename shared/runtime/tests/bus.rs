@@ -157,6 +157,22 @@ async fn subscriptions_survive_a_restart_of_the_server() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_stopped_is_left_for_another() {
+    let servers = [NatsServer::start(&[]).await, NatsServer::start(&[]).await];
+    let urls = servers.iter().map(NatsServer::url).collect();
+    let config = NatsConfig { servers: urls, ..NatsConfig::default() };
+    let sender = Sender::parse(Service::Voter, "v1", 1).unwrap();
+    let bus = Bus::connect(&config, sender, &Shutdown::new()).await.unwrap();
+    let port = || bus.client().server_info().port;
+    let first = port();
+    servers.iter().find(|server| server.port == first).unwrap().stop();
+    eventually("the other one serves", || async { port() != first }).await;
+    let mut heard = bus.subscribe(&[FactKind::Digest]).await.unwrap();
+    bus.publish(&digest(1)).await;
+    assert_eq!(soon(heard.recv()).await.unwrap().fact, digest(1));
+}
+
+#[tokio::test]
 async fn without_a_server_publishing_neither_blocks_nor_grows() {
     let mut server = NatsServer::start(&[]).await;
     let bus = server.bus(Service::Prober, "p1", 1).await;

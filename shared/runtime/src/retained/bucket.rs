@@ -3,7 +3,7 @@
 use super::fault::{code, sorted, sorted_of_bucket};
 use super::{RetainedError, newer};
 use crate::bus::Bus;
-use async_nats::jetstream::kv::{Config, Operation, Store, UpdateErrorKind};
+use async_nats::jetstream::kv::{Config, Operation, Store, UpdateError, UpdateErrorKind};
 use async_nats::jetstream::{Context, ContextBuilder, ErrorCode};
 use std::time::Duration;
 use vedette_model::{Fact, FactKind, GroupName, MasterRecord};
@@ -15,6 +15,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 const REPLICAS: usize = 3;
 /// How often a record is compared and written again when others write the same group meanwhile.
 const ROUNDS: usize = 8;
+
+/// "Wrong last sequence" while an earlier write of the same key is not acknowledged yet.
+const WRITE_UNDER_WAY: ErrorCode = ErrorCode(10164);
 
 /// What came of writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +97,7 @@ impl Bucket {
             }
             match store.update(&key, value.clone().into(), revision).await {
                 Ok(_) => return Ok(Stored::Written),
-                Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {}
+                Err(error) if is_outrun(&error) => {}
                 Err(error) => return Err(sorted_of_bucket(error)),
             }
         }
@@ -195,6 +198,12 @@ fn master(value: &[u8]) -> Result<MasterRecord, DecodeError> {
     }
     let why = format!("it is a {}", fact.kind().as_str());
     Err(DecodeError::Undecodable { kind, why })
+}
+
+/// Somebody else wrote since we read, or is writing: a cluster's leader says the latter with a code
+/// that the client library does not know.
+fn is_outrun(error: &UpdateError) -> bool {
+    error.kind() == UpdateErrorKind::WrongLastRevision || code(error) == Some(WRITE_UNDER_WAY)
 }
 
 fn is_no_room(code: Option<ErrorCode>) -> bool {

@@ -65,6 +65,13 @@ impl NatsServer {
         }
     }
 
+    /// `kill -STOP`: its sockets stay open, and it is silent.
+    pub fn stop(&self) {
+        let id = self.child.as_ref().expect("it runs").id().to_string();
+        let done = Command::new("kill").args(["-STOP", &id]).status().expect("kill exists");
+        assert!(done.success());
+    }
+
     pub fn config(&self) -> NatsConfig {
         NatsConfig { servers: vec![self.url()], ..NatsConfig::default() }
     }
