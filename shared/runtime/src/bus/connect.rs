@@ -30,7 +30,7 @@ pub(super) async fn connect(
     clock: &Clock,
     shutdown: &Shutdown,
 ) -> Result<Client, BusError> {
-    let servers = super::super::config::masked(&config.servers);
+    let servers = crate::config::masked(&config.servers);
     let options = options(config, sender, clock, &servers).await?;
     let client = tokio::select! {
         biased;
