@@ -49,6 +49,8 @@ pub struct Candidate {
     work: bool,
     busy: bool,
     not_before: Instant,
+    /// Quiet work rests until then; a dead master does not wait for it.
+    quiet_not_before: Instant,
     why: String,
     outputs: VecDeque<Output>,
 }
@@ -68,6 +70,7 @@ impl Candidate {
             work: false,
             busy: false,
             not_before: now,
+            quiet_not_before: now,
             why: String::new(),
             outputs: VecDeque::new(),
         }
@@ -182,6 +185,13 @@ impl Candidate {
         self.not_before = now + pause;
     }
 
+    /// Quiet work ended; there is no more of it before `pause` is over.
+    pub fn rested(&mut self, pause: Duration, now: Instant) {
+        self.busy = false;
+        self.why.clear();
+        self.quiet_not_before = now + pause;
+    }
+
     /// What stands in the way, in words; empty if nothing is wanted.
     pub fn standing(&self) -> String {
         let count = self.verdicts.len();
@@ -245,7 +255,7 @@ impl Candidate {
             let purpose = Purpose::Failover { epoch: *epoch, master: master.clone() };
             return Some((at.max(self.not_before), purpose));
         }
-        let at = heard.max(self.not_before);
+        let at = heard.max(self.not_before).max(self.quiet_not_before);
         (self.work && self.rank == 0).then_some((at, Purpose::Configure))
     }
 

@@ -100,6 +100,8 @@ pub enum Act {
         node: NodeAddr,
         /// Whether its clients are closed.
         cut_clients: bool,
+        /// What to tell people once it is sent.
+        told: Happening,
     },
     /// A node is in line.
     Repaired(NodeAddr),
@@ -132,7 +134,8 @@ struct Round {
     wait: bool,
     deadline: Instant,
     next_look: Instant,
-    act_after: Instant,
+    /// No correction before it; none once it has passed.
+    act_after: Option<Instant>,
     nodes: BTreeMap<NodeAddr, Progress>,
     asked: BTreeSet<NodeAddr>,
     moved: BTreeSet<NodeAddr>,
@@ -245,7 +248,7 @@ impl Reconciler {
             wait,
             deadline: now + if wait { limit } else { QUIET_ROUND },
             next_look: now,
-            act_after,
+            act_after: Some(act_after),
             nodes: nodes.collect(),
             asked: BTreeSet::new(),
             moved: BTreeSet::new(),
@@ -286,7 +289,11 @@ impl Reconciler {
         let Some(progress) = round.nodes.get_mut(addr) else { return };
         match (fault, *progress) {
             // Not sent, or sent without a word back: look again before deciding anything.
-            (NodeFault::Expired, _) => *progress = Progress::Unknown,
+            (NodeFault::Expired, _) => {
+                *progress = Progress::Unknown;
+                self.corrected.remove(addr);
+                round.moved.remove(addr);
+            }
             (_, Progress::Done) => {}
             (_, Progress::Unknown | Progress::Wrong { .. } | Progress::Moving { .. })
             | (_, Progress::Skipped) => *progress = Progress::Skipped,
@@ -330,7 +337,8 @@ impl Reconciler {
                 }
             }
         }
-        if now >= round.act_after {
+        if round.act_after.is_none_or(|at| now >= at) {
+            round.act_after = None;
             self.hand_out(&mut round, record, now);
         }
         let ended = round.nodes.iter().all(|(addr, progress)| match progress {
@@ -376,8 +384,8 @@ impl Reconciler {
                     (EventName::FixSlaveConfig, format!("it does not follow {}", record.master))
                 }
             };
-            self.acts.push_back(Act::Follow { node: addr.clone(), cut_clients: stray });
-            self.acts.push_back(Act::Event(Happening::of(name, addr, cause)));
+            let told = Happening::of(name, addr, cause);
+            self.acts.push_back(Act::Follow { node: addr.clone(), cut_clients: stray, told });
         }
     }
 
@@ -385,7 +393,7 @@ impl Reconciler {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let round = self.round.as_ref()?;
         let waiting = round.nodes.values().any(|p| matches!(p, Progress::Wrong { .. }));
-        let act_after = waiting.then_some(round.act_after).filter(|at| *at < round.next_look);
+        let act_after = round.act_after.filter(|at| waiting && *at < round.next_look);
         Some(act_after.into_iter().fold(round.next_look.min(round.deadline), Instant::min))
     }
 

@@ -342,16 +342,23 @@ impl Group {
     }
 
     fn leave(&mut self, pause: Duration, why: String, now: Instant) {
+        let quiet = matches!(self.tenure, Tenure::Mend { .. });
         self.tenure = Tenure::None;
         self.proposer.resign();
         self.reconciler.stop();
-        self.candidate.ended(pause, why, now);
+        if quiet {
+            self.candidate.rested(pause, now);
+        } else {
+            self.candidate.ended(pause, why, now);
+        }
     }
 
     fn walk_act(&mut self, act: failover::Act, now: Instant) {
         match act {
             failover::Act::Inspect(node) => self.command(node, Command::Inspect),
-            failover::Act::Promote(node) => self.guarded(node, Command::Promote, now),
+            failover::Act::Promote(node) => {
+                self.guarded(node, Command::Promote, now);
+            }
             failover::Act::Propose(record) => self.proposer.propose(record, now),
             failover::Act::Announce => {
                 let Some(record) = self.record.clone() else { return };
@@ -380,9 +387,11 @@ impl Group {
     fn reconcile_act(&mut self, act: reconcile::Act, now: Instant) {
         match act {
             reconcile::Act::Inspect(node) => self.command(node, Command::Inspect),
-            reconcile::Act::Follow { node, cut_clients } => {
+            reconcile::Act::Follow { node, cut_clients, told } => {
                 let Some(master) = self.record.as_ref().map(|r| r.master.clone()) else { return };
-                self.guarded(node, Command::Follow { master, cut_clients }, now);
+                if self.guarded(node, Command::Follow { master, cut_clients }, now) {
+                    self.event(told);
+                }
             }
             reconcile::Act::Repaired(node) => {
                 if matches!(self.tenure, Tenure::Walk(_)) {
@@ -405,13 +414,15 @@ impl Group {
         self.effects.push_back(Effect::Command { node, command, credentials, lease });
     }
 
-    /// A command that changes a node: only while the lease lasts.
-    fn guarded(&mut self, node: NodeAddr, command: Command, now: Instant) {
-        if self.proposer.lease_end().is_some_and(|end| now < end) {
+    /// A command that changes a node: only while the lease lasts. Whether it was sent.
+    fn guarded(&mut self, node: NodeAddr, command: Command, now: Instant) -> bool {
+        let sent = self.proposer.lease_end().is_some_and(|end| now < end);
+        if sent {
             self.command(node, command);
         } else {
             self.answer(&node, Answer::Failed(NodeFault::Expired), now);
         }
+        sent
     }
 
     fn publish(&mut self, fact: Fact) {
