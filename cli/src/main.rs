@@ -1,2 +1,98 @@
-//! The `vedette` command.
-fn main() {}
+//! The `vedette` command: a whole system to start with, and questions to one that runs.
+//!
+//! ```text
+//!  args ─► config ─┬─► up       nats-server and six services in one process tree
+//!                  ├─► status   who lives, who is master, why nothing happens
+//!                  ├─► watch    what is said on the bus, in words
+//!                  └─► master   one address
+//! ```
+
+mod args;
+mod config;
+mod connect;
+mod master;
+mod out;
+mod status;
+mod up;
+mod watch;
+mod words;
+
+use args::{Args, Verb};
+use config::{Config, UpConfig};
+use std::process::ExitCode;
+use vedette_model::Service;
+use vedette_runtime::config as layers;
+use vedette_runtime::{ConfigError, Shutdown, life};
+
+fn main() -> ExitCode {
+    let args: Args = match life::parse() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
+    let config = match load(&args) {
+        Ok(config) => config,
+        Err(error) => {
+            out::complain(&error.into());
+            return ExitCode::from(life::BAD_USAGE);
+        }
+    };
+    if args.common.print_config {
+        return print(&config);
+    }
+    // The outcome is told in plain words; the log is for what happens meanwhile.
+    let mut outcome = Ok(0);
+    let common = config.common.clone();
+    let named = life::Named { service: args.verb.name(), id: &common.id };
+    let ended = life::run_process(&named, &common.log, &common.telemetry, |shutdown| {
+        let outcome = &mut outcome;
+        async move {
+            *outcome = carry_out(args.verb, config, shutdown).await;
+            Ok(())
+        }
+    });
+    match outcome {
+        Ok(0) => ended,
+        Ok(code) => ExitCode::from(code),
+        Err(error) if out::is_closed(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = life::exit_code(&error);
+            if code != 0 {
+                out::complain(&error);
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn load(args: &Args) -> Result<Config, ConfigError> {
+    let (flags, own) = args.common.layers();
+    if matches!(args.verb, Verb::Up(_)) {
+        let config: UpConfig = layers::load(Service::Client, &flags, own)?;
+        return Ok(config.0);
+    }
+    layers::load(Service::Client, &flags, own)
+}
+
+fn print(config: &Config) -> ExitCode {
+    let shown = layers::show(config).map_err(anyhow::Error::from);
+    match shown.and_then(|text| out::text(&text)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            out::complain(&error);
+            ExitCode::from(life::FAILURE)
+        }
+    }
+}
+
+/// The exit code.
+async fn carry_out(verb: Verb, config: Config, shutdown: Shutdown) -> anyhow::Result<u8> {
+    match verb {
+        Verb::Up(wanted) => up::run(wanted, config, shutdown).await.map(|()| 0),
+        Verb::Status(wanted) => {
+            let well = status::run(&wanted, &config, &shutdown).await?;
+            Ok(if well { 0 } else { life::FAILURE })
+        }
+        Verb::Watch(wanted) => watch::run(&wanted, &config, &shutdown).await.map(|()| 0),
+        Verb::Master(wanted) => master::run(&wanted, &config, &shutdown).await.map(|()| 0),
+    }
+}

@@ -1,0 +1,219 @@
+//! The command line.
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use std::path::PathBuf;
+use vedette_model::{GroupName, NodeAddr};
+use vedette_runtime::config::LogFormat;
+use vedette_runtime::{CommonFlags, Overrides};
+
+/// Watches Redis and Valkey masters and replaces them when they die.
+#[derive(Debug, Parser)]
+#[command(name = "vedette", version, after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vedette up 127.0.0.1:6379              watch this master and its replicas, on this machine
+  vedette status                         who lives, who is master, what needs attention
+  vedette watch                          what happens, line by line
+  vedette master mymaster                the master's address, for scripts
+
+Configuration: defaults < --config FILE < VEDETTE_… environment < flags; see --print-config.
+Exit codes: 0 fine, 1 failure or something needs attention, 64 bad usage or configuration.";
+
+/// What all verbs have.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Common {
+    /// Configuration file (TOML)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A NATS server [default: nats://127.0.0.1:4222]; repeat it for each server of the cluster
+    #[arg(long, global = true, value_name = "URL")]
+    pub nats: Vec<String>,
+    /// First word of all subjects [default: vedette]
+    #[arg(long, global = true, value_name = "WORD")]
+    pub prefix: Option<String>,
+    /// How a log line looks
+    #[arg(long, global = true, value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// What is logged on standard error: a level, or directives like info,vedette_runtime=debug
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log_level: Option<String>,
+    /// Print the configuration as it would be used, without secrets, and exit
+    #[arg(long, global = true)]
+    pub print_config: bool,
+}
+
+impl Common {
+    /// As the configuration's layers take it.
+    pub fn layers(&self) -> (CommonFlags, Overrides) {
+        let flags = CommonFlags {
+            config: self.config.clone(),
+            nats: self.nats.clone(),
+            log_format: self.log_format,
+            log_level: self.log_level.clone(),
+            ..CommonFlags::default()
+        };
+        (flags, Overrides::default().set("nats.prefix", self.prefix.as_ref()))
+    }
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum Verb {
+    /// Start a whole system for one group, in one process tree
+    Up(Up),
+    /// Show who lives, who is master, and what needs attention
+    Status(Status),
+    /// Follow what happens, line by line
+    Watch(Watch),
+    /// Print a group's master
+    Master(Master),
+}
+
+impl Verb {
+    /// One word, for logs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Up(_) => "up",
+            Self::Status(_) => "status",
+            Self::Watch(_) => "watch",
+            Self::Master(_) => "master",
+        }
+    }
+}
+
+/// Starts nats-server, one prober, three voters, one orchestrator and one notifier on this machine
+/// and has them watch the given master and its replicas. Replicas need not be named: the master
+/// lists them. What the voters decided stays in the data folder, and counts at the next start.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = UP_EXAMPLES)]
+pub struct Up {
+    /// The master, its replicas, or all of them
+    #[arg(value_name = "HOST:PORT")]
+    pub nodes: Vec<NodeAddr>,
+    /// What the group is called; Sentinel's "master name"
+    #[arg(long, default_value = "mymaster", value_name = "NAME")]
+    pub group: GroupName,
+    /// Probers that must call the master down before it is replaced [default: 1]
+    #[arg(long, value_name = "COUNT")]
+    pub quorum: Option<u32>,
+    /// Milliseconds of silence after which a node is down, 100 to 3600000 [default: 5000]; a
+    /// crash is noticed much sooner
+    #[arg(long, value_name = "MS")]
+    pub down_after: Option<u64>,
+    /// Folder for the voters' promises and records and for NATS's own data
+    #[arg(long, default_value = "vedette-data", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Port for nats-server on this machine [default: 4222, or a free one]
+    #[arg(long, value_name = "PORT")]
+    pub nats_port: Option<u16>,
+    /// ACL user on the nodes
+    #[arg(long, requires = "password_file")]
+    pub user: Option<String>,
+    /// File that holds the nodes' password and nothing else
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+const UP_EXAMPLES: &str = "\
+Examples:
+  vedette up 127.0.0.1:6379
+  vedette up 127.0.0.1:7001 127.0.0.1:7002 127.0.0.1:7003 --group orders --down-after 1000
+  vedette up 10.0.0.1:6379 --user vedette --password-file /etc/vedette/redis.pass
+  vedette up --data vedette-data         the group that this folder knows already
+  vedette up 127.0.0.1:6379 --nats nats://10.0.0.5:4222      with a NATS that runs already
+
+nats-server (2.10 or newer) comes from VEDETTE_NATS_SERVER, the path, or target/tools of the clone
+that this program was built in. One machine protects from a dead Redis, not from a dead machine:
+for that run the services apart, see deploy/.";
+
+/// Asks every service how it is and the voters what is decided.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = STATUS_EXAMPLES)]
+pub struct Status {
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Milliseconds to wait for answers, 100 to 60000
+    #[arg(long, default_value_t = 1_200, value_name = "MS",
+          value_parser = clap::value_parser!(u64).range(100..=60_000))]
+    pub wait: u64,
+}
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  vedette status
+  vedette status --nats nats://10.0.0.5:4222 --json
+
+Exit code 0 when all is well, 1 when something needs attention, which is then listed.";
+
+/// Shows facts as they pass, each in one line. Heartbeats, digests and what nodes say of themselves
+/// are left out, and so are repetitions of what was shown.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = WATCH_EXAMPLES)]
+pub struct Watch {
+    /// Only this group
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<GroupName>,
+    /// One JSON object a line, with the whole fact
+    #[arg(long)]
+    pub json: bool,
+    /// Everything, repetitions too
+    #[arg(long)]
+    pub all: bool,
+}
+
+const WATCH_EXAMPLES: &str = "\
+Examples:
+  vedette watch
+  vedette watch --group mymaster --json | jq .text
+  vedette watch --all
+
+The first column is seconds since the start. A line without a sender did not come from a service.";
+
+/// Asks the orchestrators, which answer while they hear a majority of the voters; if none does,
+/// the last master that JetStream retained is printed, with a note on standard error.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = MASTER_EXAMPLES)]
+pub struct Master {
+    /// The group
+    pub group: GroupName,
+    /// The whole record as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+const MASTER_EXAMPLES: &str = "\
+Examples:
+  vedette master mymaster
+  redis-cli -u redis://$(vedette master mymaster) ping
+
+Exit code 1 if nobody knows the master.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn common_flags_may_stand_behind_the_verb() {
+        let args = Args::try_parse_from(["vedette", "master", "g", "--nats", "nats://h:1"]);
+        assert_eq!(args.unwrap().common.nats, ["nats://h:1"]);
+    }
+
+    #[test]
+    fn a_user_without_a_password_is_refused() {
+        assert!(Args::try_parse_from(["vedette", "up", "h:1", "--user", "u"]).is_err());
+        assert!(Args::try_parse_from(["vedette", "up", "no-port"]).is_err());
+    }
+}

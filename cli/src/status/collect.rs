@@ -1,0 +1,119 @@
+//! Asks everybody and keeps what they answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use vedette_model::{
+    Digest, Fact, FactKind, GroupName, GroupRecord, Heartbeat, NodeAddr, NodeState, OdownVerdict,
+    ProberId, RecordCommitted, SdownReport, Service, StatusQuery, VoterId,
+};
+use vedette_runtime::Bus;
+
+/// What is listened to besides answers. Who calls a node down says so every second.
+const HEARD: [FactKind; 4] =
+    [FactKind::Heartbeat, FactKind::SdownReport, FactKind::OdownVerdict, FactKind::RecordCommitted];
+
+/// What was heard.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// Services that live, each with its newest heartbeat.
+    pub services: BTreeMap<(Service, String), Heartbeat>,
+    /// Voters that said what they know.
+    pub voters: BTreeSet<VoterId>,
+    /// The newest committed record of each group.
+    pub records: BTreeMap<GroupName, GroupRecord>,
+    /// Groups with a change that some voter accepted and that nobody is known to have committed.
+    pub unsettled: BTreeSet<GroupName>,
+    /// Nodes that probers call down.
+    pub down: BTreeMap<(GroupName, NodeAddr), BTreeMap<ProberId, SdownReport>>,
+    /// Verdicts of the voters.
+    pub verdicts: BTreeMap<GroupName, BTreeMap<VoterId, OdownVerdict>>,
+}
+
+/// Asks, and listens for so long.
+///
+/// # Errors
+/// What is wrong with NATS.
+pub async fn collect(bus: &Bus, limit: Duration) -> anyhow::Result<Heard> {
+    let mut facts = bus.subscribe(&HEARD).await?;
+    let mut heard = Heard::default();
+    bus.publish(&StatusQuery {}.into()).await;
+    bus.publish(&Digest::default().into()).await;
+    let listen = async {
+        while let Some(received) = facts.recv().await {
+            if let Some(next) = heard.take(received.fact) {
+                bus.publish(&next.into()).await;
+            }
+        }
+    };
+    // The time is always used up: nobody can say that all have answered.
+    let _ = tokio::time::timeout(limit, listen).await;
+    Ok(heard)
+}
+
+impl Heard {
+    /// Takes a fact; what is to be asked next, if a voter has more to say.
+    pub fn take(&mut self, fact: Fact) -> Option<Digest> {
+        match fact {
+            Fact::Heartbeat(beat) => self.heartbeat(beat),
+            Fact::DigestReply(reply) => {
+                self.voters.insert(reply.voter);
+                self.unsettled.extend(reply.unsettled);
+                for committed in reply.records {
+                    self.record(committed);
+                }
+                if reply.more {
+                    let have = self.records.iter().map(|(g, r)| (g.clone(), r.revision)).collect();
+                    return Some(Digest { have });
+                }
+            }
+            Fact::RecordCommitted(committed) => self.record(committed),
+            Fact::SdownReport(report) => self.report(report),
+            Fact::OdownVerdict(verdict) => {
+                let voters = self.verdicts.entry(verdict.group.clone()).or_default();
+                voters.insert(verdict.voter.clone(), verdict);
+            }
+            Fact::NodeReport(_)
+            | Fact::Candidacy(_)
+            | Fact::Ballot(_)
+            | Fact::Proposal(_)
+            | Fact::ProposalReply(_)
+            | Fact::Beat(_)
+            | Fact::BeatReply(_)
+            | Fact::FailoverStep(_)
+            | Fact::Digest(_)
+            | Fact::StatusQuery(_)
+            | Fact::MasterQuery(_)
+            | Fact::MasterRecord(_)
+            | Fact::Event(_) => {}
+        }
+        None
+    }
+
+    /// Only answers to a question hold standings: the next plain heartbeat must not wipe them out.
+    fn heartbeat(&mut self, mut beat: Heartbeat) {
+        let key = (beat.service, beat.id.clone());
+        let before = self.services.remove(&key);
+        if beat.standings.is_empty()
+            && let Some(before) = before.filter(|before| before.incarnation == beat.incarnation)
+        {
+            beat.standings = before.standings;
+        }
+        self.services.insert(key, beat);
+    }
+
+    fn record(&mut self, committed: RecordCommitted) {
+        let record = committed.record;
+        let known = self.records.get(&record.group);
+        if known.is_none_or(|known| known.revision < record.revision) {
+            self.records.insert(record.group.clone(), record);
+        }
+    }
+
+    fn report(&mut self, report: SdownReport) {
+        let probers = self.down.entry((report.group.clone(), report.node.clone())).or_default();
+        match report.state {
+            NodeState::Up => drop(probers.remove(&report.prober)),
+            NodeState::Down(_) => drop(probers.insert(report.prober.clone(), report)),
+        }
+    }
+}

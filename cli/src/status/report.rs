@@ -1,0 +1,324 @@
+//! What the answers mean. The text of a service's standing is shown, never interpreted.
+
+use super::collect::Heard;
+use crate::words;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use vedette_model::{Epoch, GroupName, GroupRecord, Health, NodeState, Roster, Service, Standing};
+
+/// The system, for people and scripts.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Whether nothing needs attention.
+    pub well: bool,
+    /// What somebody should do something about.
+    pub attention: Vec<String>,
+    /// What is worth knowing.
+    pub notes: Vec<String>,
+    /// The voters' roster and who of them answered.
+    pub voters: Voters,
+    /// Services that live, and voters that are missing.
+    pub services: Vec<ServiceLine>,
+    /// Groups that the voters have records of, or that an orchestrator was told of.
+    pub groups: Vec<GroupLine>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Voters {
+    pub roster_version: u64,
+    pub roster: Vec<String>,
+    pub alive: usize,
+    pub needed: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ServiceLine {
+    pub service: Service,
+    pub id: String,
+    pub alive: bool,
+    pub place: Option<String>,
+    pub health: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct GroupLine {
+    pub group: String,
+    /// Absent while the voters have no record of it.
+    pub record: Option<RecordLine>,
+    pub standings: Vec<StandingLine>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct RecordLine {
+    pub epoch: u64,
+    pub revision: u64,
+    pub master: String,
+    pub quorum: u32,
+    pub down_after_ms: u64,
+    pub members: Vec<MemberLine>,
+    pub failover: Option<String>,
+    pub paused: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct MemberLine {
+    pub node: String,
+    pub role: &'static str,
+    /// Who calls it down, and why.
+    pub down: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct StandingLine {
+    pub source: String,
+    pub epoch: u64,
+    pub text: String,
+}
+
+impl Report {
+    /// Judges what was heard; the configured roster counts only if nobody who lives names one.
+    pub fn of(heard: &Heard, configured: &Roster) -> Self {
+        let mut attention = Vec::new();
+        let mut notes = Vec::new();
+        let roster = roster(heard, configured, &mut attention);
+        let voters = voters(heard, &roster, &mut attention);
+        services_missing(heard, &mut attention, &mut notes);
+        let groups = groups(heard, &roster, &mut attention, &mut notes);
+        Self {
+            well: attention.is_empty(),
+            attention,
+            notes,
+            voters,
+            services: services(heard, &roster),
+            groups,
+        }
+    }
+}
+
+/// The newest roster that anybody goes by.
+fn roster(heard: &Heard, configured: &Roster, attention: &mut Vec<String>) -> Roster {
+    let named = || heard.services.values().filter_map(|beat| beat.roster.as_ref());
+    let newest = named().max_by_key(|roster| roster.version).unwrap_or(configured).clone();
+    for beat in heard.services.values() {
+        if let Some(other) = beat.roster.as_ref().filter(|other| **other != newest) {
+            attention.push(format!(
+                "{}/{} goes by roster {} ({}), others by {} ({}): give all voters and \
+                 orchestrators the same roster.version and roster.voters, and restart them",
+                beat.service,
+                beat.id,
+                other.version,
+                names(other),
+                newest.version,
+                names(&newest)
+            ));
+        }
+    }
+    newest
+}
+
+fn names(roster: &Roster) -> String {
+    roster.voters().iter().map(|voter| voter.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn voters(heard: &Heard, roster: &Roster, attention: &mut Vec<String>) -> Voters {
+    let alive = roster.voters().iter().filter(|voter| heard.voters.contains(voter)).count();
+    let needed = roster.majority().get();
+    let missing: Vec<_> =
+        roster.voters().iter().filter(|voter| !heard.voters.contains(voter)).collect();
+    let missing: Vec<_> = missing.iter().map(|voter| format!("voter/{voter}")).collect();
+    let all = roster.voters().len();
+    if alive < needed {
+        attention.push(format!(
+            "{alive} of {all} voters answer and {needed} are needed: nothing can change, a dead \
+             master is not replaced; start {}",
+            missing.join(", ")
+        ));
+    } else if alive < all {
+        attention.push(format!(
+            "{alive} of {all} voters answer, enough as {needed} are needed: start {}",
+            missing.join(", ")
+        ));
+    }
+    Voters {
+        roster_version: roster.version.0,
+        roster: roster.voters().iter().map(ToString::to_string).collect(),
+        alive,
+        needed,
+    }
+}
+
+fn count(heard: &Heard, service: Service) -> usize {
+    heard.services.keys().filter(|(kind, _)| *kind == service).count()
+}
+
+fn services_missing(heard: &Heard, attention: &mut Vec<String>, notes: &mut Vec<String>) {
+    if count(heard, Service::Prober) == 0 {
+        attention.push("no prober is alive: nobody watches the nodes; start one".into());
+    }
+    if count(heard, Service::Orchestrator) == 0 {
+        attention.push("no orchestrator is alive: nobody replaces a master; start one".into());
+    }
+    if count(heard, Service::Notifier) == 0 {
+        notes.push("no notifier is alive: no webhook and no script is told".into());
+    }
+    for beat in heard.services.values() {
+        if let Health::Impaired(why) = &beat.health {
+            attention.push(format!("{}/{} is impaired: {why}", beat.service, beat.id));
+        }
+    }
+}
+
+fn services(heard: &Heard, roster: &Roster) -> Vec<ServiceLine> {
+    let alive = heard.services.values().filter(|beat| beat.service != Service::Client);
+    let mut lines: Vec<_> = alive
+        .map(|beat| ServiceLine {
+            service: beat.service,
+            id: beat.id.clone(),
+            alive: true,
+            place: Some(beat.place.to_string()),
+            health: words::health(&beat.health),
+        })
+        .collect();
+    for voter in roster.voters() {
+        if !lines.iter().any(|l| l.service == Service::Voter && l.id == voter.as_str()) {
+            lines.push(ServiceLine {
+                service: Service::Voter,
+                id: voter.to_string(),
+                alive: false,
+                place: None,
+                health: "missing: on the roster, but silent".into(),
+            });
+        }
+    }
+    lines.sort_by(|one, other| (one.service, &one.id).cmp(&(other.service, &other.id)));
+    lines
+}
+
+fn groups(
+    heard: &Heard,
+    roster: &Roster,
+    attention: &mut Vec<String>,
+    notes: &mut Vec<String>,
+) -> Vec<GroupLine> {
+    let standings = || heard.services.values().flat_map(|beat| &beat.standings);
+    let mut names: BTreeSet<&GroupName> = heard.records.keys().collect();
+    names.extend(standings().map(|standing| &standing.group));
+    if names.is_empty() && !heard.services.is_empty() {
+        attention.push(
+            "no group is known: declare one in the orchestrators' groups_file and restart them"
+                .into(),
+        );
+    }
+    let mut lines = Vec::new();
+    for name in names {
+        let record = heard.records.get(name);
+        match record {
+            Some(record) => judge(heard, record, roster, attention, notes),
+            None => attention.push(format!("{name}: the voters that answer have no record of it")),
+        }
+        lines.push(GroupLine {
+            group: name.to_string(),
+            record: record.map(|record| record_line(heard, record)),
+            standings: standing_lines(heard, name),
+        });
+    }
+    lines
+}
+
+/// What needs attention in one group.
+fn judge(
+    heard: &Heard,
+    record: &GroupRecord,
+    roster: &Roster,
+    attention: &mut Vec<String>,
+    notes: &mut Vec<String>,
+) {
+    let (name, quorum) = (&record.group, record.settings.quorum.get() as usize);
+    let probers = count(heard, Service::Prober);
+    if probers > 0 && probers < quorum {
+        attention.push(format!(
+            "{name}: quorum {quorum} cannot be reached by {probers} live prober(s): a dead master \
+             is not replaced; start more probers"
+        ));
+    }
+    if let Some(failover) = &record.failover {
+        attention.push(format!(
+            "{name}: a failover from {} to {} is under way, led by orchestrator/{}",
+            failover.failed, failover.target, failover.leader
+        ));
+    }
+    if let Some(pause) = &record.pause {
+        attention.push(format!("{name}: paused ({}): nothing is done to it", pause.reason));
+    }
+    if record.members.len() < 2 {
+        attention.push(format!(
+            "{name}: {} has no replica that is known: nobody could take over; start one",
+            record.master
+        ));
+    }
+    for ((_, node), reports) in
+        heard.down.iter().filter(|((group, _), reports)| group == name && !reports.is_empty())
+    {
+        let role = if *node == record.master { "the master" } else { "a replica" };
+        let who: Vec<_> = reports.keys().map(|prober| format!("prober/{prober}")).collect();
+        attention.push(format!(
+            "{name}: {node}, {role}, is down in the eyes of {} ({} of quorum {quorum})",
+            who.join(", "),
+            reports.len()
+        ));
+    }
+    let reached = heard.verdicts.get(name).into_iter().flat_map(|voters| voters.values());
+    let reached = reached.filter(|v| v.reached && v.master == record.master).count();
+    if reached > 0 {
+        attention.push(format!(
+            "{name}: {reached} of {} voters call the master {} odown, {} are needed",
+            roster.voters().len(),
+            record.master,
+            roster.majority().get()
+        ));
+    }
+    if heard.unsettled.contains(name) {
+        notes.push(format!("{name}: a change of its record is being settled"));
+    }
+}
+
+fn record_line(heard: &Heard, record: &GroupRecord) -> RecordLine {
+    let failover = record.failover.as_ref();
+    RecordLine {
+        epoch: record.epoch.0,
+        revision: record.revision.0,
+        master: record.master.to_string(),
+        quorum: record.settings.quorum.get(),
+        down_after_ms: record.settings.down_after_ms,
+        members: record.members.iter().map(|m| member(heard, record, &m.addr)).collect(),
+        failover: failover.map(|f| format!("from {} to {}", f.failed, f.target)),
+        paused: record.pause.as_ref().map(|pause| pause.reason.clone()),
+    }
+}
+
+fn member(heard: &Heard, record: &GroupRecord, node: &vedette_model::NodeAddr) -> MemberLine {
+    let reports = heard.down.get(&(record.group.clone(), node.clone()));
+    let down = reports.into_iter().flatten().filter_map(|(prober, report)| match &report.state {
+        NodeState::Up => None,
+        NodeState::Down(evidence) => Some(format!("prober/{prober}: {evidence}")),
+    });
+    MemberLine {
+        node: node.to_string(),
+        role: if *node == record.master { "master" } else { "replica" },
+        down: down.collect(),
+    }
+}
+
+fn standing_lines(heard: &Heard, group: &GroupName) -> Vec<StandingLine> {
+    let mut lines = Vec::new();
+    for beat in heard.services.values() {
+        for Standing { epoch: Epoch(epoch), text, .. } in
+            beat.standings.iter().filter(|standing| standing.group == *group)
+        {
+            let text = if text.is_empty() { "nothing to do" } else { text };
+            let source = format!("{}/{}", beat.service, beat.id);
+            lines.push(StandingLine { source, epoch: *epoch, text: text.into() });
+        }
+    }
+    lines
+}
