@@ -121,7 +121,10 @@ impl Group {
         if before != Some((record.epoch, record.master.clone())) {
             self.reconciler.forget_views();
             self.master_offset = None;
-            self.odown_since = None;
+            // A failover under way counts from its beginning to its end.
+            if !matches!(self.tenure, Tenure::Walk(_)) {
+                self.odown_since = None;
+            }
             self.last_abort.clear();
         }
         self.seed = None;
@@ -344,6 +347,7 @@ impl Group {
     fn leave(&mut self, pause: Duration, why: String, now: Instant) {
         let quiet = matches!(self.tenure, Tenure::Mend { .. });
         self.tenure = Tenure::None;
+        self.odown_since = self.odown_since.filter(|_| self.candidate.is_odown());
         self.proposer.resign();
         self.reconciler.stop();
         if quiet {
