@@ -79,8 +79,12 @@ pub fn compare(record: &GroupRecord, addr: &NodeAddr, view: &NodeView) -> Fit {
                 Fit::Syncing
             }
         }
-        // Linked to our history by another name of the master, or through another replica.
-        (Role::Replica, Some(up)) if up.link_up && record.lineage.is_current(&view.replid) => {
+        // Linked to our history, by another name of the master: no other member listens there.
+        (Role::Replica, Some(up))
+            if up.link_up
+                && record.lineage.is_current(&view.replid)
+                && record.member(&up.addr).is_none() =>
+        {
             Fit::InLine
         }
         _ if !ours => Fit::Foreign,
@@ -132,7 +136,8 @@ struct Round {
     wait: bool,
     deadline: Instant,
     next_look: Instant,
-    act_after: Instant,
+    /// Corrections wait for this; none once it has come.
+    act_after: Option<Instant>,
     nodes: BTreeMap<NodeAddr, Progress>,
     asked: BTreeSet<NodeAddr>,
     moved: BTreeSet<NodeAddr>,
@@ -146,6 +151,7 @@ pub struct Reconciler {
     corrected: BTreeMap<NodeAddr, Instant>,
     foreign_told: BTreeMap<NodeAddr, vedette_model::RunId>,
     round: Option<Round>,
+    permitted: bool,
     acts: VecDeque<Act>,
 }
 
@@ -213,8 +219,7 @@ impl Reconciler {
                 continue;
             }
             let fit = compare(record, addr, view);
-            let is_master = *addr == record.master && fit == Fit::InLine;
-            if is_master && (record.lineage.is_empty() || record.lineage.knows(view)) {
+            if *addr == record.master && (fit == Fit::InLine || self.is_shared(record, view)) {
                 next.lineage.add(&view.replid);
             }
             let room = next.members.len() < GroupRecord::MEMBER_LIMIT;
@@ -236,6 +241,20 @@ impl Reconciler {
         Some(next)
     }
 
+    /// Whether a known process of the group already holds the history that the recorded master
+    /// shows: then it is the group's, wherever it came from (a master that restarted empty, faster
+    /// than anybody could act, is copied by its replicas before we can say a word).
+    fn is_shared(&self, record: &GroupRecord, master: &NodeView) -> bool {
+        let known = |addr: &NodeAddr, view: &NodeView| {
+            record.member(addr).is_some_and(|m| m.run_id.as_ref() == Some(&view.run_id))
+        };
+        master.role == Role::Master
+            && self.views.iter().any(|(addr, (view, _))| {
+                let linked = view.upstream.as_ref().is_some_and(|up| up.link_up);
+                linked && view.replid == master.replid && known(addr, view)
+            })
+    }
+
     /// Starts a round: after a failover (`wait`: until links are up), or in quiet times.
     pub fn begin(&mut self, record: &GroupRecord, wait: bool, act_after: Instant, now: Instant) {
         let limit = Duration::from_millis(record.settings.failover_timeout_ms);
@@ -245,7 +264,7 @@ impl Reconciler {
             wait,
             deadline: now + if wait { limit } else { QUIET_ROUND },
             next_look: now,
-            act_after,
+            act_after: Some(act_after),
             nodes: nodes.collect(),
             asked: BTreeSet::new(),
             moved: BTreeSet::new(),
@@ -257,6 +276,11 @@ impl Reconciler {
     /// Gives the round up: the ballot is gone.
     pub fn stop(&mut self) {
         self.round = None;
+    }
+
+    /// Whether commands may be sent: the lease lasts.
+    pub const fn permit(&mut self, permitted: bool) {
+        self.permitted = permitted;
     }
 
     /// Whether a round is under way.
@@ -278,15 +302,17 @@ impl Reconciler {
             }
             Answer::Failed(fault) => self.unanswered(addr, &fault),
         }
-        self.tick(record, now);
     }
 
     fn unanswered(&mut self, addr: &NodeAddr, fault: &NodeFault) {
         let Some(round) = &mut self.round else { return };
         let Some(progress) = round.nodes.get_mut(addr) else { return };
         match (fault, *progress) {
-            // Not sent, or sent without a word back: look again before deciding anything.
-            (NodeFault::Expired, _) => *progress = Progress::Unknown,
+            // Not sent: look again, and count nothing.
+            (NodeFault::Expired, _) => {
+                *progress = Progress::Unknown;
+                self.corrected.remove(addr);
+            }
             (_, Progress::Done) => {}
             (_, Progress::Unknown | Progress::Wrong { .. } | Progress::Moving { .. })
             | (_, Progress::Skipped) => *progress = Progress::Skipped,
@@ -330,7 +356,8 @@ impl Reconciler {
                 }
             }
         }
-        if now >= round.act_after {
+        round.act_after = round.act_after.filter(|at| now < *at);
+        if round.act_after.is_none() && self.permitted {
             self.hand_out(&mut round, record, now);
         }
         let ended = round.nodes.iter().all(|(addr, progress)| match progress {
@@ -384,9 +411,7 @@ impl Reconciler {
     /// When the round wants to go on.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let round = self.round.as_ref()?;
-        let waiting = round.nodes.values().any(|p| matches!(p, Progress::Wrong { .. }));
-        let act_after = waiting.then_some(round.act_after).filter(|at| *at < round.next_look);
-        Some(act_after.into_iter().fold(round.next_look.min(round.deadline), Instant::min))
+        [round.act_after, Some(round.next_look), Some(round.deadline)].into_iter().flatten().min()
     }
 
     /// The next thing to do.
