@@ -155,8 +155,10 @@ impl Candidate {
                 let who: alloc::vec::Vec<_> =
                     refusals.iter().map(|(voter, why)| format!("{voter}: {why}")).collect();
                 self.hint_under_way |= refusals.values().any(|w| *w == Refusal::FailoverUnderWay);
+                // Its end is written down, only not known to be committed: that is quiet work.
                 if refusals.values().all(|w| *w == Refusal::NoFailover) {
                     self.hint_under_way = false;
+                    self.under_way = false;
                 }
                 (pause, format!("refused by {}", who.join(", ")))
             }

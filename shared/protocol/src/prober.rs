@@ -184,6 +184,11 @@ impl Prober {
         }
     }
 
+    /// The newest committed record it knows of the group.
+    pub fn known(&self, group: &GroupName) -> Option<&GroupRecord> {
+        self.directory.get(group)
+    }
+
     fn fact(&mut self, fact: Fact, now: Instant) {
         match fact {
             Fact::RecordCommitted(committed) => self.directory.committed(committed),

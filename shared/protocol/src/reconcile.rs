@@ -79,8 +79,12 @@ pub fn compare(record: &GroupRecord, addr: &NodeAddr, view: &NodeView) -> Fit {
                 Fit::Syncing
             }
         }
-        // Linked to our history by another name of the master, or through another replica.
-        (Role::Replica, Some(up)) if up.link_up && record.lineage.is_current(&view.replid) => {
+        // Linked to our history, by another name of the master: no other member listens there.
+        (Role::Replica, Some(up))
+            if up.link_up
+                && record.lineage.is_current(&view.replid)
+                && record.member(&up.addr).is_none() =>
+        {
             Fit::InLine
         }
         _ if !ours => Fit::Foreign,
@@ -134,7 +138,7 @@ struct Round {
     wait: bool,
     deadline: Instant,
     next_look: Instant,
-    /// No correction before it; none once it has passed.
+    /// Corrections wait for this; none once it has come.
     act_after: Option<Instant>,
     nodes: BTreeMap<NodeAddr, Progress>,
     asked: BTreeSet<NodeAddr>,
@@ -149,6 +153,7 @@ pub struct Reconciler {
     corrected: BTreeMap<NodeAddr, Instant>,
     foreign_told: BTreeMap<NodeAddr, vedette_model::RunId>,
     round: Option<Round>,
+    permitted: bool,
     acts: VecDeque<Act>,
 }
 
@@ -216,8 +221,7 @@ impl Reconciler {
                 continue;
             }
             let fit = compare(record, addr, view);
-            let is_master = *addr == record.master && fit == Fit::InLine;
-            if is_master && (record.lineage.is_empty() || record.lineage.knows(view)) {
+            if *addr == record.master && (fit == Fit::InLine || self.is_shared(record, view)) {
                 next.lineage.add(&view.replid);
             }
             let room = next.members.len() < GroupRecord::MEMBER_LIMIT;
@@ -237,6 +241,20 @@ impl Reconciler {
         }
         next.revision = record.revision.next();
         Some(next)
+    }
+
+    /// Whether a known process of the group already holds the history that the recorded master
+    /// shows: then it is the group's, wherever it came from (a master that restarted empty, faster
+    /// than anybody could act, is copied by its replicas before we can say a word).
+    fn is_shared(&self, record: &GroupRecord, master: &NodeView) -> bool {
+        let known = |addr: &NodeAddr, view: &NodeView| {
+            record.member(addr).is_some_and(|m| m.run_id.as_ref() == Some(&view.run_id))
+        };
+        master.role == Role::Master
+            && self.views.iter().any(|(addr, (view, _))| {
+                let linked = view.upstream.as_ref().is_some_and(|up| up.link_up);
+                linked && view.replid == master.replid && known(addr, view)
+            })
     }
 
     /// Starts a round: after a failover (`wait`: until links are up), or in quiet times.
@@ -262,6 +280,11 @@ impl Reconciler {
         self.round = None;
     }
 
+    /// Whether commands may be sent: the lease lasts.
+    pub const fn permit(&mut self, permitted: bool) {
+        self.permitted = permitted;
+    }
+
     /// Whether a round is under way.
     pub const fn in_round(&self) -> bool {
         self.round.is_some()
@@ -281,7 +304,6 @@ impl Reconciler {
             }
             Answer::Failed(fault) => self.unanswered(addr, &fault),
         }
-        self.tick(record, now);
     }
 
     fn unanswered(&mut self, addr: &NodeAddr, fault: &NodeFault) {
@@ -337,8 +359,8 @@ impl Reconciler {
                 }
             }
         }
-        if round.act_after.is_none_or(|at| now >= at) {
-            round.act_after = None;
+        round.act_after = round.act_after.filter(|at| now < *at);
+        if round.act_after.is_none() && self.permitted {
             self.hand_out(&mut round, record, now);
         }
         let ended = round.nodes.iter().all(|(addr, progress)| match progress {
@@ -392,9 +414,7 @@ impl Reconciler {
     /// When the round wants to go on.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let round = self.round.as_ref()?;
-        let waiting = round.nodes.values().any(|p| matches!(p, Progress::Wrong { .. }));
-        let act_after = round.act_after.filter(|at| waiting && *at < round.next_look);
-        Some(act_after.into_iter().fold(round.next_look.min(round.deadline), Instant::min))
+        [round.act_after, Some(round.next_look), Some(round.deadline)].into_iter().flatten().min()
     }
 
     /// The next thing to do.

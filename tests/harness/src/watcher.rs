@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use vedette_model::{Fact, GroupName, MasterRecord, NodeAddr, Sender};
-use vedette_wire::{Header, Subjects, decode_message};
+use vedette_wire::{Header, KIND, Subjects, decode_message};
 
 /// A fact as it came by.
 #[derive(Debug, Clone)]
@@ -192,6 +192,8 @@ impl Log {
                     self.seen.push(Seen { at, subject, sender, fact });
                 }
             }
+            // By an empty message to itself a process sees that its subscriptions stand.
+            Err(_) if message.payload.is_empty() && header(KIND).is_none() => {}
             Err(error) => self.bad.push(format!("{subject}: {error}")),
         }
     }

@@ -20,7 +20,7 @@ async fn a_minority_of_voters_changes_nothing() -> Result<()> {
     let mark = system.watcher.mark();
     let killed = system.nodes[0].kill9()?;
     nothing_happens(&system, mark, SPAN).await?;
-    tell(&system.status_says(&["1 of 3 voters"]).await?);
+    tell(&system.status_says(&["1 of 2 needed voters say odown"]).await?);
 
     system.service("v2")?.start()?;
     let switch = switched(&system, &writer, mark, &old, killed).await?;
@@ -40,7 +40,7 @@ async fn fewer_probers_than_the_quorum_change_nothing() -> Result<()> {
     let mark = system.watcher.mark();
     let killed = system.nodes[0].kill9()?;
     nothing_happens(&system, mark, SPAN).await?;
-    tell(&system.status_says(&["1 of quorum 2"]).await?);
+    tell(&system.status_says(&["1 of 2 needed probers"]).await?);
 
     system.service("p2")?.start()?;
     let switch = switched(&system, &writer, mark, &old, killed).await?;

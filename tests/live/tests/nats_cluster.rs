@@ -24,7 +24,7 @@ async fn the_leader_of_the_streams_dies_with_the_master() -> Result<()> {
 
 async fn dies_with_the_master(victim: Victim) -> Result<()> {
     let mut system = System::start(Plan { nats: 3, ..Plan::default() }).await?;
-    system.announce(&["sdown", "odown", "down", "NATS", "nats", "JetStream", "bus"]);
+    system.announce(&["sdown", "odown", "down", "NATS", "nats", "jetstream", "bus"]);
     let writer = writing(&system).await?;
 
     // What it takes with all servers alive.

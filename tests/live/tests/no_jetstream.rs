@@ -7,7 +7,7 @@ use vedette_live::{finish, switched, writing};
 #[tokio::test]
 async fn a_failover_needs_no_jetstream_and_a_warning_says_what_is_missing() -> Result<()> {
     let mut system = System::start(Plan { jetstream: false, ..Plan::default() }).await?;
-    system.announce(&["sdown", "odown", "down", "JetStream"]);
+    system.announce(&["sdown", "odown", "down", "jetstream"]);
     let old = system.master();
     let writer = writing(&system).await?;
     let mark = system.watcher.mark();
@@ -17,9 +17,9 @@ async fn a_failover_needs_no_jetstream_and_a_warning_says_what_is_missing() -> R
 
     for id in ["o1", "o2"] {
         let orchestrator = system.service(id)?;
-        within(LIMIT, "a warning that names JetStream", async || {
+        within(LIMIT, "a warning that names jetstream", async || {
             let log = orchestrator.log();
-            let warned = |line: &str| line.contains("\"WARN\"") && line.contains("JetStream");
+            let warned = |line: &str| line.contains("\"WARN\"") && line.contains("jetstream");
             log.lines().any(warned).then_some(())
         })
         .await?;

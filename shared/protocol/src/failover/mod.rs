@@ -13,14 +13,16 @@
 //! committed, and nothing is announced before the master is.
 
 mod select;
+mod words;
 
 pub use select::{Evidence, Selection, select};
+pub(crate) use words::rewrite_failed;
+use words::{describe, millis};
 
 use crate::happening::Happening;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use core::time::Duration;
 use vedette_model::{
     Answer, EventName, Failover as Plan, GroupRecord, Instant, NodeAddr, NodeFault, NodeView,
@@ -482,21 +484,4 @@ impl Failover {
     pub fn poll_output(&mut self) -> Option<Act> {
         self.acts.pop_front()
     }
-}
-
-pub(crate) fn rewrite_failed(node: &NodeAddr, error: &str) -> Happening {
-    let cause = format!(
-        "CONFIG REWRITE failed ({error}): its role holds until its next restart, then it is \
-         corrected again; give it a writable configuration file"
-    );
-    Happening::of(EventName::RewriteFailed, node, cause)
-}
-
-fn describe(rejected: &[Rejection]) -> String {
-    let each: Vec<_> = rejected.iter().map(|r| format!("{} ({})", r.node, r.reason)).collect();
-    if each.is_empty() { "nobody else is known".into() } else { each.join(", ") }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

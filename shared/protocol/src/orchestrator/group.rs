@@ -60,7 +60,8 @@ pub(super) struct Group {
     reconciler: Reconciler,
     tenure: Tenure,
     master_offset: Option<(u64, Instant)>,
-    odown_since: Option<Instant>,
+    /// When the incident began for this orchestrator: a majority of voters said ODOWN.
+    began: Option<Instant>,
     last_abort: String,
     effects: VecDeque<Effect>,
 }
@@ -78,7 +79,7 @@ impl Group {
             reconciler: Reconciler::default(),
             tenure: Tenure::None,
             master_offset: None,
-            odown_since: None,
+            began: None,
             last_abort: String::new(),
             effects: VecDeque::new(),
         }
@@ -121,10 +122,6 @@ impl Group {
         if before != Some((record.epoch, record.master.clone())) {
             self.reconciler.forget_views();
             self.master_offset = None;
-            // A failover under way counts from its beginning to its end.
-            if !matches!(self.tenure, Tenure::Walk(_)) {
-                self.odown_since = None;
-            }
             self.last_abort.clear();
         }
         self.seed = None;
@@ -153,8 +150,17 @@ impl Group {
         self.proposer.proposal_answer(reply, now);
     }
 
-    pub(super) fn beat_reply(&mut self, reply: BeatReply) {
+    pub(super) fn beat_reply(&mut self, reply: BeatReply, now: Instant) {
         self.proposer.beat_answer(reply);
+        self.tick_round(now);
+    }
+
+    /// Corrections wait for the lease, and go on the moment it is there.
+    fn tick_round(&mut self, now: Instant) {
+        self.reconciler.permit(self.proposer.lease_end().is_some_and(|end| now < end));
+        if let Some(record) = &self.record {
+            self.reconciler.tick(record, now);
+        }
     }
 
     pub(super) fn other_leads(&mut self, ballot: &BallotNumber, now: Instant) {
@@ -167,6 +173,7 @@ impl Group {
             if let Some(record) = &self.record {
                 self.reconciler.answer(record, node, answer, now);
             }
+            self.tick_round(now);
         } else if let Tenure::Walk(walk) = &mut self.tenure {
             walk.answer(node, answer, now);
         }
@@ -178,9 +185,7 @@ impl Group {
         if let Tenure::Walk(walk) = &mut self.tenure {
             walk.handle_timeout(now);
         }
-        if let Some(record) = &self.record {
-            self.reconciler.tick(record, now);
-        }
+        self.tick_round(now);
     }
 
     pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
@@ -230,7 +235,7 @@ impl Group {
     fn candidate_output(&mut self, output: candidacy::Output, now: Instant) {
         match output {
             candidacy::Output::Odown => {
-                self.odown_since = Some(now);
+                self.began = Some(now);
                 self.step(Step::Odown, now);
                 // Quiet work can wait; a dead master cannot.
                 if matches!(self.tenure, Tenure::Mend { .. }) {
@@ -243,11 +248,13 @@ impl Group {
                 self.proposer.stand(Purpose::Configure, now);
             }
             candidacy::Output::Stand(purpose @ (Purpose::Failover { .. } | Purpose::Takeover)) => {
+                let began = self.began.filter(|_| self.candidate.is_odown());
+                self.began = began.or(Some(now));
                 let setting = Setting {
                     me: self.me.clone(),
                     purpose: purpose.clone(),
                     master_offset: self.master_offset,
-                    odown_since: self.odown_since,
+                    odown_since: self.began,
                 };
                 self.proposer.stand(purpose, now);
                 self.tenure = Tenure::Walk(Failover::new(setting, self.record.as_ref(), now));
@@ -347,7 +354,6 @@ impl Group {
     fn leave(&mut self, pause: Duration, why: String, now: Instant) {
         let quiet = matches!(self.tenure, Tenure::Mend { .. });
         self.tenure = Tenure::None;
-        self.odown_since = self.odown_since.filter(|_| self.candidate.is_odown());
         self.proposer.resign();
         self.reconciler.stop();
         if quiet {
@@ -440,7 +446,7 @@ impl Group {
 
     fn step(&mut self, step: Step, now: Instant) {
         let Some(trace_id) = self.trace() else { return };
-        let elapsed = self.odown_since.map_or(Duration::ZERO, |at| now.since(at));
+        let elapsed = self.began.map_or(Duration::ZERO, |at| now.since(at));
         let step = FailoverStep {
             group: self.name.clone(),
             ballot: self.proposer.ballot().cloned(),

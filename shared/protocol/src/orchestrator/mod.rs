@@ -21,9 +21,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use group::{Effect, Group};
 use vedette_model::{
-    Answer, Command, Credentials, EventName, Fact, GroupName, Health, Heartbeat, Instant,
-    MasterQuery, MasterRecord, NodeAddr, OrchestratorId, Place, Roster, Sender, Service, Settings,
-    Standing, StatusQuery,
+    Answer, Command, Credentials, EventName, Fact, GroupName, GroupRecord, Health, Heartbeat,
+    Instant, MasterQuery, MasterRecord, NodeAddr, OrchestratorId, Place, Roster, Sender, Service,
+    Settings, Standing, StatusQuery,
 };
 
 /// What an orchestrator hears.
@@ -149,6 +149,11 @@ impl Orchestrator {
         }
     }
 
+    /// The newest committed record it knows of the group.
+    pub fn known(&self, group: &GroupName) -> Option<&GroupRecord> {
+        self.directory.get(group)
+    }
+
     fn fact(&mut self, fact: Fact, reply_to: Option<String>, now: Instant) {
         match fact {
             Fact::RecordCommitted(committed) => self.directory.committed(committed),
@@ -172,7 +177,7 @@ impl Orchestrator {
                 self.with(&reply.group.clone(), now, |group| group.proposal_reply(reply, now));
             }
             Fact::BeatReply(reply) => {
-                self.with(&reply.group.clone(), now, |group| group.beat_reply(reply));
+                self.with(&reply.group.clone(), now, |group| group.beat_reply(reply, now));
             }
             Fact::Beat(beat) => {
                 let mine = beat.ballot.proposer == self.config.id

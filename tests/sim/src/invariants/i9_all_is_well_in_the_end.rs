@@ -1,0 +1,46 @@
+//! 9. When faults have ended there is, within a bound, exactly one master; all reachable replicas
+//!    follow it, and every reader says so.
+
+use crate::node::{Life, Node};
+use crate::process::Process;
+use vedette_model::{GroupName, GroupRecord, Role};
+
+/// See the file's head.
+///
+/// # Errors
+/// What is not well yet.
+pub fn all_is_well_in_the_end(
+    newest: Option<&GroupRecord>,
+    nodes: &[Node],
+    processes: &[Process],
+    group: &GroupName,
+) -> Result<(), String> {
+    let Some(record) = newest else { return Err("no record was ever committed".into()) };
+    if record.failover.is_some() {
+        return Err(format!("a failover is still under way: {:?}", record.failover));
+    }
+    for node in nodes.iter().filter(|n| n.life == Life::Up) {
+        let should = if node.addr == record.master { Role::Master } else { Role::Replica };
+        if node.role() != should {
+            return Err(format!("{} is a {}, it should be a {should}", node.addr, node.role()));
+        }
+        if let Some(following) = &node.following
+            && (following.addr != record.master || !following.up)
+        {
+            return Err(format!("{} follows {following:?}", node.addr));
+        }
+    }
+    let master = nodes.iter().find(|n| n.addr == record.master);
+    if master.is_none_or(|m| m.life != Life::Up) {
+        return Err(format!("the recorded master {} does not live", record.master));
+    }
+    for process in processes {
+        let Some(known) = process.role.as_ref().and_then(|role| role.known(group)) else {
+            continue;
+        };
+        if known.revision != record.revision {
+            return Err(format!("{} shows revision {}", process.sender, known.revision));
+        }
+    }
+    Ok(())
+}
