@@ -86,7 +86,9 @@ impl Services {
             ended = self.tasks.join_next() => ended.map_or(Ok(()), |ended| {
                 let (name, outcome) = ended.context("a service panicked")?;
                 outcome.with_context(|| format!("{name} failed"))?;
-                anyhow::bail!("{name} ended without being asked to")
+                // A service may have heard of the shutdown and ended before this task looked again.
+                anyhow::ensure!(shutdown.is_triggered(), "{name} ended without being asked to");
+                Ok(())
             }),
             error = nats => Err(error),
         };
