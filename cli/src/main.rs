@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     let ended = life::run_process(&named, &common.log, &common.telemetry, |shutdown| {
         let outcome = &mut outcome;
         async move {
-            *outcome = carry_out(args.verb, config, shutdown).await;
+            *outcome = carry_out(args, config, shutdown).await;
             Ok(())
         }
     });
@@ -85,9 +85,12 @@ fn print(config: &Config) -> ExitCode {
 }
 
 /// The exit code.
-async fn carry_out(verb: Verb, config: Config, shutdown: Shutdown) -> anyhow::Result<u8> {
-    match verb {
-        Verb::Up(wanted) => up::run(wanted, config, shutdown).await.map(|()| 0),
+async fn carry_out(args: Args, config: Config, shutdown: Shutdown) -> anyhow::Result<u8> {
+    match args.verb {
+        Verb::Up(wanted) => {
+            let named = !args.common.nats.is_empty();
+            up::run(wanted, config, named, shutdown).await.map(|()| 0)
+        }
         Verb::Status(wanted) => {
             let well = status::run(&wanted, &config, &shutdown).await?;
             Ok(if well { 0 } else { life::FAILURE })

@@ -34,11 +34,16 @@ struct Start {
     notes: Vec<String>,
 }
 
-/// Runs the system until shutdown.
+/// Runs the system until shutdown; `named` says that a NATS server was named on the command line.
 ///
 /// # Errors
 /// What kept it from starting or ended it, with what to do about it.
-pub async fn run(wanted: Up, config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+pub async fn run(
+    wanted: Up,
+    config: Config,
+    named: bool,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
     let settings = settings(&wanted)?;
     std::fs::create_dir_all(&wanted.data).with_context(|| {
         format!("the data folder {} cannot be made: correct --data", wanted.data.display())
@@ -54,9 +59,9 @@ pub async fn run(wanted: Up, config: Config, shutdown: Shutdown) -> anyhow::Resu
     for note in &start.notes {
         crate::out::note(note);
     }
-    // A server that somebody named is used; one that nobody named is started.
+    // A server that somebody named is used, the usual one too; else one is started.
     let mut config = config;
-    let named = config.common.nats.servers != NatsConfig::default().servers;
+    let named = named || config.common.nats.servers != NatsConfig::default().servers;
     let mut nats = if named {
         ensure!(
             wanted.nats_port.is_none(),
