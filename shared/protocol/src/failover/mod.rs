@@ -404,6 +404,10 @@ impl Failover {
         let Some(plan) = record.failover.clone() else { return };
         record.epoch = plan.epoch;
         record.master = node.clone();
+        // Also the history it had until now: the failed master may have begun it unseen.
+        if let Some(before) = &view.replid2 {
+            record.lineage.add(before);
+        }
         record.lineage.add(&view.replid);
         if let Some(member) = record.members.iter_mut().find(|m| m.addr == *node) {
             member.run_id = Some(view.run_id.clone());
