@@ -72,7 +72,9 @@ async fn version(path: &Path) -> anyhow::Result<String> {
         .await
         .context("it does not answer to --version")??;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let version = text.split_whitespace().find_map(|word| word.strip_prefix('v'));
+    // `nats-server: v2.15.1`; other programs have words with a v too.
+    let mut words = text.split_whitespace().filter_map(|word| word.strip_prefix('v'));
+    let version = words.find(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
     version.map(ToOwned::to_owned).context("it does not say its version")
 }
 
