@@ -60,6 +60,8 @@ pub(super) struct Group {
     reconciler: Reconciler,
     tenure: Tenure,
     master_offset: Option<(u64, Instant)>,
+    /// Voters hold a record that they do not know to be committed.
+    unsettled: bool,
     /// When the incident began for this orchestrator: a majority of voters said ODOWN.
     began: Option<Instant>,
     last_abort: String,
@@ -79,6 +81,7 @@ impl Group {
             reconciler: Reconciler::default(),
             tenure: Tenure::None,
             master_offset: None,
+            unsettled: false,
             began: None,
             last_abort: String::new(),
             effects: VecDeque::new(),
@@ -205,6 +208,7 @@ impl Group {
     // What comes of it: every stage's outputs, until all are quiet.
 
     pub(super) fn settle(&mut self, unsettled: bool, now: Instant) {
+        self.unsettled = unsettled;
         loop {
             if let Some(output) = self.candidate.poll_output() {
                 self.candidate_output(output, now);
@@ -317,10 +321,11 @@ impl Group {
             (None, None) => self.leave(QUIET_PAUSE, String::new(), now),
             (Some(adopted), _) => {
                 let known = self.record.as_ref() == Some(&adopted);
-                if known {
+                if known && !self.unsettled {
                     self.mend(adopted, act_after, now);
                 } else {
-                    // Perhaps a minority accepted it: have it committed, as it is.
+                    // Perhaps a minority accepted it, or the voters never heard that it was
+                    // committed: have it committed, as it is.
                     self.proposer.propose(adopted, now);
                 }
             }
