@@ -14,6 +14,9 @@
 //! Silence is measured from the first unanswered ping. Before silence is believed, half-way, a
 //! fresh connection is opened: after a network cut an old one may stay stuck long after the cut.
 
+#[cfg(test)]
+mod tests;
+
 use crate::prober::{LinkEvent, PingReply};
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -291,13 +294,24 @@ impl Watcher {
                 );
                 self.enter_trouble(EventName::DnsError, cause);
             }
-            NodeFault::Broken(_)
-            | NodeFault::TimedOut
-            | NodeFault::Expired
-            | NodeFault::Error(_) => {
+            NodeFault::Broken(_) => self.broken_again(now),
+            NodeFault::TimedOut | NodeFault::Expired | NodeFault::Error(_) => {
                 self.crash = None;
                 self.unanswered_since = self.unanswered_since.or(Some(now));
             }
+        }
+    }
+
+    /// A connection that broke before it was usable. A dying process cuts its clients a moment
+    /// before it stops listening: who comes back in between is accepted and cut again. That must
+    /// not hide the crash, so it is tried a few times more while the grace lasts.
+    fn broken_again(&mut self, now: Instant) {
+        self.unanswered_since = self.unanswered_since.or(Some(now));
+        match &self.crash {
+            Some(crash) if now < crash.broken_at + self.crash_grace => {
+                self.next_connect = now + (self.crash_grace / 10).max(Duration::from_millis(1));
+            }
+            Some(_) | None => self.crash = None,
         }
     }
 
