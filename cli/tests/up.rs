@@ -1,0 +1,223 @@
+//! `vedette up` with real servers: what a newcomer does in the first ten minutes.
+
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+use vedette_harness::{LIMIT, Node, Process, within};
+
+const VEDETTE: &str = env!("CARGO_BIN_EXE_vedette");
+const READY: &str = "Try in another terminal";
+
+/// Nodes, and a `vedette up` over them.
+struct Machine {
+    folder: TempDir,
+    nodes: Vec<Node>,
+    up: Option<Process>,
+    port: u16,
+}
+
+impl Machine {
+    async fn start(replicas: usize, password: Option<&str>) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut nodes: Vec<Node> = Vec::new();
+        for n in 0..=replicas {
+            let master = nodes.first().map(|node| node.addr().clone());
+            let name = format!("redis{}", n + 1);
+            let node = Node::start(&name, folder.path(), master.as_ref(), password, &[]).await?;
+            nodes.push(node);
+        }
+        let master = nodes[0].addr().clone();
+        for node in &nodes[1..] {
+            within(LIMIT, "a replica follows", async || node.follows(&master).await.then_some(()))
+                .await?;
+        }
+        Ok(Self { folder, nodes, up: None, port: free_port()? })
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn node(&self, n: usize) -> String {
+        self.nodes[n].addr().to_string()
+    }
+
+    /// Starts `vedette up` and waits until it says what to try.
+    async fn up(&mut self, name: &str, more: &[&str]) -> Result<()> {
+        let port = self.port.to_string();
+        let mut arguments: Vec<String> =
+            ["up", "--data", "data", "--nats-port", &port].map(Into::into).into();
+        arguments.extend(more.iter().map(ToString::to_string));
+        let process = Process::spawn(name, PathBuf::from(VEDETTE), arguments, self.path())?;
+        let up = self.up.insert(process);
+        let ready = within(LIMIT, "vedette up is ready", async || {
+            if let Some(status) = up.ended() {
+                return Some(Err(status));
+            }
+            up.log().contains(READY).then_some(Ok(()))
+        })
+        .await;
+        match ready.with_context(|| up.log())? {
+            Ok(()) => Ok(()),
+            Err(status) => anyhow::bail!("vedette up ended with {status}: {}", up.log()),
+        }
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<Output> {
+        let nats = format!("nats://127.0.0.1:{}", self.port);
+        let mut command = Command::new(VEDETTE);
+        command.args(arguments).args(["--nats", &nats]).stdin(Stdio::null());
+        Ok(command.output()?)
+    }
+
+    /// Waits until `vedette master` says one of these nodes, and gives it.
+    async fn master_is(&self, expected: &[String]) -> Result<String> {
+        let what = format!("vedette master says one of {expected:?}");
+        within(LIMIT, &what, async || {
+            let said = self.ask(&["master", "mymaster"]).ok()?;
+            let said = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+            expected.contains(&said).then_some(said)
+        })
+        .await
+    }
+
+    async fn all_is_well(&self) -> Result<()> {
+        let mut last = String::new();
+        let well = within(LIMIT, "vedette status exits with 0", async || {
+            let said = self.ask(&["status", "--wait", "500"]).ok()?;
+            last = String::from_utf8_lossy(&said.stdout).into_owned();
+            said.status.success().then_some(())
+        })
+        .await;
+        well.with_context(|| last)
+    }
+
+    async fn down(&mut self) -> Result<()> {
+        let mut up = self.up.take().context("vedette up does not run")?;
+        let status = up.terminate(LIMIT).await?;
+        ensure!(status.success(), "ended with {status}: {}", up.log());
+        ensure!(free(self.port), "the nats-server still listens on {}", self.port);
+        Ok(())
+    }
+}
+
+fn free(port: u16) -> bool {
+    std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+fn words(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+}
+
+#[tokio::test]
+async fn a_master_dies_and_the_new_one_survives_a_restart_of_everything() -> Result<()> {
+    let mut machine = Machine::start(2, None).await?;
+    let (first, replicas) = (machine.node(0), vec![machine.node(1), machine.node(2)]);
+    let given = [machine.node(1), machine.node(0)];
+    machine.up("up1", &[given[0].as_str(), given[1].as_str()]).await?;
+    machine.master_is(std::slice::from_ref(&first)).await?;
+    machine.all_is_well().await?;
+    let watch = vec!["watch".into(), "--nats".into(), format!("nats://127.0.0.1:{}", machine.port)];
+    let mut watch = Process::spawn("watch", PathBuf::from(VEDETTE), watch, machine.path())?;
+    within(LIMIT, "watch sees the services", async || {
+        watch.log().contains("notifier/n1").then_some(())
+    })
+    .await?;
+
+    machine.nodes[0].kill9()?;
+    let new = machine.master_is(&replicas).await?;
+    let line = format!("MASTER of mymaster is {new} after {first} (epoch 2");
+    within(LIMIT, "watch tells it", async || watch.log().contains(&line).then_some(())).await?;
+    let status = words(&machine.ask(&["status"])?);
+    ensure!(status.contains(&format!("{first}, a replica, is down")), "{status}");
+    watch.terminate(LIMIT).await?;
+
+    // The address that is given is no master any more: the records know better.
+    machine.down().await?;
+    machine.nodes[0].start()?;
+    machine.nodes[0].answers().await?;
+    machine.up("up2", &[&first]).await?;
+    machine.master_is(std::slice::from_ref(&new)).await?;
+    let new = machine.nodes.iter().find(|node| node.addr().to_string() == new);
+    let new = new.context("the new master is one of the nodes")?.addr().clone();
+    within(LIMIT, "the old master follows the new one", async || {
+        machine.nodes[0].follows(&new).await.then_some(())
+    })
+    .await?;
+    machine.all_is_well().await?;
+    machine.down().await
+}
+
+#[tokio::test]
+async fn a_killed_up_leaves_no_nats_server_in_the_way() -> Result<()> {
+    let mut machine = Machine::start(1, Some("secret")).await?;
+    std::fs::write(machine.path().join("pass"), "secret\n")?;
+    let master = machine.node(0);
+    let arguments = [master.as_str(), "--password-file", "pass"];
+    machine.up("up1", &arguments).await?;
+    machine.up.as_mut().context("up runs")?.kill9()?;
+    ensure!(!free(machine.port), "the nats-server of a killed process goes on");
+    machine.up("up2", &[]).await?;
+    machine.all_is_well().await?;
+    let again = ["up", &master, "--data", "data"].map(Into::into).into();
+    let mut other = Process::spawn("other", PathBuf::from(VEDETTE), again, machine.path())?;
+    within(LIMIT, "a second one on the same data ends", async || other.ended()).await?;
+    ensure!(other.log().contains("in use by another process"), "{}", other.log());
+    machine.down().await
+}
+
+#[tokio::test]
+async fn what_cannot_be_watched_is_refused_with_the_remedy() -> Result<()> {
+    let machine = Machine::start(0, None).await?;
+    let other = Node::start("other", machine.path(), None, None, &[]).await?;
+    let protected = Node::start("protected", machine.path(), None, Some("x"), &[]).await?;
+    let (one, other) = (machine.node(0), other.addr().to_string());
+    let (protected, data) = (protected.addr().to_string(), machine.path().join("data"));
+    let data = data.to_string_lossy().into_owned();
+    for (arguments, expected, code) in [
+        (vec!["up", &one, &other, "--data", &data], "2 masters that do not belong together", 1),
+        (vec!["up", &protected, "--data", &data], "--password-file", 1),
+        (vec!["up", "--data", &data], "name the master's address", 1),
+        (vec!["up", &one, "--quorum", "0", "--data", &data], "--quorum", 64),
+        (vec!["up", "no-port"], "host:port", 64),
+        (vec!["status"], "no nats server answers", 1),
+        (vec!["master", "mymaster"], "no nats server answers", 1),
+        (vec!["watch", "--nats", "no url"], "nats.servers", 64),
+    ] {
+        let mut command = Command::new(VEDETTE);
+        let server = format!("nats://127.0.0.1:{}", machine.port);
+        let output = command.args(&arguments).env("VEDETTE_NATS__SERVERS", &server);
+        if arguments[0] == "up" {
+            output.env_remove("VEDETTE_NATS__SERVERS");
+        }
+        let output = output.output()?;
+        let text = words(&output);
+        ensure!(text.contains(expected), "{arguments:?}: {text}");
+        ensure!(output.status.code() == Some(code), "{arguments:?}: {:?}", output.status);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unknown_group_and_a_folder_of_other_nodes_are_told() -> Result<()> {
+    let mut machine = Machine::start(1, None).await?;
+    let stranger = Node::start("stranger", machine.path(), None, None, &[]).await?;
+    let (master, stranger) = (machine.node(0), stranger.addr().to_string());
+    machine.up("up", &[&master]).await?;
+    let unknown = machine.ask(&["master", "nobody"])?;
+    ensure!(unknown.status.code() == Some(1));
+    ensure!(words(&unknown).contains("Groups they know: mymaster"), "{}", words(&unknown));
+    let json = machine.ask(&["master", "mymaster", "--json"])?;
+    ensure!(words(&json).contains(&format!("\"master\":\"{master}\"")), "{}", words(&json));
+    machine.down().await?;
+    let data = machine.path().join("data");
+    let output = Command::new(VEDETTE).args(["up", &stranger, "--data"]).arg(data).output()?;
+    ensure!(words(&output).contains("none of the given addresses"), "{}", words(&output));
+    Ok(())
+}
