@@ -199,3 +199,21 @@ impl From<&GroupRecord> for MasterRecord {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_name_is_read_as_it_is_written_and_stands_once() {
+        for name in EventName::ALL {
+            assert_eq!(EventName::parse(name.as_str()), Ok(*name));
+            let json = serde_json::to_string(name).unwrap();
+            assert_eq!(json, alloc::format!("\"{name}\""));
+            assert_eq!(serde_json::from_str::<EventName>(&json).unwrap(), *name);
+        }
+        for text in ["", "+switch_master", "switch-master", "+SDOWN"] {
+            assert!(EventName::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

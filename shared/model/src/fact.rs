@@ -359,3 +359,16 @@ pub struct MasterQuery {
     /// Of which group.
     pub group: GroupName,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_fact_has_a_word_of_its_own() {
+        let words: alloc::collections::BTreeSet<_> =
+            FactKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(words.len(), FactKind::ALL.len());
+        assert_eq!(Fact::from(StatusQuery {}).kind(), FactKind::StatusQuery);
+    }
+}

@@ -219,3 +219,82 @@ impl fmt::Display for Sender {
         write!(f, "{}/{}", self.service, self.id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> NameError {
+        GroupName::parse(text).unwrap_err()
+    }
+
+    #[test]
+    fn a_group_name_takes_whatever_sentinel_takes() {
+        for text in ["mymaster", "a.b*>:/=%", "größe", "主", "-", &"x".repeat(128)] {
+            assert_eq!(GroupName::parse(text).unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn a_group_name_has_no_white_space_and_no_control_characters() {
+        for (text, found) in
+            [("a b", ' '), ("a\tb", '\t'), ("\na", '\n'), ("a\u{3000}", '\u{3000}'), ("\0", '\0')]
+        {
+            assert_eq!(refused(text), NameError::Character { what: "a group name", found });
+        }
+        assert_eq!(refused("a b").to_string(), "a group name must not contain ' '");
+    }
+
+    #[test]
+    fn a_name_is_neither_empty_nor_longer_than_its_limit_in_bytes() {
+        let error = |limit, len| NameError::Length { what: "a group name", limit, len };
+        assert_eq!(refused(""), error(128, 0));
+        assert_eq!(refused(&"x".repeat(129)), error(128, 129));
+        assert_eq!(refused(&"ö".repeat(65)), error(128, 130), "bytes, not characters");
+        assert_eq!(error(128, 0).to_string(), "a group name must have 1 to 128 bytes, this has 0");
+    }
+
+    #[test]
+    fn ids_are_made_of_letters_digits_dash_and_underscore() {
+        for text in ["v1", "A-z_09", &"x".repeat(64)] {
+            assert_eq!(VoterId::parse(text).unwrap().as_str(), text);
+            assert_eq!(ProberId::parse(text).unwrap().as_str(), text);
+            assert_eq!(OrchestratorId::parse(text).unwrap().as_str(), text);
+            assert_eq!(Place::parse(text).unwrap().as_str(), text);
+            assert_eq!(Sender::parse(Service::Voter, text, 1).unwrap().id, text);
+        }
+        for text in ["", "a.b", "a b", "*", ">", "ä", &"x".repeat(65)] {
+            assert!(VoterId::parse(text).is_err(), "{text:?}");
+            assert!(ProberId::parse(text).is_err(), "{text:?}");
+            assert!(OrchestratorId::parse(text).is_err(), "{text:?}");
+            assert!(Place::parse(text).is_err(), "{text:?}");
+            assert!(Sender::parse(Service::Voter, text, 1).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn deserialising_a_name_is_parsing_it() {
+        assert_eq!(serde_json::from_str::<VoterId>("\"v1\"").unwrap().as_str(), "v1");
+        let error = serde_json::from_str::<VoterId>("\"v.1\"").unwrap_err().to_string();
+        assert!(error.contains("a voter id must not contain '.'"), "{error}");
+        assert!(serde_json::from_str::<GroupName>("\"\"").is_err());
+    }
+
+    #[test]
+    fn a_service_has_one_word() {
+        for word in ["prober", "voter", "orchestrator", "notifier", "client"] {
+            let service = Service::parse(word).unwrap();
+            assert_eq!(service.to_string(), word);
+            assert_eq!(serde_json::to_string(&service).unwrap(), alloc::format!("\"{word}\""));
+        }
+        for word in ["", "Voter", "voters", "gateway "] {
+            assert!(Service::parse(word).is_err(), "{word:?}");
+        }
+    }
+
+    #[test]
+    fn a_sender_shows_as_service_and_id() {
+        let sender = Sender::parse(Service::Prober, "p1", 7).unwrap();
+        assert_eq!(sender.to_string(), "prober/p1");
+    }
+}

@@ -46,6 +46,9 @@ impl NodeAddr {
             None if host.contains(':') => return Err(form()),
             None => host,
         };
+        if !port.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(form());
+        }
         Self::new(host, port.parse().map_err(|_| form())?)
     }
 
@@ -239,4 +242,136 @@ pub struct ReplicaSeen {
     pub online: bool,
     /// `offset`, in bytes.
     pub offset: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(digit: char) -> ReplId {
+        ReplId::parse(&alloc::string::String::from(digit).repeat(40)).unwrap()
+    }
+
+    fn numbered(n: u32) -> ReplId {
+        ReplId::parse(&alloc::format!("{n:040x}")).unwrap()
+    }
+
+    fn view(replid: ReplId, replid2: Option<ReplId>) -> NodeView {
+        NodeView {
+            run_id: RunId::parse(&"a".repeat(40)).unwrap(),
+            role: Role::Master,
+            replid,
+            replid2,
+            offset: 0,
+            priority: 100,
+            upstream: None,
+            replicas: Vec::new(),
+            loading: false,
+            empty: false,
+            persistence_ok: true,
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        for (text, host, port) in [
+            ("10.0.0.1:6379", "10.0.0.1", 6379),
+            ("redis-0.redis.svc:1", "redis-0.redis.svc", 1),
+            ("[::1]:65535", "::1", 65535),
+            ("[fe80::1%eth0]:6379", "fe80::1%eth0", 6379),
+        ] {
+            let addr = NodeAddr::parse(text).unwrap();
+            assert_eq!((addr.host(), addr.port()), (host, port));
+            assert_eq!(addr.to_string(), text, "prints as it was written");
+            assert_eq!(NodeAddr::new(host, port).unwrap(), addr);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        let long = alloc::format!("{}:1", "h".repeat(256));
+        for text in [
+            "",
+            "host",
+            "host:",
+            ":6379",
+            "host:0",
+            "host:65536",
+            "host:-1",
+            "host:x",
+            "::1:6379",
+            "[::1:6379",
+            "::1]:6379",
+            "[]:1",
+            "[[::1]]:1",
+            "a b:1",
+            "a/b:1",
+            "a@b:1",
+            "host: 1",
+            "host:+1",
+            "\u{7}:1",
+            &long,
+        ] {
+            assert!(NodeAddr::parse(text).is_err(), "{text:?}");
+        }
+        assert!(NodeAddr::new("h", 0).is_err());
+        let error = NodeAddr::parse("host").unwrap_err().to_string();
+        assert_eq!(error, "\"host\" is not an address host:port");
+    }
+
+    #[test]
+    fn deserialising_an_address_is_parsing_it() {
+        let addr = NodeAddr::parse("[::1]:6379").unwrap();
+        let text = serde_json::to_string(&addr).unwrap();
+        assert_eq!(text, "\"[::1]:6379\"");
+        assert_eq!(serde_json::from_str::<NodeAddr>(&text).unwrap(), addr);
+        assert!(serde_json::from_str::<NodeAddr>("\"host:0\"").is_err());
+    }
+
+    #[test]
+    fn ids_of_nodes_have_40_hexadecimal_digits() {
+        assert!(RunId::parse(&"0123456789abcdefABCDEF0123456789abcdef01"[..40]).is_ok());
+        for text in ["", &"a".repeat(39), &"a".repeat(41), &"g".repeat(40), &"é".repeat(20)] {
+            assert!(RunId::parse(text).is_err(), "{text:?}");
+            assert!(ReplId::parse(text).is_err(), "{text:?}");
+        }
+        let NameError::Form { given, .. } = RunId::parse(&"x".repeat(10_000)).unwrap_err() else {
+            panic!("it is the form that is wrong");
+        };
+        assert_eq!(given.len(), 64, "an error repeats no more than it must");
+    }
+
+    #[test]
+    fn a_lineage_keeps_the_newest_and_each_once() {
+        let mut lineage = Lineage::default();
+        assert!(lineage.is_empty());
+        assert!(!lineage.add(&id('0')), "all zero is no history");
+        for n in 1..=17 {
+            assert!(lineage.add(&numbered(n)));
+            assert!(!lineage.add(&numbered(n)));
+            assert!(lineage.is_current(&numbered(n)));
+        }
+        assert!(!lineage.knows(&view(numbered(1), None)), "the oldest is forgotten");
+        assert!(lineage.knows(&view(numbered(2), None)));
+        assert!(!lineage.is_current(&numbered(2)));
+        assert_eq!(Vec::from(lineage).len(), Lineage::LIMIT);
+    }
+
+    #[test]
+    fn a_lineage_from_outside_is_cut_to_its_limit() {
+        let ids: Vec<_> = (1..=20).map(numbered).collect();
+        let text = serde_json::to_string(&ids).unwrap();
+        let lineage: Lineage = serde_json::from_str(&text).unwrap();
+        assert_eq!(Vec::from(lineage), ids[..Lineage::LIMIT]);
+    }
+
+    #[test]
+    fn a_lineage_knows_a_node_by_its_present_or_its_previous_history() {
+        let mut lineage = Lineage::default();
+        lineage.add(&id('a'));
+        assert!(lineage.knows(&view(id('a'), None)));
+        assert!(lineage.knows(&view(id('b'), Some(id('a')))));
+        assert!(!lineage.knows(&view(id('b'), Some(id('c')))));
+        assert!(!lineage.knows(&view(id('b'), None)));
+    }
 }

@@ -177,3 +177,73 @@ impl Majority {
         count >= self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn voters(ids: &[&str]) -> Vec<VoterId> {
+        ids.iter().map(|id| VoterId::parse(id).unwrap()).collect()
+    }
+
+    fn ballot(number: u64, proposer: &str, incarnation: u64) -> BallotNumber {
+        let proposer = OrchestratorId::parse(proposer).unwrap();
+        BallotNumber { number, proposer, incarnation }
+    }
+
+    #[test]
+    fn ballots_are_ordered_by_number_then_proposer_then_its_life() {
+        let ordered = [ballot(1, "b", 9), ballot(2, "a", 1), ballot(2, "a", 2), ballot(2, "b", 0)];
+        assert!(ordered.is_sorted());
+        assert!(ordered.windows(2).all(|pair| pair[0] < pair[1]), "and no two are equal");
+        assert_eq!(ballot(2, "a", 1).to_string(), "2.a");
+    }
+
+    #[test]
+    fn a_counter_stops_at_its_end_and_never_wraps() {
+        assert_eq!(Epoch(1).next(), Epoch(2));
+        assert_eq!(Revision(u64::MAX).next(), Revision(u64::MAX));
+    }
+
+    #[test]
+    fn a_majority_is_more_than_half_of_the_roster() {
+        let all = ["v1", "v2", "v3", "v4", "v5", "v6", "v7"];
+        for (size, majority) in [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (6, 4), (7, 4)] {
+            let roster = Roster::parse(RosterVersion(1), voters(&all[..size])).unwrap();
+            assert_eq!(roster.majority().get(), majority, "of {size}");
+            assert!(roster.majority().reached(majority));
+            assert!(!roster.majority().reached(majority - 1));
+        }
+    }
+
+    #[test]
+    fn a_roster_names_each_voter_once_and_at_least_one() {
+        assert!(Roster::parse(RosterVersion(1), Vec::new()).is_err());
+        let error = Roster::parse(RosterVersion(1), voters(&["v1", "v2", "v1"])).unwrap_err();
+        assert_eq!(error.to_string(), "\"[v1, v2, v1]\" is not a list of distinct voters");
+        let roster = Roster::parse(RosterVersion(1), voters(&["v2", "v1"])).unwrap();
+        assert_eq!(roster.voters(), voters(&["v2", "v1"]), "in configured order");
+        assert!(roster.contains(&voters(&["v1"])[0]));
+        assert!(!roster.contains(&voters(&["v3"])[0]));
+    }
+
+    #[test]
+    fn deserialising_a_roster_is_parsing_it() {
+        let good = r#"{"version":2,"voters":["v1","v2"]}"#;
+        let roster: Roster = serde_json::from_str(good).unwrap();
+        assert_eq!(roster.version, RosterVersion(2));
+        assert_eq!(serde_json::to_string(&roster).unwrap(), good);
+        for bad in [r#"{"version":1,"voters":[]}"#, r#"{"version":1,"voters":["v1","v1"]}"#] {
+            assert!(serde_json::from_str::<Roster>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_quorum_is_at_least_one() {
+        assert_eq!(Quorum::parse(1).unwrap().get(), 1);
+        assert!(Quorum::parse(0).is_err());
+        assert_eq!(serde_json::from_str::<Quorum>("2").unwrap().get(), 2);
+        assert!(serde_json::from_str::<Quorum>("0").is_err());
+        assert!(serde_json::from_str::<Quorum>("-1").is_err());
+    }
+}

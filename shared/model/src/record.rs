@@ -211,3 +211,55 @@ pub enum SwitchReason {
     /// Its predecessor was objectively down.
     Failover,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Quorum;
+
+    fn first() -> GroupRecord {
+        let group = GroupName::parse("g").unwrap();
+        let master = NodeAddr::parse("10.0.0.1:6379").unwrap();
+        GroupRecord::first(group, master, Settings::with_quorum(Quorum::parse(2).unwrap()))
+    }
+
+    #[test]
+    fn the_first_record_knows_the_master_and_nothing_else() {
+        let record = first();
+        assert_eq!(
+            (record.revision, record.epoch, record.top_epoch),
+            (Revision(1), Epoch(1), Epoch(1))
+        );
+        assert_eq!(record.members, [Member { addr: record.master.clone(), run_id: None }]);
+        assert!(record.lineage.is_empty() && record.failover.is_none() && record.pause.is_none());
+        assert_eq!(
+            (record.switch.previous.as_ref(), record.switch.reason),
+            (None, SwitchReason::Seeded)
+        );
+    }
+
+    #[test]
+    fn a_member_is_found_by_its_address() {
+        let record = first();
+        assert_eq!(record.member(&record.master), Some(&record.members[0]));
+        assert_eq!(record.member(&NodeAddr::parse("10.0.0.1:6380").unwrap()), None);
+    }
+
+    #[test]
+    fn the_trace_of_an_incident_changes_with_the_reign_and_not_with_the_revision() {
+        let record = first();
+        let mut later = record.clone();
+        later.revision = later.revision.next();
+        assert_eq!(later.trace_id(), record.trace_id());
+        later.epoch = later.epoch.next();
+        assert_ne!(later.trace_id(), record.trace_id());
+        assert_ne!(record.switch.trace_id, record.trace_id(), "how it began is another incident");
+    }
+
+    #[test]
+    fn a_record_that_is_read_again_is_the_same() {
+        let record = first();
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<GroupRecord>(&text).unwrap(), record);
+    }
+}

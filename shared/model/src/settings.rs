@@ -149,3 +149,105 @@ impl Settings {
         (self.down_after() / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use alloc::string::ToString;
+
+    fn defaults() -> Settings {
+        Settings::with_quorum(Quorum::parse(2).unwrap())
+    }
+
+    fn check(change: impl FnOnce(&mut Settings)) -> Result<(), &'static str> {
+        let mut settings = defaults();
+        change(&mut settings);
+        settings.check().map_err(|error| error.field)
+    }
+
+    #[test]
+    fn the_defaults_are_in_range() {
+        assert_eq!(defaults().check(), Ok(()));
+    }
+
+    #[test]
+    fn each_end_of_each_range_is_in_and_the_next_is_out() {
+        type Field = (&'static str, fn(&mut Settings) -> &mut u64, u64, u64);
+        let fields: [Field; 6] = [
+            ("down_after_ms", |s| &mut s.down_after_ms, 100, 3_600_000),
+            ("crash_grace_ms", |s| &mut s.crash_grace_ms, 0, 60_000),
+            ("busy_budget_ms", |s| &mut s.busy_budget_ms, 0, 3_600_000),
+            ("failover_timeout_ms", |s| &mut s.failover_timeout_ms, 1_000, 3_600_000),
+            ("hold_off_ms", |s| &mut s.hold_off_ms, 0, 3_600_000),
+            ("patience_ms", |s| &mut s.patience_ms, 0, 3_600_000),
+        ];
+        for (name, field, low, high) in fields {
+            assert_eq!(check(|s| *field(s) = low), Ok(()), "{name}");
+            assert_eq!(check(|s| *field(s) = high), Ok(()), "{name}");
+            assert_eq!(check(|s| *field(s) = high + 1), Err(name));
+            if low > 0 {
+                assert_eq!(check(|s| *field(s) = low - 1), Err(name));
+            }
+        }
+        for (value, expected) in [
+            (0, Err("parallel_syncs")),
+            (1, Ok(())),
+            (1_000, Ok(())),
+            (1_001, Err("parallel_syncs")),
+        ] {
+            assert_eq!(check(|s| s.parallel_syncs = value), expected);
+        }
+    }
+
+    #[test]
+    fn a_quorum_of_two_cannot_come_from_three_places() {
+        for (value, expected) in [
+            (None, Ok(())),
+            (Some(0), Err("quorum_places")),
+            (Some(1), Ok(())),
+            (Some(2), Ok(())),
+            (Some(3), Err("quorum_places")),
+        ] {
+            assert_eq!(check(|s| s.quorum_places = value), expected);
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_field_its_range_and_what_was_given() {
+        let mut settings = defaults();
+        settings.down_after_ms = 99;
+        let error = settings.check().unwrap_err().to_string();
+        assert_eq!(error, "down_after_ms must be 100 to 3600000, not 99");
+    }
+
+    #[test]
+    fn a_ping_comes_ten_times_in_down_after_between_50_ms_and_a_second() {
+        for (down_after_ms, ping_ms) in
+            [(100, 50), (500, 50), (501, 50), (2_000, 200), (10_000, 1_000), (60_000, 1_000)]
+        {
+            let settings = Settings { down_after_ms, ..defaults() };
+            assert_eq!(settings.ping_interval().as_millis(), ping_ms, "{down_after_ms}");
+        }
+    }
+
+    #[test]
+    fn a_secret_never_prints() {
+        let credentials =
+            Credentials { user: Some("app".into()), password: Secret::new("hush".into()) };
+        let settings = Settings { credentials: Some(credentials), ..defaults() };
+        let text = format!("{settings:?} {settings:#?}");
+        assert!(!text.contains("hush") && text.contains("******"), "{text}");
+        assert_eq!(settings.credentials.unwrap().password.expose(), "hush");
+    }
+
+    #[test]
+    fn what_may_be_absent_has_a_default_when_it_is_read() {
+        let mut value = serde_json::to_value(defaults()).unwrap();
+        let object = value.as_object_mut().unwrap();
+        for field in ["quorum_places", "trust_recorded_address", "credentials"] {
+            assert!(object.remove(field).is_some(), "{field}");
+        }
+        assert_eq!(serde_json::from_value::<Settings>(value).unwrap(), defaults());
+    }
+}

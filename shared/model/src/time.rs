@@ -58,3 +58,29 @@ impl fmt::Debug for Instant {
         write!(f, "{}.{:06}ms", self.0 / 1_000_000, self.0 % 1_000_000)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_passed_is_never_negative() {
+        let (early, late) = (Instant::from_millis(5), Instant::from_millis(8));
+        assert_eq!(late.since(early), Duration::from_millis(3));
+        assert_eq!(early.since(late), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_instant_stops_at_both_ends() {
+        let end = Instant::from_nanos(u64::MAX);
+        assert_eq!(end + Duration::from_nanos(1), end);
+        assert_eq!(Instant::ZERO + Duration::MAX, end);
+        assert_eq!(Instant::from_millis(1) - Duration::from_millis(2), Instant::ZERO);
+        assert_eq!(end - Duration::MAX, Instant::ZERO);
+    }
+
+    #[test]
+    fn an_instant_shows_milliseconds() {
+        assert_eq!(alloc::format!("{:?}", Instant::from_nanos(12_000_345)), "12.000345ms");
+    }
+}

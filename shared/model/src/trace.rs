@@ -59,9 +59,78 @@ impl TryFrom<String> for TraceId {
     type Error = crate::NameError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
+        let digits = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         match u128::from_str_radix(&text, 16) {
-            Ok(id) if id != 0 && text.len() == 32 => Ok(Self(id)),
+            Ok(id) if id != 0 && text.len() == 32 && digits => Ok(Self(id)),
             _ => Err(crate::NameError::Form { what: "a trace id", given: text }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    fn of(group: &str, epoch: u64, master: &str, run_id: Option<&str>) -> TraceId {
+        let run_id = run_id.map(|text| RunId::parse(text).unwrap());
+        let master = NodeAddr::parse(master).unwrap();
+        TraceId::of(&GroupName::parse(group).unwrap(), Epoch(epoch), &master, run_id.as_ref())
+    }
+
+    fn parse(text: &str) -> Option<TraceId> {
+        TraceId::try_from(text.to_string()).ok()
+    }
+
+    #[test]
+    fn everybody_comes_to_the_same_id() {
+        let run = "a".repeat(40);
+        let id = of("g", 1, "10.0.0.1:6379", Some(&run));
+        assert_eq!(id, of("g", 1, "10.0.0.1:6379", Some(&run)));
+        // Services of two versions meet on one bus: the number itself is part of the protocol.
+        assert_eq!(
+            of("g", 1, "10.0.0.1:6379", None).to_string(),
+            "fd5f0d9c04bb77ae3cd503445a8bfb99"
+        );
+    }
+
+    #[test]
+    fn another_incident_has_another_id() {
+        let run = "a".repeat(40);
+        let ids = [
+            of("g", 1, "10.0.0.1:6379", None),
+            of("h", 1, "10.0.0.1:6379", None),
+            of("g", 2, "10.0.0.1:6379", None),
+            of("g", 1, "10.0.0.2:6379", None),
+            of("g", 1, "10.0.0.1:6380", None),
+            of("g", 1, "10.0.0.1:6379", Some(&run)),
+        ];
+        let distinct: alloc::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+    }
+
+    #[test]
+    fn an_id_is_32_lower_case_hexadecimal_digits() {
+        let id = of("g", 1, "10.0.0.1:6379", None);
+        let text = String::from(id);
+        assert_eq!(text.len(), 32);
+        assert_eq!(parse(&text), Some(id));
+        assert_eq!(parse("00000000000000000000000000000001").map(TraceId::as_u128), Some(1));
+    }
+
+    #[test]
+    fn what_is_no_trace_id_is_refused() {
+        for text in [
+            "",
+            "1",
+            "00000000000000000000000000000000",
+            "0000000000000000000000000000001",
+            "000000000000000000000000000000001",
+            "+0000000000000000000000000000001",
+            "0000000000000000000000000000000A",
+            "0000000000000000000000000000000g",
+        ] {
+            assert_eq!(parse(text), None, "{text:?}");
         }
     }
 }
