@@ -259,13 +259,14 @@ fn judge(
     for ((_, node), reports) in
         heard.down.iter().filter(|((group, _), reports)| group == name && !reports.is_empty())
     {
-        let role = if *node == record.master { "the master" } else { "a replica" };
         let who: Vec<_> = reports.keys().map(|prober| format!("prober/{prober}")).collect();
-        attention.push(format!(
-            "{name}: {node}, {role}, is down in the eyes of {} ({} of quorum {quorum})",
-            who.join(", "),
-            reports.len()
-        ));
+        let who = who.join(", ");
+        let count = reports.len();
+        attention.push(if *node == record.master {
+            format!("{name}: {node}, the master, is down for {who} ({count} of quorum {quorum})")
+        } else {
+            format!("{name}: {node}, a replica, is down for {who}: start it again")
+        });
     }
     let reached = heard.verdicts.get(name).into_iter().flat_map(|voters| voters.values());
     let reached = reached.filter(|v| v.reached && v.master == record.master).count();

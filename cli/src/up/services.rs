@@ -64,7 +64,8 @@ impl Services {
         name: &str,
         run: impl Future<Output = anyhow::Result<()>> + Send + 'static,
     ) {
-        let span = tracing::info_span!("in", service = name);
+        // For the log alone: a span as long as the process would tell a trace nothing.
+        let span = tracing::info_span!(target: "up", "in", service = name);
         let name = name.to_owned();
         self.tasks.spawn(async move { (name, run.await) }.instrument(span));
     }
