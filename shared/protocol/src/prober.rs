@@ -312,7 +312,11 @@ impl Prober {
             .watches
             .iter()
             .any(|(w, watched)| group(w) && *watched.watcher.state() != NodeState::Up);
-        let in_trouble = recent || down || record.failover.is_some();
+        // A node that is found but not admitted yet is looked at often: its first words may come
+        // in the middle of its first synchronisation.
+        let found = self.groups.get(&record.group).is_some_and(|g| !g.discovered.is_empty());
+        let new = record.lineage.is_empty() || found;
+        let in_trouble = recent || down || new || record.failover.is_some();
         for (watch, watched) in self.watches.iter_mut().filter(|(w, _)| group(w)) {
             watched.watcher.set_trouble(in_trouble, now);
             self.timers.set(watch, watched.watcher.poll_timeout());

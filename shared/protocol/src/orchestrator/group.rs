@@ -260,6 +260,10 @@ impl Group {
                     master_offset: self.master_offset,
                     odown_since: self.began,
                 };
+                if let Purpose::Failover { .. } = &purpose {
+                    let why = self.candidate.standing();
+                    self.tell_once(Happening::new(EventName::TryFailover, why));
+                }
                 self.proposer.stand(purpose, now);
                 self.tenure = Tenure::Walk(Failover::new(setting, self.record.as_ref(), now));
             }
@@ -302,7 +306,7 @@ impl Group {
             Tenure::Walk(walk) => {
                 walk.elected(adopted, act_after, now);
                 let why = format!("ballot {ballot}, promised by a majority of voters");
-                self.event(Happening::new(EventName::ElectedLeader, why));
+                self.tell_once(Happening::new(EventName::ElectedLeader, why));
             }
             Tenure::Mend { act_after: at } => {
                 *at = act_after;
@@ -460,6 +464,13 @@ impl Group {
             trace_id,
         };
         self.publish(step.into());
+    }
+
+    /// An attempt that repeats one that failed is not told again.
+    fn tell_once(&mut self, happening: Happening) {
+        if self.last_abort.is_empty() {
+            self.event(happening);
+        }
     }
 
     fn event(&mut self, happening: Happening) {
