@@ -66,12 +66,24 @@ impl Common {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Verb {
     /// Start a whole system for one group, in one process tree
+    ///
+    /// Starts nats-server, one prober, three voters, one orchestrator and one notifier on this machine
+    /// and has them watch the given master and its replicas. Replicas need not be named: the master
+    /// lists them. What the voters decided stays in the data folder, and counts at the next start.
     Up(Up),
     /// Show who lives, who is master, and what needs attention
+    ///
+    /// Asks every service how it is and the voters what is decided.
     Status(Status),
     /// Follow what happens, line by line
+    ///
+    /// Shows facts as they pass, each in one line. Heartbeats, digests and what nodes say of themselves
+    /// are left out, and so are repetitions of what was shown.
     Watch(Watch),
     /// Print a group's master
+    ///
+    /// Asks the orchestrators, which answer while they hear a majority of the voters; if none does,
+    /// the last master that JetStream retained is printed, with a note on standard error.
     Master(Master),
 }
 
@@ -87,9 +99,7 @@ impl Verb {
     }
 }
 
-/// Starts nats-server, one prober, three voters, one orchestrator and one notifier on this machine
-/// and has them watch the given master and its replicas. Replicas need not be named: the master
-/// lists them. What the voters decided stays in the data folder, and counts at the next start.
+/// `vedette up`.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_help = UP_EXAMPLES)]
 pub struct Up {
@@ -132,7 +142,7 @@ nats-server (2.10 or newer) comes from VEDETTE_NATS_SERVER, the path, or target/
 that this program was built in. One machine protects from a dead Redis, not from a dead machine:
 for that run the services apart, see deploy/.";
 
-/// Asks every service how it is and the voters what is decided.
+/// `vedette status`.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_help = STATUS_EXAMPLES)]
 pub struct Status {
@@ -152,8 +162,7 @@ Examples:
 
 Exit code 0 when all is well, 1 when something needs attention, which is then listed.";
 
-/// Shows facts as they pass, each in one line. Heartbeats, digests and what nodes say of themselves
-/// are left out, and so are repetitions of what was shown.
+/// `vedette watch`.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_help = WATCH_EXAMPLES)]
 pub struct Watch {
@@ -176,8 +185,7 @@ Examples:
 
 The first column is seconds since the start. A line without a sender did not come from a service.";
 
-/// Asks the orchestrators, which answer while they hear a majority of the voters; if none does,
-/// the last master that JetStream retained is printed, with a note on standard error.
+/// `vedette master`.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_help = MASTER_EXAMPLES)]
 pub struct Master {
