@@ -318,6 +318,11 @@ impl System {
         Ok(())
     }
 
+    /// Ends all processes at once, whatever has become of them; then the folder goes too.
+    pub fn abandon(mut self) {
+        self.finished = true;
+    }
+
     /// Ends all services politely and looks at what they leave behind.
     ///
     /// # Errors

@@ -50,6 +50,9 @@ async fn run(stay: bool) -> Result<()> {
         explain(&system)?;
         either(&mut interrupt, &mut terminate).await;
         println!("\nending all processes");
+        // Some may have been killed by hand: that is what they were left running for.
+        system.abandon();
+        return Ok(());
     }
     system.shut_down().await
 }
@@ -180,6 +183,9 @@ impl Story {
             });
             found.map(|(at, ())| at)
         };
+        let committed = system.watcher.first(self.mark, |fact| {
+            pick::record(fact).filter(|record| record.master == self.new).map(|_| ())
+        });
         self.steps = vec![
             ("first prober: sdown", downs.first().map(|(at, _)| *at)),
             ("last needed prober: sdown", self.last_needed),
@@ -187,7 +193,7 @@ impl Story {
             ("orchestrator elected", step(|s| matches!(s, Step::Claimed))),
             ("replica selected, plan written", step(|s| matches!(s, Step::Selected { .. }))),
             ("replica promoted", step(|s| matches!(s, Step::Promoted { .. }))),
-            ("new master committed", step(|s| matches!(s, Step::Committed { .. }))),
+            ("new master committed", committed.map(|(at, ())| at)),
             ("new master announced", self.announced),
             ("first write on the new master", self.first_write),
             ("other replica follows", step(|s| matches!(s, Step::Repaired { .. }))),
@@ -230,8 +236,8 @@ impl Story {
         for seen in system.watcher.since(self.mark) {
             let Some(words) = self.words(&seen.fact) else { continue };
             let who = seen.sender.map_or_else(|| "?".into(), |sender| sender.to_string());
-            // Reports and verdicts are repeated while they hold.
-            if known.insert((who.clone(), key(&words).to_string())) {
+            let state = Self::state(&seen.fact).unwrap_or_else(|| words.clone());
+            if known.insert((who.clone(), state)) {
                 lines.push((seen.at, "", format!("{who:<16} {words}")));
             }
         }
@@ -284,6 +290,14 @@ impl Story {
         (ours && shown).then(|| describe(fact)).flatten()
     }
 
+    /// Reports and verdicts are repeated while they hold, with other numbers: what stays the same.
+    fn state(fact: &Fact) -> Option<String> {
+        let report = pick::sdown(fact).map(|report| (&report.node, report.state == NodeState::Up));
+        let verdict = pick::odown(fact).map(|verdict| (&verdict.master, !verdict.reached));
+        let (node, good) = report.or(verdict)?;
+        Some(format!("{node} {good}"))
+    }
+
     fn summary(&self, acknowledged: usize, found: usize) -> Result<String> {
         let announced = self.announced.context("a new master was announced")?;
         let needed = self.last_needed.context("a quorum of probers reported")?;
@@ -298,11 +312,6 @@ impl Story {
             signed_ms(write, self.killed),
         ))
     }
-}
-
-/// What makes two descriptions the same happening: the words before the numbers that change.
-fn key(words: &str) -> &str {
-    words.split_once(": ").map_or(words, |(start, _)| start)
 }
 
 fn explain(system: &System) -> Result<()> {
