@@ -34,3 +34,6 @@ pub mod voter;
 
 pub use happening::Happening;
 pub use machine::Machine;
+
+#[cfg(test)]
+mod tests;

@@ -14,9 +14,6 @@
 //! Silence is measured from the first unanswered ping. Before silence is believed, half-way, a
 //! fresh connection is opened: after a network cut an old one may stay stuck long after the cut.
 
-#[cfg(test)]
-mod tests;
-
 use crate::prober::{LinkEvent, PingReply};
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -82,6 +79,7 @@ pub struct Watcher {
     in_trouble: bool,
     link: Link,
     attempt: u64,
+    opened_at: Instant,
     next_connect: Instant,
     next_ping: Instant,
     pings_under_way: u32,
@@ -95,6 +93,8 @@ pub struct Watcher {
     state: NodeState,
     next_report: Option<Instant>,
     trouble: Option<EventName>,
+    /// `INFO` is refused; that `PING` is answered does not end this trouble.
+    info_denied: bool,
     run_id: Option<RunId>,
     acts: VecDeque<Act>,
 }
@@ -110,6 +110,7 @@ impl Watcher {
             in_trouble: false,
             link: Link::Closed,
             attempt: 0,
+            opened_at: now,
             next_connect: now,
             next_ping: now,
             pings_under_way: 0,
@@ -123,6 +124,7 @@ impl Watcher {
             state: NodeState::Up,
             next_report: None,
             trouble: None,
+            info_denied: false,
             run_id: None,
             acts: VecDeque::new(),
         };
@@ -180,7 +182,10 @@ impl Watcher {
             LinkEvent::Lost => self.lost(now),
             LinkEvent::Pong(reply) => self.pong(reply, now),
             LinkEvent::Info(Ok(view)) => self.info(view),
-            LinkEvent::Info(Err(NodeFault::Denied(text))) => self.denied(&text, now),
+            LinkEvent::Info(Err(NodeFault::Denied(text))) => {
+                self.info_denied = true;
+                self.denied(&text, now);
+            }
             LinkEvent::Info(Err(_)) => {}
         }
         self.judge(now);
@@ -232,6 +237,7 @@ impl Watcher {
 
     fn connected(&mut self, now: Instant) {
         self.link = Link::Open;
+        self.opened_at = now;
         self.crash = None;
         self.next_ping = now;
         self.next_info = now;
@@ -260,14 +266,15 @@ impl Watcher {
         }
     }
 
-    /// Half of `down_after` without an answer on this connection: time for a fresh one.
+    /// Half of `down_after` without an answer, on a connection that old: time for a fresh one.
     fn half_silence(&self) -> Option<Instant> {
         let since = self.unanswered_since.filter(|_| self.link == Link::Open && !self.reopened)?;
-        Some(since + self.down_after / 2)
+        Some(since.max(self.opened_at) + self.down_after / 2)
     }
 
     fn busy_end(&self) -> Option<Instant> {
-        self.busy_since.filter(|_| self.state == NodeState::Up).map(|at| at + self.busy_budget)
+        let judged = self.state == NodeState::Up && self.probation == 0;
+        self.busy_since.filter(|_| judged).map(|at| at + self.busy_budget)
     }
 
     fn lost(&mut self, now: Instant) {
@@ -287,6 +294,7 @@ impl Watcher {
             NodeFault::Denied(text) => self.denied(&text, now),
             NodeFault::Unresolved(text) => {
                 self.crash = None;
+                self.busy_since = None;
                 self.unanswered_since = None;
                 let cause = format!(
                     "its name does not resolve ({text}): nothing is voted; check the resolver, or \
@@ -326,6 +334,7 @@ impl Watcher {
     }
 
     fn denied(&mut self, text: &str, now: Instant) {
+        self.busy_since = None;
         self.alive(now);
         let cause = format!(
             "it refuses our login or command ({text}): nothing is voted; correct the group's \
@@ -345,8 +354,7 @@ impl Watcher {
                 let since = *self.busy_since.get_or_insert(now);
                 self.last_good = Some(now);
                 if now.since(since) < self.busy_budget {
-                    self.unanswered_since = None;
-                    self.reopened = false;
+                    self.alive(now);
                 }
                 let cause = format!(
                     "a script runs past its threshold; it counts as down after {} ms of that; end \
@@ -367,6 +375,7 @@ impl Watcher {
     }
 
     fn info(&mut self, view: NodeView) {
+        self.info_denied = false;
         let before = self.run_id.replace(view.run_id.clone());
         if let Some(before) = before.filter(|b| b != &view.run_id) {
             let cause = format!("run id {before} became {}", view.run_id);
@@ -400,6 +409,9 @@ impl Watcher {
     }
 
     fn leave_trouble(&mut self) {
+        if self.info_denied && self.trouble == Some(EventName::AuthError) {
+            return;
+        }
         if let Some(name) = self.trouble.take() {
             self.acts.push_back(Act::Event(EventName::TroubleOver, format!("{name} is over")));
         }
@@ -475,3 +487,6 @@ impl Watcher {
         self.acts.push_back(Act::Event(EventName::SelfSuspect, cause));
     }
 }
+
+#[cfg(test)]
+mod tests;

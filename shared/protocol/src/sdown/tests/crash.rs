@@ -1,0 +1,108 @@
+//! What counts as a crash.
+
+use super::*;
+
+fn crashed(refused: u32) -> Act {
+    down(Evidence::Crash { refused })
+}
+
+const REFUSED: Node = Node::Fails(NodeFault::Refused);
+
+fn cut() -> Node {
+    Node::Fails(NodeFault::Broken("reset by peer".into()))
+}
+
+/// A node that answered until its link broke at 50 ms.
+fn broken(change: impl FnOnce(&mut Settings)) -> Script {
+    let mut script = Script::with(change);
+    let _ = script.run(0, &WELL);
+    script.watcher.handle(1, LinkEvent::Lost, at(50));
+    script
+}
+
+#[test]
+fn a_refused_reconnect_twice_over_crash_grace_is_sdown() {
+    let mut script = broken(|_| {});
+    assert_eq!(script.play(50, &REFUSED), [(50, Act::Connect { attempt: 2 })]);
+    assert_eq!(script.run(149, &REFUSED), []);
+    let said = script.run(150, &REFUSED);
+    assert_eq!(said, [(150, Act::Connect { attempt: 3 }), (150, crashed(2))]);
+}
+
+#[test]
+fn a_crash_is_reported_like_silence_every_second_until_it_answers() {
+    let mut script = broken(|_| {});
+    let _ = script.play(50, &REFUSED);
+    let said = script.tell(2_200, &REFUSED);
+    assert_eq!(said, [(150, crashed(2)), (1_150, crashed(2)), (2_150, crashed(2))]);
+    assert_eq!(script.tell(2_300, &WELL), [(2_250, UP)]);
+}
+
+#[test]
+fn a_second_refusal_that_comes_late_is_proof_at_once() {
+    let mut script = broken(|_| {});
+    let _ = script.play(50, &Node::Hangs);
+    assert_eq!(script.hear(400, LinkEvent::ConnectFailed(NodeFault::Refused)), []);
+    let said = script.tell(401, &REFUSED);
+    assert_eq!(said, [(401, crashed(2))]);
+}
+
+#[test]
+fn a_reconnect_that_succeeds_is_no_crash() {
+    let mut script = broken(|_| {});
+    assert_eq!(script.play(50, &REFUSED), [(50, Act::Connect { attempt: 2 })]);
+    assert_eq!(script.tell(5_000, &WELL), [], "one refusal, then it listens again");
+}
+
+#[test]
+fn a_reconnect_that_times_out_is_silence_and_no_crash() {
+    let mut script = broken(|_| {});
+    let _ = script.play(50, &REFUSED);
+    let said = script.tell(1_500, &Node::Fails(NodeFault::TimedOut));
+    assert_eq!(said, [(1_050, silent(1_000))]);
+}
+
+#[test]
+fn after_a_time_out_refusals_are_silence() {
+    let mut script = broken(|_| {});
+    let _ = script.play(50, &Node::Fails(NodeFault::TimedOut));
+    assert_eq!(script.tell(1_500, &REFUSED), [(1_050, silent(1_000))]);
+}
+
+#[test]
+fn without_crash_grace_only_silence_counts() {
+    let mut script = broken(|s| s.crash_grace_ms = 0);
+    let _ = script.play(50, &REFUSED);
+    assert_eq!(script.tell(1_500, &REFUSED), [(1_050, silent(1_000))]);
+}
+
+#[test]
+fn a_node_that_was_never_connected_cannot_crash() {
+    let mut script = Script::new();
+    assert_eq!(script.tell(1_500, &REFUSED), [(1_000, silent(1_000))]);
+}
+
+#[test]
+fn a_connection_cut_by_the_dying_process_does_not_hide_its_crash() {
+    let mut script = broken(|_| {});
+    assert_eq!(script.play(50, &cut()), [(50, Act::Connect { attempt: 2 })]);
+    let said = script.run(200, &REFUSED);
+    assert_eq!(
+        said,
+        [(60, Act::Connect { attempt: 3 }), (150, Act::Connect { attempt: 4 }), (150, crashed(2)),]
+    );
+}
+
+#[test]
+fn a_node_that_goes_on_cutting_is_down_by_silence_only() {
+    let mut script = broken(|_| {});
+    let _ = script.play(50, &cut());
+    let said = script.run(1_050, &cut());
+    let attempts = |span: core::ops::Range<u64>| {
+        let connect =
+            |(at, act): &&(u64, Act)| span.contains(at) && matches!(act, Act::Connect { .. });
+        said.iter().filter(connect).count()
+    };
+    assert_eq!((attempts(50..151), attempts(151..1_051)), (10, 9), "no storm after the grace");
+    assert_eq!(told(said), [(1_050, silent(1_000))]);
+}
