@@ -13,7 +13,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use core::time::Duration;
 use vedette_model::{
-    Digest, DigestReply, GroupName, GroupRecord, Instant, RecordCommitted, VoterId,
+    BallotNumber, Digest, DigestReply, GroupName, GroupRecord, Instant, RecordCommitted, VoterId,
 };
 
 /// Groups kept; of more, new ones are ignored.
@@ -57,6 +57,11 @@ impl Directory {
     /// The group's newest committed record.
     pub fn get(&self, group: &GroupName) -> Option<&GroupRecord> {
         self.records.get(group).map(|c| &c.record)
+    }
+
+    /// The ballot it was committed under.
+    pub fn ballot(&self, group: &GroupName) -> Option<&BallotNumber> {
+        self.records.get(group).map(|c| &c.ballot)
     }
 
     /// All of them, by name.

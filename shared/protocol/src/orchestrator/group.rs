@@ -166,6 +166,10 @@ impl Group {
         }
     }
 
+    pub(super) fn heard_of(&mut self, ballot: &BallotNumber) {
+        self.proposer.heard_of(ballot);
+    }
+
     pub(super) fn other_leads(&mut self, ballot: &BallotNumber, now: Instant) {
         self.proposer.heard_of(ballot);
         self.candidate.other_leads(now);

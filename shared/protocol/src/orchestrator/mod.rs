@@ -276,7 +276,11 @@ impl Orchestrator {
                 directory::Output::Changed(name) => {
                     let Some(record) = self.directory.get(&name).cloned() else { continue };
                     self.seeds.remove(&name);
-                    self.group(&name, now).record(&record, now);
+                    let ballot = self.directory.ballot(&name).cloned();
+                    let group = self.group(&name, now);
+                    // The first candidacy after a restart would otherwise be refused as too low.
+                    ballot.iter().for_each(|ballot| group.heard_of(ballot));
+                    group.record(&record, now);
                     self.pump(&name, now);
                 }
             }
