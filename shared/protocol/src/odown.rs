@@ -136,7 +136,6 @@ impl Tally {
 
     /// Lets reports expire and repeats a verdict that stands.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.opinions.retain(|_, (expiry, _)| *expiry > now);
         self.settle(now);
         if self.next_repeat.is_some_and(|at| now >= at) {
             self.say(false, now);
@@ -155,6 +154,8 @@ impl Tally {
     }
 
     fn settle(&mut self, now: Instant) {
+        // Here, and not when it is time only: who wakes late must not count what is over.
+        self.opinions.retain(|_, (expiry, _)| *expiry > now);
         let Some(judged) = &self.judged else { return };
         let places: BTreeSet<_> = self.opinions.values().map(|(_, o)| &o.place).collect();
         let reached =
@@ -180,3 +181,6 @@ impl Tally {
         self.outputs.push_back(Output { verdict, changed });
     }
 }
+
+#[cfg(test)]
+mod tests;
