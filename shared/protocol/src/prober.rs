@@ -454,7 +454,7 @@ impl Machine for Prober {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        while let Some(watch) = self.timers.pop_due(now) {
+        for watch in self.timers.take_due(now) {
             if let Some(watched) = self.watches.get_mut(&watch) {
                 watched.watcher.handle_timeout(now);
             }

@@ -1,6 +1,7 @@
 //! One table of deadlines for a role that runs many small machines.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use vedette_model::Instant;
 
 /// When each key wants to be woken; the next one is found without looking at all.
@@ -33,13 +34,12 @@ impl<K: Ord + Clone> Timers<K> {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Takes the earliest key that is due.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
-        let (at, key) = self.by_time.first()?.clone();
-        if at > now {
-            return None;
-        }
-        self.set(&key, None);
-        Some(key)
+    /// Takes all keys that are due. Each once: one that is set into the past again meanwhile must
+    /// not keep its role from saying what it has to say.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<K> {
+        let due: Vec<_> =
+            self.by_time.iter().take_while(|(at, _)| *at <= now).map(|(_, k)| k.clone()).collect();
+        due.iter().for_each(|key| self.set(key, None));
+        due
     }
 }

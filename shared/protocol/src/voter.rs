@@ -372,7 +372,7 @@ impl Machine for Voter {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        while let Some(name) = self.timers.pop_due(now) {
+        for name in self.timers.take_due(now) {
             if let Some(group) = self.groups.get_mut(&name) {
                 group.tally.handle_timeout(now);
             }

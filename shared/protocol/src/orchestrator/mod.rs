@@ -446,7 +446,7 @@ impl Machine for Orchestrator {
         if now >= self.next_retain {
             self.retain(now);
         }
-        while let Some(name) = self.timers.pop_due(now) {
+        for name in self.timers.take_due(now) {
             self.with(&name, now, |group| group.handle_timeout(now));
         }
     }
