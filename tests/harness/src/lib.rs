@@ -19,7 +19,7 @@ mod nats;
 mod node;
 pub mod pick;
 mod plan;
-mod ports;
+pub mod ports;
 mod process;
 mod service;
 mod spy;

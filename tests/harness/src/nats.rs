@@ -6,16 +6,18 @@ use async_nats::ConnectOptions;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::time::Duration;
+use tokio::net::TcpStream;
 
 /// One server. It answers the verbs of a [`Process`] too.
 pub struct NatsServer {
     process: Process,
+    port: u16,
     url: String,
 }
 
 impl NatsServer {
-    /// Starts so many servers, as one cluster if there are several, and waits until each answers,
-    /// with JetStream also that answers.
+    /// Starts so many servers, as one cluster if there are several, and waits until each accepts
+    /// connections, and its JetStream answers if it has it.
     ///
     /// # Errors
     /// If they do not come up.
@@ -44,12 +46,45 @@ impl NatsServer {
             std::fs::write(&file, text)?;
             let arguments = vec!["--config".into(), file.to_string_lossy().into_owned()];
             let process = Process::spawn(&name, program.clone(), arguments, folder)?;
-            servers.push(Self { process, url: format!("nats://127.0.0.1:{port}") });
+            servers.push(Self::of(process, *port));
         }
         for server in &mut servers {
             server.answers(jetstream).await?;
         }
         Ok(servers)
+    }
+
+    /// Starts one server with more of nats-server's own arguments, and waits until it accepts
+    /// connections.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn start_with(arguments: &[&str], folder: &Path) -> Result<Self> {
+        let port = ports::free()?;
+        let arguments = own_and(arguments, port);
+        let mut server =
+            Self::of(Process::spawn("nats", binary::nats()?, arguments, folder)?, port);
+        server.answers(false).await?;
+        Ok(server)
+    }
+
+    /// Starts it again on its old port with other arguments than in its life before.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn restart_with(&mut self, arguments: &[&str]) -> Result<()> {
+        self.process.set_arguments(own_and(arguments, self.port));
+        self.process.restart()?;
+        self.answers(false).await
+    }
+
+    fn of(process: Process, port: u16) -> Self {
+        Self { process, port, url: format!("nats://127.0.0.1:{port}") }
+    }
+
+    /// Its port for clients.
+    pub const fn port(&self) -> u16 {
+        self.port
     }
 
     /// Where clients connect.
@@ -71,8 +106,10 @@ impl NatsServer {
             if let Some(status) = self.process.ended() {
                 return Some(Err(status));
             }
-            let client = self.client().await.ok()?;
+            // Without a login, which a server may want.
+            TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
             if jetstream {
+                let client = self.client().await.ok()?;
                 async_nats::jetstream::new(client).query_account().await.ok()?;
             }
             Some(Ok(()))
@@ -83,6 +120,13 @@ impl NatsServer {
             Err(status) => bail!("{} ended with {status}: {}", self.name(), self.log()),
         }
     }
+}
+
+/// What every server that is started by arguments is told; its files lie where it runs.
+fn own_and(arguments: &[&str], port: u16) -> Vec<String> {
+    let port = port.to_string();
+    let own = ["--addr", "127.0.0.1", "--port", &port, "--store_dir", "nats.store"];
+    own.iter().chain(arguments).map(ToString::to_string).collect()
 }
 
 /// A client that notices a dead server soon, and tries no others than these.

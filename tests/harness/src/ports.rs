@@ -12,6 +12,9 @@ const COUNT: u32 = 14_000;
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A port that nobody listens on, given out once by this process.
+///
+/// # Errors
+/// If all are taken.
 pub fn free() -> Result<u16> {
     // Test processes start at different places, so that two at once seldom meet.
     let offset = std::process::id().wrapping_mul(211);

@@ -45,6 +45,11 @@ impl Process {
         self.child.as_ref().map(Child::id)
     }
 
+    /// Other arguments for its next start.
+    pub fn set_arguments(&mut self, arguments: Vec<String>) {
+        self.arguments = arguments;
+    }
+
     /// Starts it, again with the same arguments, if it does not run.
     ///
     /// # Errors
