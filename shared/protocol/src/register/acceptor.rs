@@ -18,27 +18,65 @@ pub struct AcceptorOutput<T> {
     pub answer: T,
 }
 
+/// Who may act, as far as this voter's grants go.
+#[derive(Debug)]
+struct Lease {
+    /// The ballot granted last; unknown after a restart.
+    holder: Option<BallotNumber>,
+    /// When what was granted last ends.
+    until: Instant,
+    /// When everything granted to other processes than the holder's has ended.
+    others_until: Instant,
+}
+
+impl Lease {
+    /// Grants are not written down: one that may have been given counts as given just now.
+    fn forgotten(now: Instant) -> Self {
+        let until = now + LEASE;
+        Self { holder: None, until, others_until: until }
+    }
+
+    fn is_held_by(&self, ballot: &BallotNumber) -> bool {
+        self.holder.as_ref().is_some_and(|holder| {
+            (&holder.proposer, holder.incarnation) == (&ballot.proposer, ballot.incarnation)
+        })
+    }
+
+    fn grant(&mut self, ballot: &BallotNumber, now: Instant) {
+        if !self.is_held_by(ballot) {
+            self.others_until = self.until;
+        }
+        self.holder = Some(ballot.clone());
+        self.until = now + LEASE;
+    }
+
+    /// How long another process than the ballot's may still act.
+    fn left(&self, ballot: &BallotNumber, now: Instant) -> Duration {
+        let end = if self.is_held_by(ballot) { self.others_until } else { self.until };
+        end.since(now)
+    }
+}
+
 /// One voter's promises and accepted record of one group.
 #[derive(Debug)]
 pub struct Acceptor {
     voter: VoterId,
     stored: Stored,
     leader_heard: Instant,
-    lease: Option<(BallotNumber, Instant)>,
+    lease: Lease,
     last_failover: Option<Instant>,
 }
 
 impl Acceptor {
     /// A voter that never heard of the group.
-    pub const fn new(voter: VoterId, group: GroupName, now: Instant) -> Self {
-        let stored = Stored { group, promised: None, accepted: None, committed: None };
-        Self { voter, stored, leader_heard: now, lease: None, last_failover: None }
+    pub fn new(voter: VoterId, group: GroupName, now: Instant) -> Self {
+        Self::restore(voter, Stored { group, promised: None, accepted: None, committed: None }, now)
     }
 
     /// A voter that was restarted. What it did not write down it takes for granted at its worst:
     /// the leader was heard just now and has a whole lease.
     pub fn restore(voter: VoterId, stored: Stored, now: Instant) -> Self {
-        let lease = stored.promised.clone().map(|ballot| (ballot, now + LEASE));
+        let lease = Lease::forgotten(now);
         Self { voter, stored, leader_heard: now, lease, last_failover: None }
     }
 
@@ -71,7 +109,7 @@ impl Acceptor {
         let verdict = self.check(candidacy, roster, odown, repeated, now);
         let answer = match verdict {
             Ok(()) => {
-                let lease_ms = self.lease_left(&candidacy.ballot, now);
+                let lease_ms = millis(self.lease.left(&candidacy.ballot, now));
                 self.stored.promised = Some(candidacy.ballot.clone());
                 BallotAnswer::Promise { accepted: self.stored.accepted.clone(), lease_ms }
             }
@@ -146,19 +184,6 @@ impl Acceptor {
         over.map_or(Ok(()), |over| Err(Refusal::HeldOff { remaining_ms: millis(over.since(now)) }))
     }
 
-    /// How long the ballot before may still act, unless the candidate is the same process.
-    fn lease_left(&self, ballot: &BallotNumber, now: Instant) -> u64 {
-        match &self.lease {
-            Some((holder, until))
-                if (&holder.proposer, holder.incarnation)
-                    != (&ballot.proposer, ballot.incarnation) =>
-            {
-                millis(until.since(now))
-            }
-            Some(_) | None => 0,
-        }
-    }
-
     /// Answers a proposal.
     pub fn proposal(&mut self, proposal: &Proposal, now: Instant) -> AcceptorOutput<ProposalReply> {
         let Proposal { ballot, record } = proposal;
@@ -213,7 +238,7 @@ impl Acceptor {
 
     fn heard(&mut self, ballot: &BallotNumber, now: Instant) {
         self.leader_heard = now;
-        self.lease = Some((ballot.clone(), now + LEASE));
+        self.lease.grant(ballot, now);
     }
 
     /// Answers a leader's heartbeat.
@@ -252,3 +277,6 @@ impl Acceptor {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

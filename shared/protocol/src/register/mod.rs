@@ -27,3 +27,6 @@ pub const BEAT_EVERY: Duration = Duration::from_millis(100);
 pub const LEASE: Duration = Duration::from_millis(300);
 /// A leader that voters have not heard for so long may be replaced.
 pub const TAKEOVER_AFTER: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;

@@ -119,7 +119,7 @@ impl Proposer {
 
     /// Asks for a ballot, giving up whatever is held.
     pub fn stand(&mut self, purpose: Purpose, now: Instant) {
-        self.highest += 1;
+        self.highest = self.highest.saturating_add(1);
         let ballot = BallotNumber {
             number: self.highest,
             proposer: self.me.clone(),
@@ -199,6 +199,7 @@ impl Proposer {
         }
         match ballot.answer {
             BallotAnswer::Promise { accepted, lease_ms } => {
+                standing.refusals.remove(&ballot.voter);
                 standing.promises.insert(ballot.voter, (accepted, lease_ms));
             }
             BallotAnswer::Refused { why, .. } => {
@@ -395,3 +396,6 @@ impl Proposer {
         self.outputs.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests;
