@@ -3,7 +3,8 @@
 use super::fault::{code, sorted, sorted_of_bucket};
 use super::{RetainedError, newer};
 use crate::bus::Bus;
-use async_nats::jetstream::kv::{Config, Operation, Store, UpdateError, UpdateErrorKind};
+use async_nats::jetstream::kv::{Config, Store, UpdateError, UpdateErrorKind};
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::jetstream::{Context, ContextBuilder, ErrorCode};
 use std::time::Duration;
 use vedette_model::{Fact, FactKind, GroupName, MasterRecord};
@@ -105,20 +106,26 @@ impl Bucket {
     }
 
     /// What is kept, if anything is, and the revision to compare with; 0 for nothing at all.
+    ///
+    /// Asks the bucket's leader. The library's own way lets any copy answer, and one that lags
+    /// gives what was kept before although the newer record is acknowledged: right after a
+    /// failover that is the dead master.
     async fn kept(
         &self,
         store: &Store,
         group: &GroupName,
     ) -> Result<(Option<Result<MasterRecord, DecodeError>>, u64), RetainedError> {
-        let key = self.subjects.masters_key(group);
-        let Some(entry) = store.entry(key).await.map_err(sorted_of_bucket)? else {
-            return Ok((None, 0));
+        let subject = format!("{}{}", store.prefix, self.subjects.masters_key(group));
+        let message = match store.stream.get_last_raw_message_by_subject(&subject).await {
+            Ok(message) => message,
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
+                return Ok((None, 0));
+            }
+            Err(error) => return Err(sorted_of_bucket(error)),
         };
-        let record = match entry.operation {
-            Operation::Put => Some(master(&entry.value)),
-            Operation::Delete | Operation::Purge => None,
-        };
-        Ok((record, entry.revision))
+        // A deleted key is a message without payload.
+        let record = (!message.payload.is_empty()).then(|| master(&message.payload));
+        Ok((record, message.sequence))
     }
 
     async fn find(&self) -> Result<Option<Store>, RetainedError> {

@@ -1,13 +1,12 @@
 //! What the client library's nested errors mean.
 
 use super::RetainedError;
-use async_nats::StatusCode;
 use async_nats::jetstream::context::{
     AccountError, AccountErrorKind, CreateStreamError, CreateStreamErrorKind, GetStreamError,
     GetStreamErrorKind, PublishError, PublishErrorKind, RequestError, RequestErrorKind,
 };
-use async_nats::jetstream::kv::{EntryError, EntryErrorKind, UpdateError, UpdateErrorKind};
-use async_nats::jetstream::stream::{DirectGetError, DirectGetErrorKind};
+use async_nats::jetstream::kv::{UpdateError, UpdateErrorKind};
+use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind};
 use async_nats::jetstream::{Error, ErrorCode};
 use std::error::Error as StdError;
 
@@ -79,6 +78,11 @@ fn own(cause: &(dyn StdError + 'static)) -> Option<Error> {
     {
         return Some(own);
     }
+    if let Some(error) = cause.downcast_ref::<LastRawMessageError>()
+        && let LastRawMessageErrorKind::JetStream(own) = error.kind()
+    {
+        return Some(own);
+    }
     None
 }
 
@@ -88,14 +92,10 @@ fn is_unserved(cause: &(dyn StdError + 'static)) -> bool {
     let create = |e: &CreateStreamError| e.kind() == CreateStreamErrorKind::JetStreamUnavailable;
     let account = |e: &AccountError| e.kind() == AccountErrorKind::JetStreamUnavailable;
     let publish = |e: &PublishError| e.kind() == PublishErrorKind::StreamNotFound;
-    let direct = |e: &DirectGetError| {
-        matches!(e.kind(), DirectGetErrorKind::ErrorResponse(StatusCode::NO_RESPONDERS, _))
-    };
     cause.downcast_ref().is_some_and(request)
         || cause.downcast_ref().is_some_and(create)
         || cause.downcast_ref().is_some_and(account)
         || cause.downcast_ref().is_some_and(publish)
-        || cause.downcast_ref().is_some_and(direct)
 }
 
 fn is_timeout(cause: &(dyn StdError + 'static)) -> bool {
@@ -103,14 +103,10 @@ fn is_timeout(cause: &(dyn StdError + 'static)) -> bool {
     let create = |e: &CreateStreamError| e.kind() == CreateStreamErrorKind::TimedOut;
     let account = |e: &AccountError| e.kind() == AccountErrorKind::TimedOut;
     let publish = |e: &PublishError| e.kind() == PublishErrorKind::TimedOut;
-    let direct = |e: &DirectGetError| e.kind() == DirectGetErrorKind::TimedOut;
-    let entry = |e: &EntryError| e.kind() == EntryErrorKind::TimedOut;
     let update = |e: &UpdateError| e.kind() == UpdateErrorKind::TimedOut;
     cause.downcast_ref().is_some_and(request)
         || cause.downcast_ref().is_some_and(create)
         || cause.downcast_ref().is_some_and(account)
         || cause.downcast_ref().is_some_and(publish)
-        || cause.downcast_ref().is_some_and(direct)
-        || cause.downcast_ref().is_some_and(entry)
         || cause.downcast_ref().is_some_and(update)
 }
