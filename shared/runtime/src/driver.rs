@@ -20,7 +20,8 @@ pub trait Effects<M: Machine>: Send {
 }
 
 /// Runs the machine until shutdown, or until nobody holds the queue's other end, and gives back
-/// the effects so that they can be drained.
+/// the effects so that they can be drained. What the machine has decided by then is carried out;
+/// what still waits in the queue is not handled any more.
 pub async fn run<M, E>(
     mut machine: M,
     mut inputs: mpsc::Receiver<M::Input>,
@@ -35,7 +36,7 @@ where
     E: Effects<M>,
 {
     let mut batch = Vec::with_capacity(INPUTS_PER_TURN);
-    while !shutdown.is_triggered() {
+    loop {
         settle(&mut machine, &mut effects, &clock).await;
         let open = tokio::select! {
             biased;
@@ -187,6 +188,51 @@ mod tests {
         flood.await.unwrap();
         let heard = turns.iter().flatten().filter(|said| **said == Said::Heard(7)).count();
         assert!(heard > 64, "the flood was no flood: {heard}");
+    }
+
+    /// Is asked to stop while it decides.
+    struct Late {
+        shutdown: Shutdown,
+        out: Option<u32>,
+    }
+
+    impl Machine for Late {
+        type Input = u32;
+        type Output = u32;
+
+        fn handle(&mut self, input: u32, _now: Instant) {
+            self.shutdown.trigger("in the middle of a turn");
+            self.out = Some(input);
+        }
+
+        fn handle_timeout(&mut self, _now: Instant) {}
+
+        fn poll_timeout(&self) -> Option<Instant> {
+            None
+        }
+
+        fn poll_output(&mut self) -> Option<u32> {
+            self.out.take()
+        }
+    }
+
+    struct Done(Vec<u32>);
+
+    impl Effects<Late> for Done {
+        async fn perform(&mut self, mut outputs: Vec<u32>) -> Vec<u32> {
+            self.0.append(&mut outputs);
+            Vec::new()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_decided_is_done_before_the_end() {
+        let shutdown = Shutdown::new();
+        let (sender, receiver) = mpsc::channel(4);
+        sender.try_send(7).unwrap();
+        let machine = Late { shutdown: shutdown.clone(), out: None };
+        let effects = run(machine, receiver, Done(Vec::new()), Clock::start(), shutdown).await;
+        assert_eq!(effects.0, [7]);
     }
 
     #[tokio::test(start_paused = true)]
