@@ -4,9 +4,10 @@
 
 mod server;
 
-use server::{LIMIT, Server, free_port, password, until, user};
+use server::{Server, nobody, password, user};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use vedette_harness::{LIMIT, within};
 use vedette_model::{Answer, Command, Credentials, NodeAddr, NodeFault, NodeView, Role};
 use vedette_node::Link;
 use vedette_node::command::{Errand, carry_out};
@@ -24,7 +25,7 @@ async fn errand(
 }
 
 async fn send(server: &Server, command: &Command) -> Answer {
-    errand(&server.addr(), None, command, || true).await
+    errand(server.addr(), None, command, || true).await
 }
 
 fn done(answer: Answer) -> (NodeView, Option<String>) {
@@ -35,19 +36,23 @@ fn done(answer: Answer) -> (NodeView, Option<String>) {
 }
 
 fn follow(server: &Server, cut_clients: bool) -> Command {
-    Command::Follow { master: server.addr(), cut_clients }
+    Command::Follow { master: server.addr().clone(), cut_clients }
 }
 
-async fn replica_of(master: &Server, lines: &str) -> Server {
-    let port = master.port;
-    let replica = Server::start_with_file(&format!("replicaof 127.0.0.1 {port}\n{lines}\n")).await;
-    until("the replica is linked", || replica.is_linked_replica()).await;
+async fn replica_of(master: &Server, lines: &[&str]) -> Server {
+    let replica = Server::start_as(Some(master.addr()), None, lines).await;
+    is_linked(&replica, master).await;
     replica
+}
+
+async fn is_linked(replica: &Server, master: &Server) {
+    let follows = async || replica.follows(master.addr()).await.then_some(());
+    within(LIMIT, "the replica is linked", follows).await.unwrap();
 }
 
 /// A client that does nothing, as most do most of the time.
 async fn idle_client(server: &Server) -> Link {
-    Link::open(&server.addr(), None, "idle", SOON).await.unwrap()
+    Link::open(server.addr(), None, "idle", SOON).await.unwrap()
 }
 
 async fn is_cut(client: &mut Link) -> bool {
@@ -57,22 +62,22 @@ async fn is_cut(client: &mut Link) -> bool {
 #[tokio::test]
 async fn inspecting_changes_nothing_and_needs_no_permission() {
     let server = Server::start(&[]).await;
-    let answer = errand(&server.addr(), None, &Command::Inspect, || false).await;
-    assert_eq!(done(answer).0.run_id, server.view().run_id);
-    assert!(!server.statistics().contains("cmdstat_multi"));
+    let answer = errand(server.addr(), None, &Command::Inspect, || false).await;
+    assert_eq!(done(answer).0.run_id, server.view().await.run_id);
+    assert!(!server.statistics().await.contains("cmdstat_multi"));
 }
 
 #[tokio::test]
 async fn a_promoted_replica_is_master_for_good_and_its_clients_are_cut() {
-    let master = Server::start(&["--repl-diskless-sync-delay", "0"]).await;
-    master.run(&["SET", "key", "value"]).unwrap();
-    let replica = replica_of(&master, "").await;
+    let master = Server::start(&[]).await;
+    master.run(&["SET", "key", "value"]).await;
+    let replica = replica_of(&master, &[]).await;
     let mut client = idle_client(&replica).await;
     let (view, rewrite_error) = done(send(&replica, &Command::Promote).await);
     assert_eq!((view.role, view.upstream, rewrite_error), (Role::Master, None, None));
-    assert_eq!(view.replid2, Some(master.view().replid), "its history goes on");
+    assert_eq!(view.replid2, Some(master.view().await.replid), "its history goes on");
     assert!(is_cut(&mut client).await);
-    let file = std::fs::read_to_string(replica.dir.path().join("redis.conf")).unwrap();
+    let file = replica.config();
     assert!(!file.contains("replicaof"), "{file}");
     let (again, _) = done(send(&replica, &Command::Promote).await);
     assert_eq!(again.replid, view.replid, "safe to repeat");
@@ -80,43 +85,46 @@ async fn a_promoted_replica_is_master_for_good_and_its_clients_are_cut() {
 
 #[tokio::test]
 async fn a_demoted_master_follows_and_its_clients_are_cut() {
-    let master = Server::start(&["--repl-diskless-sync-delay", "0"]).await;
-    let demoted = Server::start_with_file("").await;
+    let master = Server::start(&[]).await;
+    let demoted = Server::start(&[]).await;
     let mut client = idle_client(&demoted).await;
     let (view, rewrite_error) = done(send(&demoted, &follow(&master, true)).await);
     assert_eq!((view.role, rewrite_error), (Role::Replica, None));
-    assert_eq!(view.upstream.unwrap().addr, master.addr());
+    assert_eq!(&view.upstream.unwrap().addr, master.addr());
     assert!(is_cut(&mut client).await);
-    until("the link is up", || demoted.is_linked_replica()).await;
-    let file = std::fs::read_to_string(demoted.dir.path().join("redis.conf")).unwrap();
-    assert!(file.contains(&format!("replicaof 127.0.0.1 {}", master.port)), "{file}");
+    is_linked(&demoted, &master).await;
+    let file = demoted.config();
+    assert!(file.contains(&format!("replicaof 127.0.0.1 {}", master.addr().port())), "{file}");
 }
 
 #[tokio::test]
 async fn a_moved_replica_keeps_its_clients() {
-    let master = Server::start(&["--repl-diskless-sync-delay", "0"]).await;
-    let replica = Server::start_with_file("").await;
+    let master = Server::start(&[]).await;
+    let replica = Server::start(&[]).await;
     let mut client = idle_client(&replica).await;
     done(send(&replica, &follow(&master, false)).await);
     assert!(client.ask(vedette_node::link::Ask::Ping));
     tokio::time::timeout(LIMIT, client.next()).await.expect("an answer").expect("not cut");
-    assert!(!replica.statistics().contains("cmdstat_client|kill"));
+    assert!(!replica.statistics().await.contains("cmdstat_client|kill"));
 }
 
 #[tokio::test]
 async fn a_failed_rewrite_is_reported_and_survived() {
-    let upstream = free_port().to_string();
-    let replica = Server::start(&["--replicaof", "127.0.0.1", &upstream]).await;
+    let replica = Server::start_as(Some(&nobody()), None, &[]).await;
+    // A folder in the file's place.
+    let file = replica.folder.path().join("redis.conf");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
     let (view, rewrite_error) = done(send(&replica, &Command::Promote).await);
     assert_eq!(view.role, Role::Master);
-    let words = rewrite_error.expect("there is no configuration file");
-    assert!(words.contains("without a config file"), "{words}");
+    let words = rewrite_error.expect("there is no file to rewrite");
+    assert!(words.contains("config file"), "{words}");
 }
 
 #[tokio::test]
 async fn a_renamed_config_command_is_reported_and_survived() {
-    let master = Server::start(&["--repl-diskless-sync-delay", "0"]).await;
-    let replica = replica_of(&master, "rename-command CONFIG \"\"").await;
+    let master = Server::start(&[]).await;
+    let replica = replica_of(&master, &["rename-command CONFIG \"\""]).await;
     let mut client = idle_client(&replica).await;
     let (view, rewrite_error) = done(send(&replica, &Command::Promote).await);
     assert_eq!(view.role, Role::Master);
@@ -130,27 +138,28 @@ async fn a_renamed_config_command_is_reported_and_survived() {
 
 #[tokio::test]
 async fn these_rights_are_enough() {
-    let master = Server::start(&["--repl-diskless-sync-delay", "0"]).await;
+    let master = Server::start(&[]).await;
     let rights = "user errand on >pw +info +role +multi +exec +replicaof +config|rewrite \
                   +client|kill +client|setname";
-    let replica = replica_of(&master, rights).await;
+    let replica = replica_of(&master, &[rights]).await;
     let mut client = idle_client(&replica).await;
     let credentials = user("errand", "pw");
     for command in [Command::Promote, follow(&master, true)] {
-        let answer = errand(&replica.addr(), Some(&credentials), &command, || true).await;
+        let answer = errand(replica.addr(), Some(&credentials), &command, || true).await;
         assert_eq!(done(answer).1, None, "{command:?}");
     }
     assert!(is_cut(&mut client).await);
-    assert!(!replica.statistics().contains("rejected_calls=1"), "{}", replica.statistics());
+    let statistics = replica.statistics().await;
+    assert!(!statistics.contains("rejected_calls=1"), "{statistics}");
 }
 
 #[tokio::test]
 async fn clients_that_may_not_be_cut_do_not_stop_a_promotion() {
-    let master = Server::start(&["--repl-diskless-sync-delay", "0"]).await;
+    let master = Server::start(&[]).await;
     let rights = "user errand on >pw +@all -client|kill -config|rewrite";
-    let replica = replica_of(&master, rights).await;
+    let replica = replica_of(&master, &[rights]).await;
     let credentials = user("errand", "pw");
-    let answer = errand(&replica.addr(), Some(&credentials), &Command::Promote, || true).await;
+    let answer = errand(replica.addr(), Some(&credentials), &Command::Promote, || true).await;
     let (view, rewrite_error) = done(answer);
     assert_eq!(view.role, Role::Master);
     assert!(rewrite_error.is_some_and(|words| words.contains("NOPERM")));
@@ -158,31 +167,31 @@ async fn clients_that_may_not_be_cut_do_not_stop_a_promotion() {
 
 #[tokio::test]
 async fn without_transactions_a_promotion_still_works() {
-    let master = Server::start(&["--repl-diskless-sync-delay", "0"]).await;
-    let replica = replica_of(&master, "user errand on >pw +@all -multi -role").await;
+    let master = Server::start(&[]).await;
+    let replica = replica_of(&master, &["user errand on >pw +@all -multi -role"]).await;
     let credentials = user("errand", "pw");
-    let answer = errand(&replica.addr(), Some(&credentials), &Command::Promote, || true).await;
+    let answer = errand(replica.addr(), Some(&credentials), &Command::Promote, || true).await;
     assert_eq!((done(answer)).0.role, Role::Master);
 }
 
 #[tokio::test]
 async fn a_refused_promotion_changes_nothing() {
-    let master = Server::start(&["--repl-diskless-sync-delay", "0"]).await;
+    let master = Server::start(&[]).await;
     let rights = "user errand on >pw +@all -replicaof";
-    let replica = replica_of(&master, rights).await;
+    let replica = replica_of(&master, &[rights]).await;
     let credentials = user("errand", "pw");
-    let answer = errand(&replica.addr(), Some(&credentials), &Command::Promote, || true).await;
+    let answer = errand(replica.addr(), Some(&credentials), &Command::Promote, || true).await;
     assert!(matches!(answer, Answer::Failed(NodeFault::Denied(_))), "{answer:?}");
-    assert_eq!(replica.view().role, Role::Replica);
-    assert!(!replica.statistics().contains("cmdstat_client|kill:calls=1"));
+    assert_eq!(replica.view().await.role, Role::Replica);
+    assert!(!replica.statistics().await.contains("cmdstat_client|kill:calls=1"));
 }
 
 #[tokio::test]
 async fn wrong_credentials_are_denied() {
-    let server = Server::start(&["--requirepass", "right"]).await;
+    let server = Server::start_as(None, Some("right"), &[]).await;
     for credentials in [None, Some(password("wrong"))] {
         for command in [Command::Inspect, Command::Promote] {
-            let answer = errand(&server.addr(), credentials.as_ref(), &command, || true).await;
+            let answer = errand(server.addr(), credentials.as_ref(), &command, || true).await;
             assert!(matches!(answer, Answer::Failed(NodeFault::Denied(_))), "{answer:?}");
         }
     }
@@ -198,40 +207,38 @@ async fn an_ended_permission_sends_nothing() {
         for allowed in [0, 1] {
             let asked = AtomicUsize::new(0);
             let permitted = || asked.fetch_add(1, Ordering::Relaxed) < allowed;
-            let answer = errand(&server.addr(), None, &command, permitted).await;
+            let answer = errand(server.addr(), None, &command, permitted).await;
             assert_eq!(answer, Answer::Failed(NodeFault::Expired));
         }
-        let statistics = server.statistics();
+        let statistics = server.statistics().await;
         for name in ["multi", "replicaof", "config|rewrite", "client|kill", "exec"] {
             assert!(!statistics.contains(&format!("cmdstat_{name}:")), "{name}: {statistics}");
         }
-        assert_eq!(server.view().role, Role::Master);
+        assert_eq!(server.view().await.role, Role::Master);
     }
 }
 
 #[tokio::test]
 async fn a_permission_that_ends_between_two_tries_stops_the_second() {
-    let upstream = free_port();
-    let lines = format!("replicaof 127.0.0.1 {upstream}\nrename-command CONFIG \"\"\n");
-    let replica = Server::start_with_file(&lines).await;
+    let nobody = nobody();
+    let replica = Server::start_as(Some(&nobody), None, &["rename-command CONFIG \"\""]).await;
     let asked = AtomicUsize::new(0);
     let permitted = || asked.fetch_add(1, Ordering::Relaxed) < 2;
-    let answer = errand(&replica.addr(), None, &Command::Promote, permitted).await;
+    let answer = errand(replica.addr(), None, &Command::Promote, permitted).await;
     assert_eq!(answer, Answer::Failed(NodeFault::Expired));
-    assert_eq!(replica.view().role, Role::Replica);
+    assert_eq!(replica.view().await.role, Role::Replica);
 }
 
 #[tokio::test]
 async fn a_dead_node_refuses_and_a_stopped_one_is_given_up_in_time() {
-    let dead = NodeAddr::new("127.0.0.1", free_port()).unwrap();
-    let answer = errand(&dead, None, &Command::Promote, || true).await;
+    let answer = errand(&nobody(), None, &Command::Promote, || true).await;
     assert_eq!(answer, Answer::Failed(NodeFault::Refused));
     let server = Server::start(&[]).await;
-    server.signal("STOP");
+    server.stop().unwrap();
     let limit = Duration::from_millis(100);
-    let node = &server.addr();
+    let node = server.addr();
     let stopped = Errand { node, credentials: None, name: "vedette-test", limit };
     let answer = tokio::time::timeout(LIMIT, carry_out(stopped, &Command::Promote, || true)).await;
     assert_eq!(answer, Ok(Answer::Failed(NodeFault::TimedOut)));
-    server.signal("CONT");
+    server.cont().unwrap();
 }

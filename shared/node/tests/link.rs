@@ -4,10 +4,10 @@
 
 mod server;
 
-use server::{LIMIT, Server, free_port, password, until, user};
+use server::{Server, nobody, password, user};
 use std::time::Duration;
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use vedette_harness::{LIMIT, within};
 use vedette_model::{Credentials, NodeAddr, NodeFault, Role};
 use vedette_node::link::{Ask, Heard, UNANSWERED_LIMIT};
 use vedette_node::{ErrorCode, Link, Reply};
@@ -40,7 +40,7 @@ async fn ping_code(link: &mut Link) -> Option<ErrorCode> {
 #[tokio::test]
 async fn answers_come_in_the_order_of_the_questions() {
     let server = Server::start(&[]).await;
-    let mut link = open(&server.addr(), None).await.unwrap();
+    let mut link = open(server.addr(), None).await.unwrap();
     for ask in [Ask::Ping, Ask::Info, Ask::Ping, Ask::Ping] {
         assert!(link.ask(ask));
     }
@@ -49,37 +49,35 @@ async fn answers_come_in_the_order_of_the_questions() {
     assert_eq!((view.role, view.empty), (Role::Master, true));
     assert_eq!(next(&mut link).await.unwrap(), pong());
     assert_eq!(next(&mut link).await.unwrap(), pong());
-    let redis::Value::BulkString(clients) = server.run(&["CLIENT", "LIST"]).unwrap() else {
-        panic!("CLIENT LIST")
-    };
-    assert!(String::from_utf8(clients).unwrap().contains("name=vedette-test"));
+    let clients: String = server.command(&["CLIENT", "LIST"]).await.unwrap();
+    assert!(clients.contains("name=vedette-test"));
 }
 
 #[tokio::test]
 async fn a_killed_server_is_heard_at_once_while_nothing_is_asked() {
-    let server = Server::start(&[]).await;
-    let mut link = open(&server.addr(), None).await.unwrap();
+    let mut server = Server::start(&[]).await;
+    let mut link = open(server.addr(), None).await.unwrap();
     assert_eq!(ping_code(&mut link).await, None);
-    server.signal("KILL");
+    server.kill9().unwrap();
     let end = tokio::time::timeout(SOON, link.next()).await.expect("heard without asking");
     assert!(matches!(end, Err(NodeFault::Broken(_))), "{end:?}");
-    let again = open(&server.addr(), None).await.err();
+    let again = open(server.addr(), None).await.err();
     assert_eq!(again, Some(NodeFault::Refused));
 }
 
 #[tokio::test]
 async fn a_stopped_server_blocks_nothing_and_owes_its_answers() {
     let server = Server::start(&[]).await;
-    let mut link = open(&server.addr(), None).await.unwrap();
-    server.signal("STOP");
+    let mut link = open(server.addr(), None).await.unwrap();
+    server.stop().unwrap();
     let taken = (0..2 * UNANSWERED_LIMIT).filter(|_| link.ask(Ask::Ping)).count();
     assert_eq!(taken, UNANSWERED_LIMIT);
     let silence = tokio::time::timeout(Duration::from_millis(50), link.next()).await;
     assert!(silence.is_err(), "{silence:?}");
     let limit = Duration::from_millis(100);
-    let second = Link::open(&server.addr(), None, "vedette-test", limit).await.err();
+    let second = Link::open(server.addr(), None, "vedette-test", limit).await.err();
     assert_eq!(second, Some(NodeFault::TimedOut));
-    server.signal("CONT");
+    server.cont().unwrap();
     for _ in 0..UNANSWERED_LIMIT {
         assert_eq!(next(&mut link).await.unwrap(), pong());
     }
@@ -104,22 +102,22 @@ async fn a_peer_that_reads_nothing_blocks_nothing() {
 
 #[tokio::test]
 async fn a_wrong_or_missing_password_is_denied() {
-    let server = Server::start(&["--requirepass", "right"]).await;
+    let server = Server::start_as(None, Some("right"), &[]).await;
     let addr = server.addr();
-    let missing = open(&addr, None).await.err();
+    let missing = open(addr, None).await.err();
     assert!(matches!(&missing, Some(NodeFault::Denied(w)) if w.contains("NOAUTH")), "{missing:?}");
-    let wrong = open(&addr, Some(&password("wrong"))).await.err();
+    let wrong = open(addr, Some(&password("wrong"))).await.err();
     assert!(matches!(&wrong, Some(NodeFault::Denied(w)) if w.contains("WRONGPASS")), "{wrong:?}");
-    let mut link = open(&addr, Some(&password("right"))).await.unwrap();
+    let mut link = open(addr, Some(&password("right"))).await.unwrap();
     assert_eq!(ping_code(&mut link).await, None);
-    let mut link = open(&addr, Some(&user("default", "right"))).await.unwrap();
+    let mut link = open(addr, Some(&user("default", "right"))).await.unwrap();
     assert_eq!(ping_code(&mut link).await, None);
 }
 
 #[tokio::test]
 async fn a_user_without_rights_is_denied_question_by_question() {
-    let server = Server::start(&["--user", "watch", "on", ">pw", "+info"]).await;
-    let mut link = open(&server.addr(), Some(&user("watch", "pw"))).await.unwrap();
+    let server = Server::start(&["user watch on >pw +info"]).await;
+    let mut link = open(server.addr(), Some(&user("watch", "pw"))).await.unwrap();
     assert_eq!(ping_code(&mut link).await, Some(ErrorCode::Denied));
     assert!(link.ask(Ask::Info));
     assert!(matches!(next(&mut link).await.unwrap(), Heard::Info(Ok(_))));
@@ -127,39 +125,38 @@ async fn a_user_without_rights_is_denied_question_by_question() {
 
 #[tokio::test]
 async fn these_rights_are_enough() {
-    let rights = ["--user", "watch", "on", ">pw", "+ping", "+info", "+client|setname"];
-    let server = Server::start(&rights).await;
-    let mut link = open(&server.addr(), Some(&user("watch", "pw"))).await.unwrap();
+    let server = Server::start(&["user watch on >pw +ping +info +client|setname"]).await;
+    let mut link = open(server.addr(), Some(&user("watch", "pw"))).await.unwrap();
     assert_eq!(ping_code(&mut link).await, None);
     assert!(link.ask(Ask::Info));
     assert!(matches!(next(&mut link).await.unwrap(), Heard::Info(Ok(_))));
-    assert!(!server.statistics().contains("rejected_calls=1"), "{}", server.statistics());
+    let statistics = server.statistics().await;
+    assert!(!statistics.contains("rejected_calls=1"), "{statistics}");
 }
 
 #[tokio::test]
 async fn a_password_for_a_server_without_one_does_not_stop_the_watch() {
     let server = Server::start(&[]).await;
-    let mut link = open(&server.addr(), Some(&password("needless"))).await.unwrap();
+    let mut link = open(server.addr(), Some(&password("needless"))).await.unwrap();
     assert_eq!(ping_code(&mut link).await, None);
 }
 
 #[tokio::test]
 async fn a_loading_server_says_so() {
-    let dir = TempDir::new().unwrap();
-    let server = Server::start_in(dir, &["--rdbcompression", "no"]).await;
+    // 200 keys at 50 ms each: it will be loading for 10 s, and looks up after each.
+    let slow =
+        ["key-load-delay 50000", "loading-process-events-interval-bytes 1024", "rdbcompression no"];
+    let mut server = Server::start(&slow).await;
     let value = "x".repeat(2_000);
     for key in 0..200 {
-        server.run(&["SET", &format!("key{key}"), &value]).unwrap();
+        server.run(&["SET", &format!("key{key}"), &value]).await;
     }
-    server.run(&["SAVE"]).unwrap();
-    server.signal("KILL");
-    let dump = std::fs::read(server.dir.path().join("dump.rdb")).unwrap();
-    let dir = TempDir::new().unwrap();
-    std::fs::write(dir.path().join("dump.rdb"), dump).unwrap();
-    // 200 keys at 50 ms each: it will be loading for 10 s, and looks up after each.
-    let slow = ["--key-load-delay", "50000", "--loading-process-events-interval-bytes", "1024"];
-    let server = Server::start_in(dir, &slow).await;
-    let mut link = Link::open(&server.addr(), None, "vedette-test", LIMIT).await.unwrap();
+    server.run(&["SAVE"]).await;
+    server.restart().unwrap();
+    let address = (server.addr().host(), server.addr().port());
+    let listens = async || tokio::net::TcpStream::connect(address).await.ok();
+    within(LIMIT, "it listens again", listens).await.unwrap();
+    let mut link = Link::open(server.addr(), None, "vedette-test", LIMIT).await.unwrap();
     assert_eq!(ping_code(&mut link).await, Some(ErrorCode::Loading));
     assert!(link.ask(Ask::Info));
     let Heard::Info(Ok(view)) = next(&mut link).await.unwrap() else { panic!("INFO") };
@@ -168,12 +165,12 @@ async fn a_loading_server_says_so() {
 
 #[tokio::test]
 async fn a_server_busy_with_a_script_says_so() {
-    let server = Server::start(&["--busy-reply-threshold", "1"]).await;
+    let server = Server::start(&["busy-reply-threshold 1"]).await;
     let addr = server.addr();
     let script = tokio::net::TcpStream::connect((addr.host(), addr.port())).await.unwrap();
     let (_answer, mut ask) = script.into_split();
     ask.write_all(b"EVAL \"while true do end\" 0\r\n").await.unwrap();
-    let mut link = open(&addr, None).await.unwrap();
+    let mut link = open(addr, None).await.unwrap();
     let mut code = None;
     for _ in 0..100 {
         code = ping_code(&mut link).await;
@@ -184,37 +181,37 @@ async fn a_server_busy_with_a_script_says_so() {
     assert_eq!(code, Some(ErrorCode::Busy));
     assert!(link.ask(Ask::Info));
     assert!(matches!(next(&mut link).await.unwrap(), Heard::Info(Err(NodeFault::Error(_)))));
-    server.run(&["SCRIPT", "KILL"]).unwrap();
+    server.run(&["SCRIPT", "KILL"]).await;
 }
 
 #[tokio::test]
 async fn a_server_that_cannot_save_says_so() {
     let server = Server::start(&[]).await;
-    server.run(&["CONFIG", "SET", "save", "3600 1"]).unwrap();
-    let dump = server.dir.path().join("dump.rdb");
+    server.run(&["CONFIG", "SET", "save", "3600 1"]).await;
+    let dump = server.dump();
     std::fs::create_dir(&dump).unwrap();
     std::fs::write(dump.join("in-the-way"), "").unwrap();
-    server.run(&["BGSAVE"]).unwrap();
-    until("the save failed", || !server.view().persistence_ok).await;
-    let mut link = open(&server.addr(), None).await.unwrap();
+    server.run(&["BGSAVE"]).await;
+    let failed = async || (!server.view().await.persistence_ok).then_some(());
+    within(LIMIT, "the save fails", failed).await.unwrap();
+    let mut link = open(server.addr(), None).await.unwrap();
     assert_eq!(ping_code(&mut link).await, Some(ErrorCode::Misconf));
 }
 
 #[tokio::test]
 async fn a_replica_that_may_not_serve_stale_data_says_so() {
-    let upstream = format!("127.0.0.1 {}", free_port());
-    let options = ["--replicaof", &upstream, "--replica-serve-stale-data", "no"];
-    let server = Server::start(&options).await;
-    let mut link = open(&server.addr(), None).await.unwrap();
+    let server = Server::start_as(Some(&nobody()), None, &[]).await;
+    server.run(&["CONFIG", "SET", "replica-serve-stale-data", "no"]).await;
+    let mut link = open(server.addr(), None).await.unwrap();
     assert_eq!(ping_code(&mut link).await, Some(ErrorCode::MasterDown));
 }
 
 #[tokio::test]
 async fn a_server_that_has_all_the_clients_it_takes_says_so() {
-    let server = Server::start(&["--maxclients", "2"]).await;
+    let server = Server::start(&["maxclients 2"]).await;
     let mut links = Vec::new();
     let fault = loop {
-        match open(&server.addr(), None).await {
+        match open(server.addr(), None).await {
             Ok(link) => links.push(link),
             Err(fault) => break fault,
         }
