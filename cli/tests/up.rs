@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
-use vedette_harness::{LIMIT, Node, Process, within};
+use vedette_harness::{LIMIT, Node, Process, ports, within};
 
 const VEDETTE: &str = env!("CARGO_BIN_EXE_vedette");
 const READY: &str = "Try in another terminal";
@@ -20,19 +20,8 @@ struct Machine {
 impl Machine {
     async fn start(replicas: usize, password: Option<&str>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let mut nodes: Vec<Node> = Vec::new();
-        for n in 0..=replicas {
-            let master = nodes.first().map(|node| node.addr().clone());
-            let name = format!("redis{}", n + 1);
-            let node = Node::start(&name, folder.path(), master.as_ref(), password, &[]).await?;
-            nodes.push(node);
-        }
-        let master = nodes[0].addr().clone();
-        for node in &nodes[1..] {
-            within(LIMIT, "a replica follows", async || node.follows(&master).await.then_some(()))
-                .await?;
-        }
-        Ok(Self { folder, nodes, up: None, port: free_port()? })
+        let nodes = Node::start_group(replicas, folder.path(), password).await?;
+        Ok(Self { folder, nodes, up: None, port: ports::free()? })
     }
 
     fn path(&self) -> &Path {
@@ -104,10 +93,6 @@ impl Machine {
 
 fn free(port: u16) -> bool {
     std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
-}
-
-fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 fn words(output: &Output) -> String {

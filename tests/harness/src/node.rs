@@ -62,6 +62,28 @@ impl Node {
         Ok(node)
     }
 
+    /// Starts a master, `redis1`, and so many replicas, and waits until these follow it.
+    ///
+    /// # Errors
+    /// If they do not come up.
+    pub async fn start_group(
+        replicas: usize,
+        folder: &Path,
+        password: Option<&str>,
+    ) -> Result<Vec<Self>> {
+        let mut nodes = vec![Self::start("redis1", folder, None, password, &[]).await?];
+        let master = nodes[0].addr.clone();
+        for n in 0..replicas {
+            let name = format!("redis{}", n + 2);
+            nodes.push(Self::start(&name, folder, Some(&master), password, &[]).await?);
+        }
+        for replica in &nodes[1..] {
+            let what = format!("{} follows {master}", replica.name());
+            within(LIMIT, &what, async || replica.follows(&master).await.then_some(())).await?;
+        }
+        Ok(nodes)
+    }
+
     /// Where it listens.
     pub const fn addr(&self) -> &NodeAddr {
         &self.addr

@@ -62,18 +62,8 @@ impl System {
         let slot = SLOTS.get_or_init(|| Semaphore::new(SYSTEMS_AT_ONCE)).acquire().await?;
         let folder = tempfile::Builder::new().prefix("vedette-").tempdir()?;
         let nats = NatsServer::start(plan.nats, plan.jetstream, folder.path()).await?;
-        let mut nodes: Vec<Node> = Vec::new();
-        for n in 0..=plan.replicas {
-            let master = nodes.first().map(|node| node.addr().clone());
-            let password = plan.password.as_deref();
-            let name = format!("redis{}", n + 1);
-            nodes.push(Node::start(&name, folder.path(), master.as_ref(), password, &[]).await?);
-        }
-        let master = nodes[0].addr().clone();
-        for replica in &nodes[1..] {
-            let what = format!("{} follows {master}", replica.name());
-            within(LIMIT, &what, async || replica.follows(&master).await.then_some(())).await?;
-        }
+        let password = plan.password.as_deref();
+        let nodes = Node::start_group(plan.replicas, folder.path(), password).await?;
         let urls: Vec<String> = nats.iter().map(|server| server.url().into()).collect();
         let watcher = Watcher::start(&urls, PREFIX).await?;
         Ok(Self {
