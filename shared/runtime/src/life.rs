@@ -109,15 +109,10 @@ where
         end_on_panic();
         let code = match Shutdown::on_signals() {
             Ok(shutdown) => {
-                tracing::info!(
-                    service = named.service,
-                    id = named.id,
-                    version = env!("CARGO_PKG_VERSION"),
-                    "starting"
-                );
-                finished(named, run(shutdown).await)
+                tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+                finished(run(shutdown).await)
             }
-            Err(error) => finished(named, Err(error.into())),
+            Err(error) => finished(Err(error.into())),
         };
         telemetry.finish().await;
         ExitCode::from(code)
@@ -181,15 +176,14 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     FAILURE
 }
 
-fn finished(named: &Named<'_>, outcome: anyhow::Result<()>) -> u8 {
+fn finished(outcome: anyhow::Result<()>) -> u8 {
     let code = outcome.as_ref().map_or_else(exit_code, |()| 0);
-    let (service, id) = (named.service, named.id);
     match outcome {
         Err(error) if code != 0 => {
-            tracing::error!(service, id, error = format!("{error:#}"), code, "failed");
+            tracing::error!(error = format!("{error:#}"), code, "failed");
         }
         Ok(()) | Err(_) => {
-            tracing::info!(from = "stopping", to = "stopped", service, id, "stopped");
+            tracing::info!(from = "stopping", to = "stopped", "stopped");
         }
     }
     code

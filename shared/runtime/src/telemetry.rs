@@ -1,5 +1,7 @@
 //! Logs to standard error and, where a collector is configured, traces over OTLP.
 
+mod tag;
+
 use crate::Clock;
 use crate::config::{LogConfig, LogFormat, TelemetryConfig};
 use crate::limit::Limit;
@@ -15,12 +17,15 @@ use opentelemetry_sdk::trace::{
 };
 use std::io;
 use std::time::Duration;
+use tag::Tagged;
 use thiserror::Error;
-use tracing::Span;
 use tracing::level_filters::LevelFilter;
+use tracing::{Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 use vedette_model::TraceId;
@@ -57,7 +62,8 @@ pub struct Telemetry {
     provider: Option<SdkTracerProvider>,
 }
 
-/// Sets logs and traces up, once per process. `service` and `id` name the process in traces.
+/// Sets logs and traces up, once per process. `service` and `id`, both of `[A-Za-z0-9_-]`, name
+/// the process on each line and in traces.
 /// Needs a tokio runtime if a collector is configured.
 ///
 /// # Errors
@@ -68,12 +74,7 @@ pub fn init(
     log: &LogConfig,
     traces: &TelemetryConfig,
 ) -> Result<Telemetry, TelemetryError> {
-    let lines = match log.format {
-        LogFormat::Text => {
-            tracing_subscriber::fmt::layer().with_ansi(false).with_writer(io::stderr).boxed()
-        }
-        LogFormat::Json => tracing_subscriber::fmt::layer().json().with_writer(io::stderr).boxed(),
-    };
+    let lines = lines(service, id, log.format, io::stderr);
     let provider = match &traces.otlp_endpoint {
         Some(endpoint) => Some(exporter(service, id, endpoint)?),
         None => None,
@@ -91,6 +92,19 @@ pub fn init(
         .try_init()
         .map_err(|error| TelemetryError::Twice(error.to_string()))?;
     Ok(Telemetry { provider })
+}
+
+fn lines<S, W>(service: &str, id: &str, format: LogFormat, to: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let writer = Tagged::new(to, format, service, id);
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false);
+    match format {
+        LogFormat::Text => layer.with_writer(writer).boxed(),
+        LogFormat::Json => layer.json().with_writer(writer).boxed(),
+    }
 }
 
 impl Telemetry {
@@ -209,7 +223,6 @@ mod tests {
     use super::*;
     use opentelemetry_sdk::error::OTelSdkError;
     use std::sync::{Arc, Mutex};
-    use tracing_subscriber::fmt::MakeWriter;
     use vedette_model::{Epoch, GroupName, NodeAddr};
 
     #[derive(Debug)]
@@ -295,6 +308,35 @@ mod tests {
         assert_eq!(spans.iter().filter(|span| span.parent_span_id == parent).count(), 2);
         let header = vedette_wire::traceparent(trace, span_of(trace));
         assert_eq!(header, format!("00-{wanted}-{parent}-01"));
+    }
+
+    fn logged(format: LogFormat, log: impl FnOnce()) -> String {
+        let kept = Lines::default();
+        let layer = lines("voter", "v1", format, kept.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
+        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn every_line_names_its_service_also_a_librarys() {
+        let text = logged(LogFormat::Text, || {
+            tracing::info!(epoch = 7, "first");
+            tracing::warn!(target: "async_nats", "second");
+        });
+        let ends: Vec<_> =
+            text.lines().map(|line| line.ends_with(" service=voter id=v1")).collect();
+        assert_eq!(ends, [true, true], "{text}");
+
+        let text = logged(LogFormat::Json, || {
+            tracing::info!(epoch = 7, "first");
+            tracing::warn!(target: "async_nats", "{{second}}");
+        });
+        assert_eq!(text.lines().count(), 2);
+        for line in text.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!((&line["service"], &line["id"]), (&"voter".into(), &"v1".into()));
+            assert!(line["level"].is_string() && line["fields"]["message"].is_string(), "{line}");
+        }
     }
 
     #[test]
