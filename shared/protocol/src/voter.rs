@@ -262,11 +262,14 @@ impl Voter {
             let answer = BallotAnswer::Refused { why, promised };
             (None, self.ballot(candidacy, answer))
         } else {
+            // Reports that are over must not win a vote because the timer is late.
+            group.tally.handle_timeout(now);
             let odown = group.tally.reached();
             let said = group.acceptor.candidacy(candidacy, &roster, odown, now);
             (said.persist.then(|| group.acceptor.stored().clone()), said.answer)
         };
         self.answer(stored, reply_to, answer.into());
+        self.verdicts(&candidacy.group);
     }
 
     fn ballot(&self, candidacy: &Candidacy, answer: BallotAnswer) -> Ballot {
@@ -391,3 +394,6 @@ impl Machine for Voter {
         self.outputs.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests;
