@@ -26,13 +26,14 @@ mod lane;
 mod tests;
 
 use crate::Machine;
+use crate::pulse::Pulse;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use lane::Lane;
-use vedette_model::{Event, EventName, Fact, Health, Heartbeat, Instant, Place, Sender};
+use vedette_model::{Event, EventName, Fact, Health, Instant, Place, Sender};
 
 /// Events that may wait for one sink; when one more comes, the oldest is dropped and said so.
 pub const WAITING_LIMIT: usize = 16_384;
@@ -52,7 +53,7 @@ pub const EVENT_BYTES_LIMIT: usize = 8_192;
 /// Bytes of a sink's or the bus's words that are repeated in a health text or a log line.
 const WORDS_LIMIT: usize = 512;
 /// Time between two heartbeats.
-const BEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// What a notifier is told at birth.
 #[derive(Debug, Clone)]
@@ -176,10 +177,7 @@ pub enum Output {
 /// The notifier's machine.
 #[derive(Debug)]
 pub struct Notifier {
-    sender: Sender,
-    place: Place,
-    tick: u64,
-    next_beat: Instant,
+    pulse: Pulse,
     seen: Seen,
     lanes: Vec<Lane>,
     /// The last ticket given; also numbers arrivals.
@@ -190,13 +188,11 @@ pub struct Notifier {
 impl Notifier {
     /// A notifier that has heard nothing yet. Its first heartbeat is due at once.
     pub fn new(config: Config, now: Instant) -> Self {
+        let Config { sender, place, sinks } = config;
         Self {
-            sender: config.sender,
-            place: config.place,
-            tick: 0,
-            next_beat: now,
+            pulse: Pulse::new(sender, place, None, HEARTBEAT_EVERY, now),
             seen: Seen::default(),
-            lanes: config.sinks.into_iter().map(Lane::new).collect(),
+            lanes: sinks.into_iter().map(Lane::new).collect(),
             serial: 0,
             outputs: VecDeque::new(),
         }
@@ -248,20 +244,10 @@ impl Notifier {
     }
 
     fn heartbeat(&mut self) -> Fact {
-        self.tick += 1;
         let troubles: Vec<String> = self.lanes.iter().filter_map(Lane::trouble).collect();
         let health =
             if troubles.is_empty() { Health::Well } else { Health::Impaired(troubles.join("; ")) };
-        Fact::Heartbeat(Heartbeat {
-            service: self.sender.service,
-            id: self.sender.id.clone(),
-            incarnation: self.sender.incarnation,
-            tick: self.tick,
-            place: self.place.clone(),
-            health,
-            roster: None,
-            standings: Vec::new(),
-        })
+        self.pulse.beat(health, Vec::new()).into()
     }
 
     fn on_fact(&mut self, fact: &Fact, reply_to: Option<String>, now: Instant) {
@@ -313,8 +299,7 @@ impl Machine for Notifier {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        if self.next_beat <= now {
-            self.next_beat = now + BEAT;
+        if self.pulse.is_due(now) {
             let beat = self.heartbeat();
             self.outputs.push_back(Output::Publish(beat));
         }
@@ -322,7 +307,7 @@ impl Machine for Notifier {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.lanes.iter().filter_map(Lane::next_departure).chain([self.next_beat]).min()
+        self.lanes.iter().filter_map(Lane::next_departure).chain([self.pulse.next()]).min()
     }
 
     fn poll_output(&mut self) -> Option<Output> {
