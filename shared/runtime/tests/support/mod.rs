@@ -60,9 +60,15 @@ impl NatsServer {
 
     /// A bus in the name of a service.
     pub async fn bus(&self, service: Service, id: &str, incarnation: u64) -> Bus {
-        let sender = Sender::parse(service, id, incarnation).unwrap();
-        Bus::connect(&self.config(), sender, &Shutdown::new()).await.unwrap()
+        bus(self.server.url(), service, id, incarnation).await
     }
+}
+
+/// A bus on one server in the name of a service.
+pub async fn bus(url: &str, service: Service, id: &str, incarnation: u64) -> Bus {
+    let config = NatsConfig { servers: vec![url.into()], ..NatsConfig::default() };
+    let sender = Sender::parse(service, id, incarnation).unwrap();
+    Bus::connect(&config, sender, &Shutdown::new()).await.unwrap()
 }
 
 /// A port that was free a moment ago.
