@@ -15,7 +15,6 @@ mod out;
 mod status;
 mod up;
 mod watch;
-mod words;
 
 use args::{Args, Verb};
 use config::{Config, UpConfig};

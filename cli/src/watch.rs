@@ -10,7 +10,7 @@ mod news;
 use crate::args::Watch;
 use crate::config::Config;
 use crate::connect::connect;
-use crate::{out, words};
+use crate::out;
 use news::News;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -75,7 +75,7 @@ impl Lines<'_> {
         if header.is_some_and(|header| header.sender == *self.bus.sender()) {
             return Ok(());
         }
-        let group = words::group(fact);
+        let group = fact.group();
         let chosen = self.wanted.group.as_ref().is_none_or(|wanted| group == Some(wanted));
         // Asked before anything is left out, so that it knows all that passed.
         let news = self.news.tell(fact, now);
@@ -85,7 +85,7 @@ impl Lines<'_> {
             return Ok(());
         }
         let sender = header.map_or_else(|| "-".into(), |header| header.sender.to_string());
-        let text = news.filter(|_| !self.wanted.all).unwrap_or_else(|| words::describe(fact));
+        let text = news.filter(|_| !self.wanted.all).unwrap_or_else(|| fact.to_string());
         let group = group.map_or("-", |group| group.as_str());
         let line = Line { now, sender: &sender, group, text: &text, seen };
         self.print(&line, Some(received))

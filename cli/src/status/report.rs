@@ -1,7 +1,6 @@
 //! What the answers mean. The text of a service's standing is shown, never interpreted.
 
 use super::collect::Heard;
-use crate::words;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use vedette_model::{Epoch, GroupName, GroupRecord, Health, NodeState, Roster, Service, Standing};
@@ -176,7 +175,7 @@ fn services(heard: &Heard, roster: &Roster) -> Vec<ServiceLine> {
             id: beat.id.clone(),
             alive: true,
             place: Some(beat.place.to_string()),
-            health: words::health(&beat.health),
+            health: beat.health.to_string(),
         })
         .collect();
     for voter in roster.voters() {

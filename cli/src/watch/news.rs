@@ -1,6 +1,5 @@
 //! What is new in a fact: probers and voters repeat themselves, and services say that they live.
 
-use crate::words;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use vedette_model::{
@@ -70,7 +69,7 @@ impl News {
             | Fact::MasterQuery(_)
             | Fact::Event(_) => {}
         }
-        (!words::is_quiet(fact.kind())).then(|| words::describe(fact))
+        (!fact.kind().is_quiet()).then(|| fact.to_string())
     }
 
     /// Services that have gone quiet since the last time, each with words.
@@ -90,7 +89,7 @@ impl News {
 
     fn heartbeat(&mut self, beat: &Heartbeat, now: Instant) -> Option<String> {
         let place = &beat.place;
-        let health = words::health(&beat.health);
+        let health = beat.health.to_string();
         let key = (beat.service, beat.id.clone());
         let full = self.services.len() >= MEMORY;
         let Some(known) = self.services.get_mut(&key) else {
@@ -101,7 +100,7 @@ impl News {
             }
             return Some(format!("is here at place {place}, {health}"));
         };
-        let (was_missing, before) = (known.missing, words::health(&known.health));
+        let (was_missing, before) = (known.missing, known.health.to_string());
         let restarted = known.incarnation != beat.incarnation;
         known.heard = now;
         known.missing = false;

@@ -18,6 +18,7 @@ mod settings;
 mod time;
 mod trace;
 mod vote;
+mod words;
 
 pub use command::{Answer, Command, NodeFault};
 pub use event::{Event, EventName, MasterRecord};
