@@ -303,8 +303,8 @@ pub struct DigestReply {
 }
 
 impl DigestReply {
-    /// Records in one reply.
-    pub const LIMIT: usize = 64;
+    /// Records in one reply: so many of the largest fit one message.
+    pub const LIMIT: usize = 32;
 }
 
 /// A service lives.

@@ -16,8 +16,8 @@ use vedette_model::{
     BallotNumber, Digest, DigestReply, GroupName, GroupRecord, Instant, RecordCommitted, VoterId,
 };
 
-/// Groups kept; of more, new ones are ignored.
-pub const GROUP_LIMIT: usize = 10_000;
+/// Groups kept; of more, new ones are ignored. A digest of so many fits one message.
+pub const GROUP_LIMIT: usize = 5_000;
 const ASK_EVERY: Duration = Duration::from_secs(3);
 const ASK_EVERY_AT_FIRST: Duration = Duration::from_millis(250);
 /// An answer counts as contact with the voter for so long.

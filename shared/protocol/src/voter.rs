@@ -78,7 +78,7 @@ const HEARTBEAT_EVERY: Duration = Duration::from_millis(500);
 /// Own heartbeats remembered for judging echoes.
 const HEARTBEATS_KEPT: usize = 16;
 /// Groups kept; a candidacy for one more is ignored.
-const GROUP_LIMIT: usize = 10_000;
+const GROUP_LIMIT: usize = crate::directory::GROUP_LIMIT;
 
 /// What a voter is.
 #[derive(Debug, Clone)]

@@ -218,14 +218,14 @@ fn a_digest_is_answered_with_what_is_newer_than_it() {
 }
 
 #[test]
-fn a_digest_is_answered_with_at_most_64_records_at_a_time() {
+fn a_digest_is_answered_with_at_most_32_records_at_a_time() {
     let named = |n: usize| {
         let group = GroupName::parse(&format!("g{n:03}")).unwrap();
         stored(&GroupRecord { group, ..record(1) })
     };
     let mut script = Script::restarted(0, (0..70).map(named).collect());
     let mut have = vec![];
-    for (count, more) in [(64, true), (6, false), (0, false)] {
+    for (count, more) in [(32, true), (32, true), (6, false), (0, false)] {
         let said = script.hear(10, Digest { have: have.clone() });
         let [Output::Reply { fact: Fact::DigestReply(reply), .. }] = &said[..] else {
             panic!("{said:?}")
