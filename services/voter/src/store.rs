@@ -119,7 +119,7 @@ impl Store {
     /// the check of the whole file takes: some milliseconds per thousand groups.
     ///
     /// # Errors
-    /// One of [`Error`], naming the file and the remedy.
+    /// One of [`enum@Error`], naming the file and the remedy.
     pub fn open(path: &Path, voter: &VoterId) -> Result<(Self, Vec<Stored>), Error> {
         let (table, stored) = Table::open(path, voter)?;
         let (batches, inbox) = mpsc::channel(BATCHES);
