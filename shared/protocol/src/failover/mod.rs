@@ -16,8 +16,8 @@ mod select;
 mod words;
 
 pub use select::{Evidence, Selection, select};
-pub(crate) use words::rewrite_failed;
 use words::{describe, millis};
+pub(crate) use words::{rewrite_failed, switch_cause};
 
 use crate::happening::Happening;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-use vedette_model::{EventName, NodeAddr, Rejection};
+use vedette_model::{EventName, GroupRecord, NodeAddr, Rejection};
 
 pub(crate) fn rewrite_failed(node: &NodeAddr, error: &str) -> Happening {
     let cause = format!(
@@ -22,4 +22,12 @@ pub(super) fn describe(rejected: &[Rejection]) -> String {
 
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn switch_cause(record: &GroupRecord) -> String {
+    let loss = record.switch.loss;
+    let bytes = loss.bytes.map_or_else(|| "an unknown number of".into(), |b| format!("{b}"));
+    let since =
+        loss.as_of_ms.map_or_else(String::new, |ms| format!(", and what came in the last {ms} ms"));
+    format!("epoch {}; lost at most {bytes} bytes{since}", record.epoch)
 }

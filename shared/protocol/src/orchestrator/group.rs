@@ -2,7 +2,7 @@
 
 use super::Config;
 use crate::candidacy::{self, Candidate};
-use crate::failover::{self, Failover, Setting};
+use crate::failover::{self, Failover, Setting, switch_cause};
 use crate::happening::Happening;
 use crate::reconcile::{self, Reconciler};
 use crate::register::{Lost, Proposer, ProposerOutput};
@@ -13,7 +13,7 @@ use core::time::Duration;
 use vedette_model::{
     Answer, Ballot, BallotNumber, BeatReply, Command, Credentials, EventName, Fact, FailoverStep,
     GroupName, GroupRecord, Instant, NodeAddr, NodeFault, NodeReport, OdownVerdict, OrchestratorId,
-    ProposalReply, Purpose, RecordCommitted, Role, Settings, Standing, Step, TraceId,
+    ProposalReply, Purpose, RecordCommitted, Revision, Role, Settings, Standing, Step, TraceId,
 };
 
 /// Milliseconds an inspection may take.
@@ -117,8 +117,6 @@ impl Group {
         }
         Some(Standing { group: self.name.clone(), epoch: record.epoch, text })
     }
-
-    // What comes in.
 
     pub(super) fn record(&mut self, record: &GroupRecord, now: Instant) {
         let before = self.record.as_ref().map(|r| (r.epoch, r.master.clone()));
@@ -284,8 +282,10 @@ impl Group {
             }
             ProposerOutput::Committed(committed) => {
                 let record = committed.record.clone();
+                let before = self.record.clone();
                 self.effects.push_back(Effect::Committed(committed));
                 self.record(&record, now);
+                self.tell_news(before.as_ref(), &record);
                 match &mut self.tenure {
                     Tenure::Walk(walk) => walk.committed(&record, now),
                     Tenure::Mend { act_after } => {
@@ -296,6 +296,20 @@ impl Group {
                 }
             }
             ProposerOutput::Lost(why) => self.lost(&why, now),
+        }
+    }
+
+    /// A group that was seeded and replicas that were admitted are news.
+    fn tell_news(&mut self, before: Option<&GroupRecord>, record: &GroupRecord) {
+        if before.is_none() && record.revision == Revision(1) {
+            self.effects.push_back(Effect::Announce(record.clone()));
+            let cause = format!("declared, quorum {}", record.settings.quorum);
+            self.event(Happening::new(EventName::Monitor, cause));
+        }
+        let Some(before) = before else { return };
+        for member in record.members.iter().filter(|m| before.member(&m.addr).is_none()) {
+            let cause = "it shares the group's history and is a member now";
+            self.event(Happening::of(EventName::Slave, &member.addr, cause));
         }
     }
 
@@ -482,12 +496,4 @@ impl Group {
             self.effects.push_back(Effect::Event(happening, record, trace_id));
         }
     }
-}
-
-fn switch_cause(record: &GroupRecord) -> String {
-    let loss = record.switch.loss;
-    let bytes = loss.bytes.map_or_else(|| "an unknown number of".into(), |b| format!("{b}"));
-    let since =
-        loss.as_of_ms.map_or_else(String::new, |ms| format!(", and what came in the last {ms} ms"));
-    format!("epoch {}; lost at most {bytes} bytes{since}", record.epoch)
 }
