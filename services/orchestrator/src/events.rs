@@ -14,11 +14,8 @@ pub fn emit(fact: &Fact) {
 }
 
 fn happened(event: &Event) {
-    let name = event.name.as_str();
-    let span = info_span!("event", otel.name = name, group = %event.group, epoch = event.epoch.0);
-    telemetry::attach(&span, event.trace_id);
-    let _inside = span.enter();
-    let Event { payload, cause, .. } = event;
+    let _inside = telemetry::happening(event).entered();
+    let Event { name, payload, cause, .. } = event;
     if needs_a_person_now(event.name) {
         error!(payload, cause, "{name}");
     } else if needs_a_person_soon(event.name) {

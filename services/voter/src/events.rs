@@ -1,17 +1,14 @@
 //! What a voter's happenings look like in its log and its traces.
 
-use tracing::{debug, error, info, info_span};
+use tracing::{debug, error, info};
 use vedette_model::{Ballot, BallotAnswer, Event, Fact, ProposalAnswer, ProposalReply};
 use vedette_runtime::telemetry;
 
 /// Writes a happening down once, as it is told to the bus. Facts that repeat are no happenings.
 pub fn published(fact: &Fact) {
     let Fact::Event(event) = fact else { return };
-    let name = event.name.as_str();
-    let span = info_span!("event", otel.name = name, group = %event.group, epoch = event.epoch.0);
-    telemetry::attach(&span, event.trace_id);
-    let _inside = span.enter();
-    let Event { payload, cause, .. } = event;
+    let _inside = telemetry::happening(event).entered();
+    let Event { name, payload, cause, .. } = event;
     info!(payload, cause, "{name}");
 }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 use tag::Tagged;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
-use tracing::{Span, Subscriber};
+use tracing::{Span, Subscriber, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
@@ -28,7 +28,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
-use vedette_model::TraceId;
+use vedette_model::{Event, TraceId};
 
 /// Spans that wait for the collector; those beyond are dropped.
 const SPAN_QUEUE: usize = 2_048;
@@ -119,6 +119,14 @@ impl Telemetry {
             Err(error) => tracing::info!(%error, "the last spans were not sent"),
         }
     }
+}
+
+/// The span of a happening, within the trace of its incident.
+pub fn happening(event: &Event) -> Span {
+    let Event { name, group, epoch, .. } = event;
+    let span = info_span!("event", otel.name = name.as_str(), %group, epoch = epoch.0);
+    attach(&span, event.trace_id);
+    span
 }
 
 /// Makes the trace the remote parent of the span, so that the spans of several processes that
