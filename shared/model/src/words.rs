@@ -220,8 +220,8 @@ fn master(record: &MasterRecord, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use crate::{
-        Epoch, Evidence, Fact, GroupName, LossBound, MasterRecord, NodeAddr, OdownVerdict, Opinion,
-        Place, ProberId, Quorum, Revision, SwitchReason, TraceId, VoterId,
+        Epoch, Evidence, Fact, GroupName, GroupRecord, LossBound, MasterRecord, NodeAddr,
+        OdownVerdict, Opinion, Place, ProberId, Quorum, Settings, VoterId,
     };
     use alloc::string::ToString;
     use alloc::vec::Vec;
@@ -263,29 +263,19 @@ mod tests {
 
     #[test]
     fn a_master_is_told_with_what_is_known_of_the_loss() {
-        let master = addr("10.0.0.2:6379");
         let record = |previous, bytes, as_of_ms| {
-            Fact::from(MasterRecord {
-                schema: 1,
-                group: group(),
-                epoch: Epoch(2),
-                revision: Revision(3),
-                host: master.host().into(),
-                port: master.port(),
-                previous,
-                reason: SwitchReason::Seeded,
-                loss: LossBound { bytes, as_of_ms },
-                trace_id: TraceId::of(&group(), Epoch(2), &master, None),
-                master: master.clone(),
-            })
-            .to_string()
+            let settings = Settings::with_quorum(Quorum::parse(1).unwrap());
+            let mut record = GroupRecord::first(group(), addr("10.0.0.2:6379"), settings);
+            record.switch.previous = previous;
+            record.switch.loss = LossBound { bytes, as_of_ms };
+            Fact::from(MasterRecord::from(&record)).to_string()
         };
-        assert_eq!(record(None, None, None), "MASTER of orders is 10.0.0.2:6379 (epoch 2)");
+        assert_eq!(record(None, None, None), "MASTER of orders is 10.0.0.2:6379 (epoch 1)");
         let known = record(Some(addr("10.0.0.1:6379")), Some(7), Some(90));
         assert_eq!(
             known,
             "MASTER of orders is 10.0.0.2:6379 after 10.0.0.1:6379 \
-             (epoch 2, at most 7 bytes lost as of 90 ms before)"
+             (epoch 1, at most 7 bytes lost as of 90 ms before)"
         );
     }
 }

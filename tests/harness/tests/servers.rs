@@ -5,31 +5,21 @@ use async_nats::HeaderMap;
 use std::time::Duration;
 use vedette_harness::{LIMIT, NatsServer, Node, Plan, Spy, System, Watcher, Writer, pick, within};
 use vedette_model::{
-    Epoch, Fact, GroupName, LossBound, MasterRecord, Revision, Sender, Service, SwitchReason,
-    TraceId,
+    Epoch, Fact, GroupName, GroupRecord, MasterRecord, Quorum, Revision, Sender, Service, Settings,
 };
 use vedette_wire::{Header, Subjects, encode};
 
 async fn announce(url: &str, node: &Node, epoch: u64) -> Result<()> {
     let group = GroupName::parse(vedette_harness::GROUP)?;
-    let master = node.addr().clone();
-    let fact = Fact::MasterRecord(MasterRecord {
-        schema: 1,
-        epoch: Epoch(epoch),
-        revision: Revision(epoch),
-        host: master.host().into(),
-        port: master.port(),
-        previous: None,
-        reason: SwitchReason::Seeded,
-        loss: LossBound::default(),
-        trace_id: TraceId::of(&group, Epoch(epoch), &master, None),
-        group,
-        master,
-    });
+    let settings = Settings::with_quorum(Quorum::parse(1)?);
+    let first = GroupRecord::first(group, node.addr().clone(), settings);
+    let (epoch, revision) = (Epoch(epoch), Revision(epoch));
+    let record = GroupRecord { epoch, revision, ..first };
+    let fact = Fact::MasterRecord(MasterRecord::from(&record));
     let header = Header {
         kind: fact.kind(),
         sender: Sender::parse(Service::Client, "test", 1)?,
-        sequence: epoch,
+        sequence: epoch.0,
         sent_at_ms: 0,
         traceparent: None,
     };

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 pub use vedette_harness::LIMIT;
 use vedette_harness::{ports, within};
 use vedette_model::{
-    Epoch, GroupName, LossBound, MasterRecord, NodeAddr, Place, Revision, Sender, Service,
-    SwitchReason, TraceId,
+    Epoch, GroupName, GroupRecord, MasterRecord, NodeAddr, Place, Quorum, Revision, Sender,
+    Service, Settings,
 };
 use vedette_runtime::{Bus, NatsConfig, Shutdown};
 
@@ -107,18 +107,9 @@ pub fn place() -> Place {
 }
 
 pub fn master(name: &str, epoch: u64, revision: u64, port: u16) -> MasterRecord {
-    let addr = NodeAddr::parse(&format!("10.0.0.1:{port}")).unwrap();
-    MasterRecord {
-        schema: 1,
-        group: group(name),
-        epoch: Epoch(epoch),
-        revision: Revision(revision),
-        host: addr.host().into(),
-        port,
-        previous: None,
-        reason: SwitchReason::Seeded,
-        loss: LossBound::default(),
-        trace_id: TraceId::of(&group(name), Epoch(epoch), &addr, None),
-        master: addr,
-    }
+    let addr = NodeAddr::new("10.0.0.1", port).unwrap();
+    let settings = Settings::with_quorum(Quorum::parse(1).unwrap());
+    let first = GroupRecord::first(group(name), addr, settings);
+    let (epoch, revision) = (Epoch(epoch), Revision(revision));
+    MasterRecord::from(&GroupRecord { epoch, revision, ..first })
 }
