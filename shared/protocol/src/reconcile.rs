@@ -172,9 +172,11 @@ impl Reconciler {
             self.foreign_told.insert(addr.clone(), view.run_id.clone());
             let cause = format!(
                 "a {} with a history that is not the group's ({}) answers there; it is left \
-                 alone. If it is yours and its data may be replaced, empty it or set \
-                 trust_recorded_address",
-                view.role, view.replid
+                 alone. If it is yours and its data may be replaced, send it REPLICAOF {} {}",
+                view.role,
+                view.replid,
+                record.master.host(),
+                record.master.port()
             );
             self.acts.push_back(Act::Event(Happening::of(
                 EventName::IdentityConflict,
@@ -202,6 +204,28 @@ impl Reconciler {
         });
         wrong.into_iter().any(|(addr, _)| self.may_correct(addr, now))
             || self.learned(record, now).is_some()
+    }
+
+    /// What is wrong and not ours to mend, in words; empty if nothing is.
+    pub fn trouble(&self, record: &GroupRecord) -> String {
+        let tell = |(addr, (view, _)): (&NodeAddr, &(NodeView, Instant))| {
+            record.member(addr)?;
+            match compare(record, addr, view) {
+                Fit::Foreign => Some(format!(
+                    "{addr} hosts a {} of another history; if it is yours and its data may be \
+                     replaced, send it REPLICAOF {} {}",
+                    view.role,
+                    record.master.host(),
+                    record.master.port()
+                )),
+                Fit::MasterIsReplica => Some(format!(
+                    "the recorded master {addr} is a replica now: send it REPLICAOF NO ONE"
+                )),
+                Fit::InLine | Fit::Syncing | Fit::Stray | Fit::WrongUpstream => None,
+            }
+        };
+        let each: alloc::vec::Vec<_> = self.views.iter().filter_map(tell).collect();
+        each.join("; ")
     }
 
     /// When [`Reconciler::has_work`] may become true by time alone.

@@ -75,6 +75,8 @@ pub enum Output {
 /// A report must prove that it was sent after a heartbeat of ours at most this old.
 const FRESH: Duration = Duration::from_secs(2);
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(500);
+/// A voter asks the others this often for records that it missed.
+const ASK_EVERY: Duration = Duration::from_secs(5);
 /// Own heartbeats remembered for judging echoes.
 const HEARTBEATS_KEPT: usize = 16;
 /// Groups kept; a candidacy for one more is ignored.
@@ -108,6 +110,7 @@ pub struct Voter {
     pulse: Pulse,
     dresser: Dresser,
     heartbeats: VecDeque<(u64, Instant)>,
+    next_ask: Instant,
     store_failed: Option<String>,
     stale_reports: u64,
     outputs: VecDeque<Output>,
@@ -133,6 +136,7 @@ impl Voter {
             dresser: Dresser::new(sender.clone()),
             pulse: Pulse::new(sender, place, roster, HEARTBEAT_EVERY, now),
             heartbeats: VecDeque::new(),
+            next_ask: now,
             store_failed: None,
             stale_reports: 0,
             outputs: VecDeque::new(),
@@ -152,6 +156,11 @@ impl Voter {
             Fact::Proposal(proposal) => self.proposal(&proposal, reply_to, now),
             Fact::Beat(beat) => self.beat(&beat, reply_to, now),
             Fact::Digest(digest) => self.digest(&digest, reply_to, now),
+            Fact::DigestReply(reply) => {
+                for committed in &reply.records {
+                    self.committed(committed, now);
+                }
+            }
             Fact::RecordCommitted(committed) => self.committed(&committed, now),
             Fact::StatusQuery(_) => {
                 let standings = self.standings();
@@ -163,7 +172,6 @@ impl Voter {
             | Fact::ProposalReply(_)
             | Fact::BeatReply(_)
             | Fact::FailoverStep(_)
-            | Fact::DigestReply(_)
             | Fact::Heartbeat(_)
             | Fact::MasterQuery(_)
             | Fact::MasterRecord(_)
@@ -330,6 +338,14 @@ impl Voter {
         self.verdicts(&name);
     }
 
+    /// Asks the others for what was committed while this voter was away.
+    fn ask(&mut self) {
+        let revision =
+            |g: &Group| g.acceptor.stored().committed.as_ref().map(|c| c.record.revision);
+        let have = self.groups.iter().filter_map(|(n, g)| Some((n.clone(), revision(g)?)));
+        self.outputs.push_back(Output::Publish(Digest { have: have.collect() }.into()));
+    }
+
     fn digest(&mut self, digest: &Digest, reply_to: Option<String>, now: Instant) {
         let have: BTreeMap<_, _> = digest.have.iter().map(|(g, r)| (g, *r)).collect();
         let newer = |(name, group): (&GroupName, &Group)| {
@@ -381,13 +397,20 @@ impl Machine for Voter {
             }
             self.verdicts(&name);
         }
+        if now >= self.next_ask {
+            self.next_ask = now + ASK_EVERY;
+            self.ask();
+        }
         if self.pulse.is_due(now) {
             self.heartbeat(Vec::new(), now);
         }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        [Some(self.pulse.next()), self.timers.next()].into_iter().flatten().min()
+        [Some(self.pulse.next()), Some(self.next_ask), self.timers.next()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn poll_output(&mut self) -> Option<Output> {

@@ -462,6 +462,8 @@ impl Failover {
         if late && matches!(self.phase, Phase::Promoting { .. }) {
             let Some(mut record) = self.record.clone() else { return };
             let why = "failover_timeout is over".to_string();
+            let happening = Happening::new(EventName::AbortSlaveTimeout, why.clone());
+            self.acts.push_back(Act::Event(happening));
             self.acts.push_back(Act::Step(Step::Aborted { why: why.clone() }));
             record.failover = None;
             record.revision = record.revision.next();

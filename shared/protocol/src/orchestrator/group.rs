@@ -1,6 +1,7 @@
 //! One group in an orchestrator's hands: the stages wired together.
 
 use super::Config;
+use super::effect::Effect;
 use crate::candidacy::{self, Candidate};
 use crate::failover::{self, Failover, Setting, switch_cause};
 use crate::happening::Happening;
@@ -11,32 +12,13 @@ use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 use vedette_model::{
-    Answer, Ballot, BallotNumber, BeatReply, Command, Credentials, EventName, Fact, FailoverStep,
-    GroupName, GroupRecord, Instant, NodeAddr, NodeFault, NodeReport, OdownVerdict, OrchestratorId,
-    ProposalReply, Purpose, RecordCommitted, Revision, Role, Settings, Standing, Step, TraceId,
+    Answer, Ballot, BallotNumber, BeatReply, Command, EventName, Fact, FailoverStep, GroupName,
+    GroupRecord, Instant, NodeAddr, NodeFault, NodeReport, OdownVerdict, OrchestratorId,
+    ProposalReply, Purpose, Revision, Role, Settings, Standing, Step, TraceId,
 };
 
-/// Milliseconds an inspection may take.
-pub(super) const INSPECT_LIMIT_MS: u64 = 200;
-/// Milliseconds a promotion or a re-pointing may take.
-pub(super) const COMMAND_LIMIT_MS: u64 = 1_000;
 /// Rest after a quiet tenure.
 const QUIET_PAUSE: Duration = Duration::from_millis(500);
-
-/// What a group asks its orchestrator to do.
-#[derive(Debug)]
-pub(super) enum Effect {
-    Publish(Fact),
-    Committed(RecordCommitted),
-    Announce(GroupRecord),
-    Event(Happening, GroupRecord, TraceId),
-    Command {
-        node: NodeAddr,
-        command: Command,
-        credentials: Option<Credentials>,
-        lease: Option<Instant>,
-    },
-}
 
 /// What the ballot, held or asked for, is used for.
 #[derive(Debug)]
@@ -64,6 +46,8 @@ pub(super) struct Group {
     unsettled: bool,
     /// When the incident began for this orchestrator: a majority of voters said ODOWN.
     began: Option<Instant>,
+    /// The trace of the walk under way, also after its record has moved on.
+    incident: Option<TraceId>,
     last_abort: String,
     effects: VecDeque<Effect>,
 }
@@ -83,6 +67,7 @@ impl Group {
             master_offset: None,
             unsettled: false,
             began: None,
+            incident: None,
             last_abort: String::new(),
             effects: VecDeque::new(),
         }
@@ -98,6 +83,10 @@ impl Group {
 
     pub(super) const fn known(&self) -> Option<&GroupRecord> {
         self.record.as_ref()
+    }
+
+    pub(super) fn trouble(&self) -> String {
+        self.record.as_ref().map_or_else(String::new, |record| self.reconciler.trouble(record))
     }
 
     pub(super) fn seed(&mut self, master: NodeAddr, settings: Settings) {
@@ -256,6 +245,8 @@ impl Group {
             candidacy::Output::Stand(purpose @ (Purpose::Failover { .. } | Purpose::Takeover)) => {
                 let began = self.began.filter(|_| self.candidate.is_odown());
                 self.began = began.or(Some(now));
+                self.tenure = Tenure::None;
+                self.incident = self.trace();
                 let setting = Setting {
                     me: self.me.clone(),
                     purpose: purpose.clone(),
@@ -468,7 +459,9 @@ impl Group {
 
     fn trace(&self) -> Option<TraceId> {
         let record = self.record.as_ref()?;
-        Some(record.failover.as_ref().map_or_else(|| record.trace_id(), |f| f.trace_id))
+        let planned = record.failover.as_ref().map(|f| f.trace_id);
+        let walked = self.incident.filter(|_| matches!(self.tenure, Tenure::Walk(_)));
+        Some(planned.or(walked).unwrap_or_else(|| record.trace_id()))
     }
 
     fn step(&mut self, step: Step, now: Instant) {

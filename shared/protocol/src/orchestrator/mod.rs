@@ -7,6 +7,7 @@
 //!  Heartbeat of orchestrators ─► rank                              └─► reconcile (rounds)
 //! ```
 
+mod effect;
 mod group;
 
 use crate::Machine;
@@ -19,7 +20,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-use group::{Effect, Group};
+use effect::Effect;
+use group::Group;
 use vedette_model::{
     Answer, Command, Credentials, EventName, Fact, GroupName, GroupRecord, Health, Heartbeat,
     Instant, MasterQuery, MasterRecord, NodeAddr, OrchestratorId, Place, Roster, Sender, Service,
@@ -88,6 +90,9 @@ const SETTLE_IN: Duration = Duration::from_millis(300);
 const SEED_EVERY: Duration = Duration::from_millis(500);
 /// The retained masters are offered again this often, in case what is retained fell behind.
 const RETAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Groups in trouble that a heartbeat names.
+const TROUBLES_TOLD: usize = 8;
 
 /// What an orchestrator is.
 #[derive(Debug, Clone)]
@@ -160,7 +165,7 @@ impl Orchestrator {
             Fact::DigestReply(reply) => self.directory.reply(reply, now),
             Fact::Heartbeat(beat) => self.heartbeat(&beat, now),
             Fact::StatusQuery(_) => {
-                let beat = self.pulse.beat(Health::Well, self.standings(now));
+                let beat = self.pulse.beat(self.health(), self.standings(now));
                 self.outputs.push_back(Output::Publish(beat.into()));
             }
             Fact::MasterQuery(query) => self.master_query(&query, reply_to, now),
@@ -251,9 +256,9 @@ impl Orchestrator {
         let ticket = self.next_ticket;
         self.tickets.insert(ticket, (name.clone(), node.clone()));
         let (not_after, limit_ms) = match command {
-            Command::Inspect => (None, group::INSPECT_LIMIT_MS),
+            Command::Inspect => (None, effect::INSPECT_LIMIT_MS),
             Command::Promote | Command::Follow { .. } => {
-                (Some(lease.unwrap_or(Instant::ZERO)), group::COMMAND_LIMIT_MS)
+                (Some(lease.unwrap_or(Instant::ZERO)), effect::COMMAND_LIMIT_MS)
             }
         };
         self.outputs.push_back(Output::Command {
@@ -343,6 +348,17 @@ impl Orchestrator {
         standings
     }
 
+    /// What a person should know of the owned groups, and nobody but a person can mend.
+    fn health(&self) -> Health {
+        let owned = self.groups.iter().filter(|(_, group)| group.is_owned());
+        let tell = |(name, group): (&GroupName, &Group)| {
+            let trouble = group.trouble();
+            (!trouble.is_empty()).then(|| format!("{name}: {trouble}"))
+        };
+        let troubles: Vec<_> = owned.filter_map(tell).take(TROUBLES_TOLD).collect();
+        if troubles.is_empty() { Health::Well } else { Health::Impaired(troubles.join("; ")) }
+    }
+
     /// Answers only while a majority of voters is heard: a view that may be old is no answer.
     fn master_query(&mut self, query: &MasterQuery, reply_to: Option<String>, now: Instant) {
         let fresh = self.config.roster.majority().reached(self.directory.contacts(now));
@@ -425,7 +441,7 @@ impl Machine for Orchestrator {
 
     fn handle_timeout(&mut self, now: Instant) {
         if self.pulse.is_due(now) {
-            let beat = self.pulse.beat(Health::Well, Vec::new());
+            let beat = self.pulse.beat(self.health(), Vec::new());
             self.outputs.push_back(Output::Publish(beat.into()));
             let before = self.peers.len();
             self.peers.retain(|_, heard| now.since(*heard) < PEER_EXPIRY);

@@ -51,7 +51,14 @@ impl Script {
         script
     }
 
+    /// What it says when woken, besides its questions to the other voters.
     fn wake(&mut self, now: u64) -> Vec<Output> {
+        let mut said = self.wake_whole(now);
+        said.retain(|output| !matches!(output, Output::Publish(Fact::Digest(_))));
+        said
+    }
+
+    fn wake_whole(&mut self, now: u64) -> Vec<Output> {
         self.0.handle_timeout(at(now));
         drain(|| self.0.poll_output())
     }
@@ -233,6 +240,29 @@ fn a_digest_is_answered_with_at_most_32_records_at_a_time() {
         assert_eq!((reply.records.len(), reply.more), (count, more));
         have.extend(reply.records.iter().map(|c| (c.record.group.clone(), c.record.revision)));
     }
+}
+
+#[test]
+fn it_asks_the_others_at_once_and_every_five_seconds_for_what_it_missed() {
+    let ask = |have| Output::Publish(Digest { have }.into());
+    let mut script = Script(Voter::new(config(), vec![stored(&record(3))], at(0)));
+    assert!(script.wake_whole(0).contains(&ask(vec![(group(), Revision(1))])));
+    let asks =
+        |said: Vec<Output>| said.iter().any(|o| matches!(o, Output::Publish(Fact::Digest(_))));
+    assert!(!asks(script.wake_whole(4_999)));
+    assert!(asks(script.wake_whole(5_000)));
+}
+
+#[test]
+fn what_the_others_know_to_be_committed_it_writes_down() {
+    let mut script = Script(Voter::new(config(), vec![], at(0)));
+    let known = stored(&record(3)).committed.unwrap();
+    let records = vec![known.clone()];
+    let answer = DigestReply { voter: voter(2), records, unsettled: vec![], more: false };
+    let said = script.hear(10, answer);
+    let [Output::Persist(written)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(written.committed, Some(known.clone()));
+    assert_eq!(written.accepted, Some((known.ballot, known.record)));
 }
 
 #[test]
