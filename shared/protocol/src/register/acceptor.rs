@@ -146,7 +146,9 @@ impl Acceptor {
         match &candidacy.purpose {
             Purpose::Configure if under_way => Err(Refusal::FailoverUnderWay),
             Purpose::Configure => Ok(()),
-            Purpose::Takeover if !under_way => Err(Refusal::NoFailover),
+            Purpose::Takeover if record.is_none() => Err(Refusal::NoFailover),
+            // Also where no failover is recorded: this voter may have missed the plan, and without
+            // its vote nobody could go on with it. Whoever finds none among all promises leaves.
             Purpose::Takeover => {
                 let quiet_at = self.leader_heard + TAKEOVER_AFTER;
                 if now < quiet_at {
@@ -194,6 +196,9 @@ impl Acceptor {
             None => match self.accept(ballot, record, now) {
                 Some(changed) => {
                     persist = changed;
+                    if changed {
+                        self.heard(ballot, now);
+                    }
                     ProposalAnswer::Accepted
                 }
                 // A late copy of an earlier proposal of the same leader, who is past it.
@@ -230,9 +235,10 @@ impl Acceptor {
                 self.last_failover = Some(now);
             }
         }
-        self.stored.promised = Some(ballot.clone());
+        if self.stored.promised.as_ref() < Some(ballot) {
+            self.stored.promised = Some(ballot.clone());
+        }
         self.stored.accepted = Some((ballot.clone(), record.clone()));
-        self.heard(ballot, now);
         Some(true)
     }
 
@@ -259,15 +265,18 @@ impl Acceptor {
     /// Learns that a record is committed; true if that was news.
     ///
     /// What is committed is also accepted from here on if it is newer: a voter that missed the
-    /// proposal would otherwise judge by an old master for as long as nothing else changes.
+    /// proposal, or promised somebody else who never won, would otherwise judge by an old master
+    /// for as long as nothing else changes. A promise is not touched by that, and is not broken:
+    /// whoever holds it starts from this record or a newer one.
     pub fn committed(&mut self, committed: &RecordCommitted, now: Instant) -> bool {
         let known = self.stored.committed.as_ref().map(|c| c.record.revision);
         if known >= Some(committed.record.revision) {
             return false;
         }
-        let held = self.stored.promised.as_ref();
-        if held <= Some(&committed.ballot) {
-            let _ = self.accept(&committed.ballot, &committed.record, now);
+        let leads = self.stored.promised.as_ref() <= Some(&committed.ballot);
+        let news = self.accept(&committed.ballot, &committed.record, now) == Some(true);
+        if leads && news {
+            self.leader_heard = now;
         }
         self.stored.committed = Some(committed.clone());
         true

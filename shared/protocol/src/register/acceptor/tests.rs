@@ -260,12 +260,20 @@ fn what_is_committed_is_accepted_by_a_voter_that_missed_the_proposal() {
 }
 
 #[test]
-fn what_is_committed_under_an_older_ballot_than_promised_is_only_remembered() {
+fn what_is_committed_is_accepted_also_by_a_voter_that_promised_somebody_else() {
     let mut script = Script::with_record(|_| {});
     let _ = script.stand(5, (9, 2), Purpose::Configure);
     assert!(script.acceptor.committed(&committed(2, revision(2)), at(10)));
-    assert_eq!(script.acceptor.stored().accepted, Some((ballot(1, 1), record(3))));
-    assert_eq!(script.acceptor.stored().promised, Some(ballot(9, 2)));
+    assert_eq!(script.acceptor.stored().accepted, Some((ballot(2, 1), revision(2))));
+    assert_eq!(script.acceptor.stored().promised, Some(ballot(9, 2)), "the promise stands");
+    assert_eq!(script.propose(20, 2, 1, &revision(3)), (false, superseded(9, 2)));
+}
+
+#[test]
+fn that_a_record_is_committed_grants_nobody_a_lease() {
+    let mut script = Script::with_record(|_| {});
+    assert!(script.acceptor.committed(&committed(2, revision(2)), at(5_000)));
+    assert_eq!(script.lease(5_010, 3, 2), 0, "it is no answer to its leader");
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn a_refusal_writes_nothing() {
     let mut script = Script::new();
     let cases = [
         (candidacy(2, failover()), Refusal::NotOdown),
-        (candidacy(2, Purpose::Takeover), Refusal::NoFailover),
+        (candidacy(2, Purpose::Takeover), Refusal::LeaderAlive { remaining_ms: 100 }),
         (candidacy(0, Purpose::Configure), Refusal::OlderBallot),
         (
             Candidacy { roster: RosterVersion(9), ..candidacy(2, Purpose::Configure) },

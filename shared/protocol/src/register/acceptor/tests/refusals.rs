@@ -61,10 +61,17 @@ fn while_a_failover_is_under_way_nothing_else_begins() {
 }
 
 #[test]
-fn a_takeover_needs_a_failover() {
-    let why = Script::with_record(|_| {}).refusal(9_000, (2, 2), Purpose::Takeover);
-    assert_eq!(why, Refusal::NoFailover);
+fn a_voter_without_a_record_has_no_failover_to_take_over() {
     assert_eq!(Script::new().refusal(9_000, (2, 2), Purpose::Takeover), Refusal::NoFailover);
+}
+
+#[test]
+fn a_voter_that_missed_the_plan_votes_for_the_takeover_as_well() {
+    let mut script = Script::with_record(|_| {});
+    let why = script.refusal(400, (2, 2), Purpose::Takeover);
+    assert_eq!(why, Refusal::LeaderAlive { remaining_ms: 100 }, "but not sooner than the others");
+    let (_, answer) = script.stand(500, (2, 2), Purpose::Takeover);
+    assert_eq!(answer, promise(Some((1, &record(3)))));
 }
 
 #[test]
