@@ -5,6 +5,8 @@
 //!  Candidacy, Proposal, Beat ─► register::Acceptor ─► Persist, then the answer
 //!  RecordCommitted ─► the acceptor's memory of what is committed
 //!  Digest ─► DigestReply
+//!  time ─► Digest; DigestReply of another voter ─► as RecordCommitted: a voter that missed one
+//!          would have no verdict on the new master, and count as dead
 //! ```
 
 use crate::Machine;
