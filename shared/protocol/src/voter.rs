@@ -78,7 +78,7 @@ pub enum Output {
 const FRESH: Duration = Duration::from_secs(2);
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(500);
 /// A voter asks the others this often for records that it missed.
-const ASK_EVERY: Duration = Duration::from_secs(5);
+const ASK_EVERY: Duration = Duration::from_secs(3);
 /// Own heartbeats remembered for judging echoes.
 const HEARTBEATS_KEPT: usize = 16;
 /// Groups kept; a candidacy for one more is ignored.
@@ -161,6 +161,9 @@ impl Voter {
             Fact::DigestReply(reply) => {
                 for committed in &reply.records {
                     self.committed(committed, now);
+                }
+                if reply.more {
+                    self.next_ask = now;
                 }
             }
             Fact::RecordCommitted(committed) => self.committed(&committed, now),

@@ -243,14 +243,14 @@ fn a_digest_is_answered_with_at_most_32_records_at_a_time() {
 }
 
 #[test]
-fn it_asks_the_others_at_once_and_every_five_seconds_for_what_it_missed() {
+fn it_asks_the_others_at_once_and_every_three_seconds_for_what_it_missed() {
     let ask = |have| Output::Publish(Digest { have }.into());
     let mut script = Script(Voter::new(config(), vec![stored(&record(3))], at(0)));
     assert!(script.wake_whole(0).contains(&ask(vec![(group(), Revision(1))])));
     let asks =
         |said: Vec<Output>| said.iter().any(|o| matches!(o, Output::Publish(Fact::Digest(_))));
-    assert!(!asks(script.wake_whole(4_999)));
-    assert!(asks(script.wake_whole(5_000)));
+    assert!(!asks(script.wake_whole(2_999)));
+    assert!(asks(script.wake_whole(3_000)));
 }
 
 #[test]
@@ -263,6 +263,15 @@ fn what_the_others_know_to_be_committed_it_writes_down() {
     let [Output::Persist(written)] = &said[..] else { panic!("{said:?}") };
     assert_eq!(written.committed, Some(known.clone()));
     assert_eq!(written.accepted, Some((known.ballot, known.record)));
+}
+
+#[test]
+fn when_there_is_more_than_fits_a_reply_it_asks_again_at_once() {
+    let mut script = Script::new();
+    let (records, unsettled) = (vec![], vec![]);
+    let _ = script.hear(10, DigestReply { voter: voter(2), records, unsettled, more: true });
+    assert_eq!(script.0.poll_timeout(), Some(at(10)));
+    assert!(matches!(script.wake_whole(10)[..], [Output::Publish(Fact::Digest(_))]));
 }
 
 #[test]
