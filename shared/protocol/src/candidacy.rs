@@ -155,7 +155,7 @@ impl Candidate {
                 let who: alloc::vec::Vec<_> =
                     refusals.iter().map(|(voter, why)| format!("{voter}: {why}")).collect();
                 self.hint_under_way |= refusals.values().any(|w| *w == Refusal::FailoverUnderWay);
-                // Its end is written down, only not known to be committed: that is quiet work.
+                // Nobody has a record to go on with: what is known here is of no use.
                 if refusals.values().all(|w| *w == Refusal::NoFailover) {
                     self.hint_under_way = false;
                     self.under_way = false;
@@ -270,3 +270,6 @@ impl Candidate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

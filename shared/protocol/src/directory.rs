@@ -114,7 +114,12 @@ impl Directory {
         if now < self.next_ask {
             return;
         }
-        let quiet = self.contacts(now) == 0;
+        // What a voter said counts as long as the voter does: one that is gone for good would keep
+        // a group unsettled for ever.
+        self.contacts.retain(|_, at| now.since(*at) < CONTACT);
+        let contacts = &self.contacts;
+        self.unsettled.retain(|voter, _| contacts.contains_key(voter));
+        let quiet = self.contacts.is_empty();
         self.next_ask = now + if quiet { ASK_EVERY_AT_FIRST } else { ASK_EVERY };
         let have = self.records.iter().map(|(g, c)| (g.clone(), c.record.revision)).collect();
         self.outputs.push_back(Output::Ask(Digest { have }));
@@ -130,3 +135,6 @@ impl Directory {
         self.outputs.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests;
