@@ -12,6 +12,7 @@
 //! `[…]` is a commit by a majority of voters. Nothing is sent to a node before the plan is
 //! committed, and nothing is announced before the master is.
 
+mod plan;
 mod select;
 mod words;
 
@@ -26,7 +27,7 @@ use alloc::string::{String, ToString};
 use core::time::Duration;
 use vedette_model::{
     Answer, EventName, Failover as Plan, GroupRecord, Instant, NodeAddr, NodeFault, NodeView,
-    OrchestratorId, Purpose, Rejection, Step, Switch, SwitchReason,
+    OrchestratorId, Purpose, Rejection, Role, Step,
 };
 
 /// Replicas that have not answered the survey by then are left out.
@@ -132,6 +133,8 @@ impl Failover {
             excluded: BTreeSet::new(),
             acts: VecDeque::new(),
         };
+        // Who takes over has a target already, and must not mistake an answer for its promotion.
+        let known = known.filter(|_| matches!(walk.setting.purpose, Purpose::Failover { .. }));
         if let Some(record) = known {
             walk.survey(record);
         }
@@ -270,25 +273,12 @@ impl Failover {
             relaxed: millis(down_for) >= record.settings.patience_ms,
         };
         match select(&evidence) {
-            Ok(selection) => self.write_plan(record, selection),
+            Ok(selection) => {
+                self.phase = Phase::Planning;
+                self.propose(plan::write(record, &self.setting.me, selection));
+            }
             Err(rejected) => self.no_good_slave(record, &rejected),
         }
-    }
-
-    fn write_plan(&mut self, mut record: GroupRecord, selection: Selection) {
-        let trace_id = record.trace_id();
-        record.top_epoch = record.top_epoch.next();
-        record.failover = Some(Plan {
-            epoch: record.top_epoch,
-            leader: self.setting.me.clone(),
-            failed: record.master.clone(),
-            target: selection.target,
-            rejected: selection.rejected,
-            loss: selection.loss,
-            trace_id,
-        });
-        self.phase = Phase::Planning;
-        self.propose(record);
     }
 
     fn no_good_slave(&mut self, mut record: GroupRecord, rejected: &[Rejection]) {
@@ -376,8 +366,8 @@ impl Failover {
     }
 
     fn promotion_answer(&mut self, node: &NodeAddr, answer: Answer, until: Instant, now: Instant) {
-        match answer {
-            Answer::Done { view, rewrite_error } => {
+        let fault = match answer {
+            Answer::Done { view, rewrite_error } if view.role == Role::Master => {
                 let cause = "its ROLE says master";
                 self.commit_master(node, &view);
                 let promoted = Happening::of(EventName::PromotedSlave, node, cause);
@@ -386,40 +376,25 @@ impl Failover {
                     self.acts.push_back(Act::Event(rewrite_failed(node, &error)));
                 }
                 self.acts.push_back(Act::Step(Step::Promoted { target: node.clone() }));
+                return;
             }
-            Answer::Failed(fault) => {
-                let hopeless = matches!(fault, NodeFault::Refused | NodeFault::Denied(_));
-                if hopeless || now >= until {
-                    self.next_candidate(node, &fault, now);
-                } else {
-                    let next_try = now + TRY_AGAIN;
-                    self.phase = Phase::Promoting { until, next_try, asked: false };
-                }
-            }
+            Answer::Done { .. } => NodeFault::Error("it is a replica all the same".into()),
+            Answer::Failed(fault) => fault,
+        };
+        let hopeless = matches!(fault, NodeFault::Refused | NodeFault::Denied(_));
+        if hopeless || now >= until {
+            self.next_candidate(node, &fault, now);
+        } else {
+            let next_try = now + TRY_AGAIN;
+            self.phase = Phase::Promoting { until, next_try, asked: false };
         }
     }
 
     fn commit_master(&mut self, node: &NodeAddr, view: &NodeView) {
-        let Some(mut record) = self.record.clone() else { return };
+        let Some(record) = self.record.clone() else { return };
         let Some(plan) = record.failover.clone() else { return };
-        record.epoch = plan.epoch;
-        record.master = node.clone();
-        // Also the history it had until now: the failed master may have begun it unseen.
-        if let Some(before) = &view.replid2 {
-            record.lineage.add(before);
-        }
-        record.lineage.add(&view.replid);
-        if let Some(member) = record.members.iter_mut().find(|m| m.addr == *node) {
-            member.run_id = Some(view.run_id.clone());
-        }
-        record.switch = Switch {
-            previous: Some(plan.failed),
-            reason: SwitchReason::Failover,
-            loss: plan.loss,
-            trace_id: plan.trace_id,
-        };
         self.phase = Phase::Committing;
-        self.propose(record);
+        self.propose(plan::carry_out(record, plan, node, view));
     }
 
     fn next_candidate(&mut self, node: &NodeAddr, fault: &NodeFault, now: Instant) {
@@ -491,3 +466,6 @@ impl Failover {
         self.acts.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,7 +109,7 @@ fn check<'a>(evidence: &'a Evidence<'_>, addr: &NodeAddr) -> Result<&'a NodeView
     }
     let limit_ms = evidence
         .down_for_ms
-        .saturating_add(LINK_DOWN_FACTOR * evidence.record.settings.down_after_ms);
+        .saturating_add(evidence.record.settings.down_after_ms.saturating_mul(LINK_DOWN_FACTOR));
     match upstream.down_for_ms {
         Some(for_ms) if for_ms > limit_ms && !evidence.relaxed => {
             Err(RejectReason::LinkDown { for_ms, limit_ms })
@@ -117,3 +117,6 @@ fn check<'a>(evidence: &'a Evidence<'_>, addr: &NodeAddr) -> Result<&'a NodeView
         Some(_) | None => Ok(view),
     }
 }
+
+#[cfg(test)]
+mod tests;

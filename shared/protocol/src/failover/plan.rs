@@ -1,0 +1,50 @@
+//! What a failover writes down.
+
+use super::{Plan, Selection};
+use vedette_model::{GroupRecord, NodeAddr, NodeView, OrchestratorId, Switch, SwitchReason};
+
+/// The record with the plan to promote the selected node, under an epoch that no plan had before.
+pub(super) fn write(
+    mut record: GroupRecord,
+    leader: &OrchestratorId,
+    selection: Selection,
+) -> GroupRecord {
+    let trace_id = record.trace_id();
+    record.top_epoch = record.top_epoch.next();
+    record.failover = Some(Plan {
+        epoch: record.top_epoch,
+        leader: leader.clone(),
+        failed: record.master.clone(),
+        target: selection.target,
+        rejected: selection.rejected,
+        loss: selection.loss,
+        trace_id,
+    });
+    record
+}
+
+/// The record with the promoted node as master.
+pub(super) fn carry_out(
+    mut record: GroupRecord,
+    plan: Plan,
+    node: &NodeAddr,
+    view: &NodeView,
+) -> GroupRecord {
+    record.epoch = plan.epoch;
+    record.master = node.clone();
+    // Also the history it had until now: the failed master may have begun it unseen.
+    if let Some(before) = &view.replid2 {
+        record.lineage.add(before);
+    }
+    record.lineage.add(&view.replid);
+    if let Some(member) = record.members.iter_mut().find(|m| m.addr == *node) {
+        member.run_id = Some(view.run_id.clone());
+    }
+    record.switch = Switch {
+        previous: Some(plan.failed),
+        reason: SwitchReason::Failover,
+        loss: plan.loss,
+        trace_id: plan.trace_id,
+    };
+    record
+}

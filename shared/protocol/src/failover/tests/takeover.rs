@@ -1,0 +1,89 @@
+//! Going on with a plan whose leader fell silent.
+
+use super::*;
+
+/// The plan of `o9` to promote node 2.
+fn found() -> GroupRecord {
+    let mut record = plan();
+    record.failover.as_mut().unwrap().leader = orchestrator(9);
+    record
+}
+
+fn take_over(found: &GroupRecord) -> (Script, Vec<Act>) {
+    let (mut script, said) = Script::knowing(Purpose::Takeover, Some(found));
+    assert_eq!(said, [], "its target is chosen; an answer must not pass for its promotion");
+    let said = script.elected(10, 0, found);
+    (script, said)
+}
+
+#[test]
+fn a_takeover_keeps_the_recorded_target() {
+    let (mut script, said) = take_over(&found());
+    // It is committed again under the new ballot before anything is done.
+    let mut mine = plan();
+    mine.revision = Revision(3);
+    let cause = "o9 fell silent";
+    assert_eq!(
+        said,
+        [
+            Act::Step(Step::Claimed),
+            Act::Event(Happening::new(EventName::TakeOver, cause)),
+            Act::Propose(mine.clone()),
+        ]
+    );
+    let said = script.committed(12, &mine);
+    assert_eq!(deeds(said), [Act::Promote(node(2))]);
+    let said = script.answer(13, 2, done(promoted(2)));
+    let Act::Propose(switched) = &said[0] else { panic!("{said:?}") };
+    assert_eq!((switched.epoch, &switched.master), (Epoch(2), &node(2)));
+}
+
+#[test]
+fn nothing_is_sent_before_the_silent_leader_can_send_nothing_more() {
+    let (mut script, _) = Script::knowing(Purpose::Takeover, Some(&found()));
+    let said = script.elected(10, 310, &found());
+    let Act::Propose(mine) = &said[2] else { panic!("{said:?}") };
+    assert_eq!(deeds(script.committed(12, mine)), []);
+    assert_eq!(script.0.poll_timeout(), Some(at(310)));
+}
+
+#[test]
+fn a_target_that_is_down_is_replaced_under_a_higher_epoch() {
+    let (mut script, said) = take_over(&found());
+    let Act::Propose(mine) = &said[2] else { panic!("{said:?}") };
+    let _ = script.committed(12, mine);
+    let said = script.answer(13, 2, Answer::Failed(NodeFault::Refused));
+    assert_eq!(deeds(said), [Act::Inspect(node(3))]);
+    let said = script.answer(14, 3, replica(3));
+    let Act::Propose(second) = &said[1] else { panic!("{said:?}") };
+    let failover = second.failover.as_ref().unwrap();
+    assert_eq!((failover.epoch, &failover.target), (Epoch(3), &node(3)));
+    assert_eq!((&failover.leader, &failover.failed), (&orchestrator(1), &node(1)));
+}
+
+#[test]
+fn a_master_that_is_committed_already_is_announced_again_and_not_promoted_again() {
+    let mut found = found();
+    (found.epoch, found.master) = (Epoch(2), node(2));
+    let (mut script, said) = take_over(&found);
+    let Act::Propose(mine) = &said[2] else { panic!("{said:?}") };
+    let said = script.committed(12, mine);
+    assert_eq!(said, [Act::Announce, Act::Step(Step::Committed { epoch: Epoch(2) })]);
+    script.0.repaired(false);
+    assert!(matches!(script.drain()[..], [Act::Propose(_)]));
+}
+
+#[test]
+fn where_there_is_no_failover_any_more_what_was_found_is_committed_and_left() {
+    let (mut script, said) = take_over(&record(3));
+    assert_eq!(said, [Act::Step(Step::Claimed), Act::Propose(record(3))]);
+    assert_eq!(script.committed(12, &record(3)), [end(None, 0)]);
+}
+
+#[test]
+fn a_plan_is_carried_out_also_in_a_group_that_was_paused_since() {
+    let mut found = found();
+    found.pause = Some(Pause { reason: "maintenance".into() });
+    let (_, said) = take_over(&found);
+    assert!(matches!(said[2], Act::Propose(_)), "half a failover is no state to rest in");
+}
