@@ -446,3 +446,6 @@ impl Reconciler {
         self.acts.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests;
