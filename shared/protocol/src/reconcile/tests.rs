@@ -1,5 +1,7 @@
 //! Scripts: what the nodes say, and exactly these corrections.
 
+mod properties;
+
 use super::*;
 use crate::tests::{at, drain, history, master_view, node, record, replica_view, run_id};
 use alloc::string::ToString;
