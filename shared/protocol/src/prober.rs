@@ -477,3 +477,6 @@ impl Machine for Prober {
         self.outputs.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests;

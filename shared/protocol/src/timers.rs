@@ -43,3 +43,34 @@ impl<K: Ord + Clone> Timers<K> {
         due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::at;
+    use alloc::vec;
+
+    #[test]
+    fn each_key_has_one_deadline_and_the_earliest_is_next() {
+        let mut timers = Timers::new();
+        assert_eq!(timers.next(), None);
+        timers.set(&'a', Some(at(30)));
+        timers.set(&'b', Some(at(20)));
+        assert_eq!(timers.next(), Some(at(20)));
+        timers.set(&'b', Some(at(40)));
+        assert_eq!(timers.next(), Some(at(30)));
+        timers.set(&'a', None);
+        assert_eq!(timers.next(), Some(at(40)));
+    }
+
+    #[test]
+    fn what_is_due_is_taken_once_and_in_order() {
+        let mut timers = Timers::new();
+        for (key, millis) in [('c', 10), ('a', 20), ('b', 10), ('d', 21)] {
+            timers.set(&key, Some(at(millis)));
+        }
+        assert_eq!(timers.take_due(at(20)), vec!['b', 'c', 'a']);
+        assert_eq!(timers.take_due(at(20)), vec![]);
+        assert_eq!(timers.next(), Some(at(21)));
+    }
+}
