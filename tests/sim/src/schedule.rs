@@ -38,7 +38,7 @@ pub enum Fault {
 const PROCESSES: usize = PROBERS + VOTERS + ORCHESTRATORS;
 /// Faults begin and end.
 pub const FAULTS_FROM: Instant = Instant::from_millis(4_000);
-/// Everything is healed and started again at this moment.
+/// Everything is healed and started again at this moment, but for one voter in some schedules.
 pub const FAULTS_TO: Instant = Instant::from_millis(12_000);
 
 impl World {
@@ -89,11 +89,14 @@ impl World {
             self.schedule(at.since(self.now), Due::Fault(fault));
         }
         let end = FAULTS_TO.since(self.now);
+        let gone = rng.permille(333).then(|| self.lose_a_voter(&mut rng, end, !for_good));
         self.schedule(end, Due::Fault(Fault::Heal));
         self.schedule(end, Due::Fault(Fault::Noise(0, 0, 0, 0)));
         for process in 0..PROCESSES {
             self.schedule(end, Due::Fault(Fault::ContinueProcess(process)));
-            self.schedule(end, Due::Fault(Fault::StartProcess(process)));
+            if Some(process) != gone {
+                self.schedule(end, Due::Fault(Fault::StartProcess(process)));
+            }
         }
         for node in 0..NODES {
             self.schedule(end, Due::Fault(Fault::ContinueNode(node)));
@@ -101,6 +104,18 @@ impl World {
                 self.schedule(end, Due::Fault(Fault::StartNode(node)));
             }
         }
+    }
+
+    /// One voter does not come back, and when all else is well the master dies once more: a
+    /// majority is enough, also if one of it was a record behind.
+    fn lose_a_voter(&mut self, rng: &mut Rng, end: Duration, master_too: bool) -> usize {
+        let voter = PROBERS + usize::try_from(rng.range(0, VOTERS as u64)).expect("small");
+        self.schedule(end, Due::Fault(Fault::KillProcess(voter)));
+        if master_too {
+            let later = end + Duration::from_millis(rng.range(7_000, 7_900));
+            self.schedule(later, Due::Fault(Fault::KillNode(None)));
+        }
+        voter
     }
 
     pub(crate) fn commit(&mut self, fault: Fault) {
