@@ -35,7 +35,7 @@ pub enum Output {
 }
 
 /// One orchestrator's ambition for one group.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Candidate {
     roster: Roster,
     rank: u32,

@@ -33,7 +33,7 @@ pub enum Output {
 }
 
 /// The records known to be committed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Directory {
     records: BTreeMap<GroupName, RecordCommitted>,
     contacts: BTreeMap<VoterId, Instant>,

@@ -27,7 +27,7 @@ impl Happening {
 
 /// Dresses happenings of one process. Ids count the process's life, except where a repetition by
 /// another process must carry the same id.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Dresser {
     sender: Sender,
     count: u64,

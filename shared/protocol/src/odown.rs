@@ -35,7 +35,7 @@ pub struct Output {
 }
 
 /// One voter's tally for one group.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Tally {
     voter: VoterId,
     judged: Option<Judged>,

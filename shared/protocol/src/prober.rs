@@ -135,7 +135,7 @@ pub struct Config {
     pub place: Place,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Watched {
     watcher: Watcher,
     credentials: Option<Credentials>,
@@ -144,7 +144,7 @@ struct Watched {
     told_down: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct GroupState {
     epoch: Epoch,
     since: Instant,
@@ -152,7 +152,7 @@ struct GroupState {
 }
 
 /// The prober.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Prober {
     config: Config,
     directory: Directory,

@@ -5,7 +5,7 @@ use core::time::Duration;
 use vedette_model::{Health, Heartbeat, Instant, Place, Roster, Sender, Standing};
 
 /// Gives a heartbeat at a fixed pace, and one with standings when asked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Pulse {
     sender: Sender,
     place: Place,

@@ -132,7 +132,7 @@ enum Progress {
     Skipped,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Round {
     /// Whether the round lasts until links are up.
     wait: bool,
@@ -147,7 +147,7 @@ struct Round {
 }
 
 /// One group's nodes as seen, and the corrections under way.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Reconciler {
     views: BTreeMap<NodeAddr, (NodeView, Instant)>,
     corrected: BTreeMap<NodeAddr, Instant>,

@@ -70,7 +70,7 @@ struct Crash {
 }
 
 /// One prober's watch over one node.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Watcher {
     down_after: Duration,
     crash_grace: Duration,

@@ -97,14 +97,14 @@ pub struct Config {
     pub roster: Roster,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Group {
     acceptor: Acceptor,
     tally: Tally,
 }
 
 /// The voter.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Voter {
     config: Config,
     groups: BTreeMap<GroupName, Group>,

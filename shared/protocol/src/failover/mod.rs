@@ -102,7 +102,7 @@ enum Phase {
 }
 
 /// One walk.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failover {
     setting: Setting,
     phase: Phase,

@@ -10,7 +10,7 @@ pub(super) const INSPECT_LIMIT_MS: u64 = 200;
 /// Milliseconds a promotion or a re-pointing may take.
 pub(super) const COMMAND_LIMIT_MS: u64 = 1_000;
 /// What a group asks its orchestrator to do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Effect {
     Publish(Fact),
     Committed(RecordCommitted),

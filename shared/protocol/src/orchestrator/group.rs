@@ -21,7 +21,7 @@ use vedette_model::{
 const QUIET_PAUSE: Duration = Duration::from_millis(500);
 
 /// What the ballot, held or asked for, is used for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Tenure {
     None,
     Walk(Failover),
@@ -31,7 +31,7 @@ enum Tenure {
     },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Group {
     me: OrchestratorId,
     name: GroupName,

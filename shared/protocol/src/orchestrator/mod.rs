@@ -111,7 +111,7 @@ pub struct Config {
 }
 
 /// The orchestrator.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Orchestrator {
     config: Config,
     directory: Directory,

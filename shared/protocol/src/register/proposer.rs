@@ -56,7 +56,7 @@ pub enum Lost {
     Superseded,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Standing {
     candidacy: Candidacy,
     promises: BTreeMap<VoterId, (Option<(BallotNumber, GroupRecord)>, u64)>,
@@ -65,7 +65,7 @@ struct Standing {
     ask_again: Instant,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Leading {
     ballot: BallotNumber,
     proposing: Option<Proposing>,
@@ -78,7 +78,7 @@ struct Leading {
     since: Instant,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Proposing {
     record: GroupRecord,
     accepted: BTreeMap<VoterId, ()>,
@@ -86,7 +86,7 @@ struct Proposing {
     ask_again: Instant,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Phase {
     Idle,
     Standing(Standing),
@@ -94,7 +94,7 @@ enum Phase {
 }
 
 /// One orchestrator's hold on one group's register.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Proposer {
     me: OrchestratorId,
     incarnation: u64,
