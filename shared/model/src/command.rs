@@ -37,7 +37,7 @@ pub enum Answer {
 }
 
 /// Why a node could not be talked to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeFault {
     /// Connecting was refused: nobody listens there.

@@ -213,7 +213,7 @@ pub struct Opinion {
 }
 
 /// A record that a majority of voters accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RecordCommitted {
     /// The ballot it was committed under.
     pub ballot: BallotNumber,
@@ -237,7 +237,7 @@ pub struct FailoverStep {
 }
 
 /// The steps of a failover, each named for what has just been finished.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// A majority of voters reported ODOWN.

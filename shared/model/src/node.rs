@@ -127,7 +127,7 @@ impl ReplId {
 }
 
 /// The replication ids that are one group's history, newest first, at most [`Lineage::LIMIT`].
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<ReplId>", into = "Vec<ReplId>")]
 pub struct Lineage(Vec<ReplId>);
 
@@ -175,7 +175,7 @@ impl Lineage {
 }
 
 /// What a node says it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Takes writes.
@@ -194,7 +194,7 @@ impl fmt::Display for Role {
 }
 
 /// A node as its own `INFO` describes it (sections server, replication, persistence, keyspace).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NodeView {
     /// `run_id`.
     pub run_id: RunId,
@@ -221,7 +221,7 @@ pub struct NodeView {
 }
 
 /// A replica's link to its master.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Upstream {
     /// `master_host` and `master_port`.
     pub addr: NodeAddr,
@@ -234,7 +234,7 @@ pub struct Upstream {
 }
 
 /// One replica in a master's list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ReplicaSeen {
     /// `ip` and `port` as the replica announced them.
     pub addr: NodeAddr,

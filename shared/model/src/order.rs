@@ -62,7 +62,7 @@ impl fmt::Display for BallotNumber {
 }
 
 /// How many probers must agree before a voter calls a master objectively down: at least 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct Quorum(u32);
 
@@ -109,7 +109,7 @@ impl fmt::Display for Quorum {
 
 /// The configured list of voters, versioned. The majority is always of this list, never of "those
 /// that are alive".
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "RawRoster")]
 pub struct Roster {
     /// Every candidacy names this; a voter of another version refuses.

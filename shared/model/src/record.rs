@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Everything the system knows and agrees on about one group. One CASPaxos register holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GroupRecord {
     /// Whose record this is.
     pub group: GroupName,
@@ -76,7 +76,7 @@ impl GroupRecord {
 }
 
 /// One node of a group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Member {
     /// Where it was last known to listen.
     pub addr: NodeAddr,
@@ -88,7 +88,7 @@ pub struct Member {
 ///
 /// While `target` is not the record's master it is being promoted; from then on the other nodes
 /// are being moved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Failover {
     /// The epoch the target is promoted under.
     pub epoch: Epoch,
@@ -107,7 +107,7 @@ pub struct Failover {
 }
 
 /// A node that was not chosen, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rejection {
     /// The node.
     pub node: NodeAddr,
@@ -116,7 +116,7 @@ pub struct Rejection {
 }
 
 /// Why a node was not chosen for promotion.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RejectReason {
     /// It is the master that failed.
@@ -172,7 +172,7 @@ impl core::fmt::Display for RejectReason {
 }
 
 /// An upper bound of what a switch lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct LossBound {
     /// The failed master's last known offset minus the target's, in bytes; absent if the former
     /// was never seen.
@@ -183,14 +183,14 @@ pub struct LossBound {
 }
 
 /// A pause: observe and notify, never act.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Pause {
     /// Why, in the operator's words.
     pub reason: String,
 }
 
 /// How the present master came to be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Switch {
     /// The master before; absent on the first record.
     pub previous: Option<NodeAddr>,
@@ -203,7 +203,7 @@ pub struct Switch {
 }
 
 /// Why a master became master.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SwitchReason {
     /// Declared in the configuration.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// A text that never prints.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
@@ -31,7 +31,7 @@ impl fmt::Debug for Secret {
 }
 
 /// How to log in to a group's nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Credentials {
     /// ACL user; absent means the default user.
     pub user: Option<String>,
@@ -52,7 +52,7 @@ pub struct SettingsError {
 }
 
 /// The settings of one group. Times are in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Settings {
     /// Distinct probers that must report SDOWN before a voter says ODOWN. 1 or more.
     pub quorum: Quorum,

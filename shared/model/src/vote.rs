@@ -6,7 +6,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 /// Asks for votes: Paxos's *prepare*.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Candidacy {
     /// The group.
     pub group: GroupName,
@@ -19,7 +19,7 @@ pub struct Candidacy {
 }
 
 /// What a ballot is wanted for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// Replace this master of this epoch, which must be objectively down.
@@ -36,7 +36,7 @@ pub enum Purpose {
 }
 
 /// A voter's answer to a candidacy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Ballot {
     /// The group.
     pub group: GroupName,
@@ -49,7 +49,7 @@ pub struct Ballot {
 }
 
 /// Promise or refusal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BallotAnswer {
     /// Nothing lower will be accepted from now on.
@@ -70,7 +70,7 @@ pub enum BallotAnswer {
 }
 
 /// Why a candidacy was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// A higher ballot is promised.
@@ -129,7 +129,7 @@ impl core::fmt::Display for Refusal {
 }
 
 /// Asks to write a record: Paxos's *accept*.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Proposal {
     /// The ballot it is written under.
     pub ballot: BallotNumber,
@@ -138,7 +138,7 @@ pub struct Proposal {
 }
 
 /// A voter's answer to a proposal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProposalReply {
     /// The group.
     pub group: GroupName,
@@ -153,7 +153,7 @@ pub struct ProposalReply {
 }
 
 /// Written or refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProposalAnswer {
     /// On the voter's disk.
@@ -168,7 +168,7 @@ pub enum ProposalAnswer {
 }
 
 /// A leader's heartbeat. A majority of grants is its lease.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Beat {
     /// The group.
     pub group: GroupName,
@@ -179,7 +179,7 @@ pub struct Beat {
 }
 
 /// A voter's answer to a leader's heartbeat.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BeatReply {
     /// The group.
     pub group: GroupName,

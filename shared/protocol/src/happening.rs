@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use vedette_model::{Epoch, Event, EventName, GroupName, GroupRecord, NodeAddr, Sender, TraceId};
 
 /// A happening before it is dressed for the public.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Happening {
     /// What.
     pub name: EventName,

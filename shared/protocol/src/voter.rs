@@ -28,7 +28,7 @@ use vedette_model::{
 };
 
 /// What a voter keeps on disk of one group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stored {
     /// The group.
     pub group: GroupName,

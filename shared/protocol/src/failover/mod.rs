@@ -37,7 +37,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(50);
 const NO_GOOD_SLAVE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the leader does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Act {
     /// Ask a node for `INFO`.
     Inspect(NodeAddr),
@@ -61,7 +61,7 @@ pub enum Act {
 }
 
 /// What the leader-to-be knows when it starts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct Setting {
     /// Who walks.
     pub me: OrchestratorId,
@@ -73,7 +73,7 @@ pub struct Setting {
     pub odown_since: Option<Instant>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Phase {
     /// Waiting for the survey and for the votes.
     Surveying,
@@ -102,7 +102,7 @@ enum Phase {
 }
 
 /// One walk.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct Failover {
     setting: Setting,
     phase: Phase,

@@ -19,7 +19,7 @@ pub struct AcceptorOutput<T> {
 }
 
 /// Who may act, as far as this voter's grants go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 struct Lease {
     /// The ballot granted last; unknown after a restart.
     holder: Option<BallotNumber>,
@@ -58,7 +58,7 @@ impl Lease {
 }
 
 /// One voter's promises and accepted record of one group.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct Acceptor {
     voter: VoterId,
     stored: Stored,

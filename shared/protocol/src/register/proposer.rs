@@ -19,7 +19,7 @@ const SILENT_LIMIT: Duration = Duration::from_secs(2);
 const BEATS_KEPT: usize = 32;
 
 /// What the proposer does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ProposerOutput {
     /// Ask the voters.
     Prepare(Candidacy),
@@ -43,7 +43,7 @@ pub enum ProposerOutput {
 }
 
 /// Why a ballot was not won or not kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Lost {
     /// Too many voters refused; the refusals by voter.
     Refused(BTreeMap<VoterId, Refusal>),
@@ -56,7 +56,7 @@ pub enum Lost {
     Superseded,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 struct Standing {
     candidacy: Candidacy,
     promises: BTreeMap<VoterId, (Option<(BallotNumber, GroupRecord)>, u64)>,
@@ -65,7 +65,7 @@ struct Standing {
     ask_again: Instant,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 struct Leading {
     ballot: BallotNumber,
     proposing: Option<Proposing>,
@@ -78,7 +78,7 @@ struct Leading {
     since: Instant,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 struct Proposing {
     record: GroupRecord,
     accepted: BTreeMap<VoterId, ()>,
@@ -86,7 +86,7 @@ struct Proposing {
     ask_again: Instant,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 enum Phase {
     Idle,
     Standing(Standing),
@@ -94,7 +94,7 @@ enum Phase {
 }
 
 /// One orchestrator's hold on one group's register.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct Proposer {
     me: OrchestratorId,
     incarnation: u64,
