@@ -166,6 +166,12 @@ fn value(fact: &Fact) -> serde_json::Result<Value> {
         Fact::Digest(f) => serde_json::to_value(f),
         Fact::DigestReply(f) => serde_json::to_value(f),
         Fact::Heartbeat(f) => serde_json::to_value(f),
+        Fact::RosterBallot(f) => serde_json::to_value(f),
+        Fact::RosterAnswer(f) => serde_json::to_value(f),
+        Fact::Rejoin(f) => serde_json::to_value(f),
+        Fact::RejoinAnswer(f) => serde_json::to_value(f),
+        Fact::Instruction(f) => serde_json::to_value(f),
+        Fact::InstructionReply(f) => serde_json::to_value(f),
         Fact::StatusQuery(f) => serde_json::to_value(f),
         Fact::MasterQuery(f) => serde_json::to_value(f),
         Fact::MasterRecord(f) => serde_json::to_value(f),
@@ -209,7 +215,10 @@ mod tests {
         let record = GroupRecord::first(GroupName::parse("g").unwrap(), master, settings);
         let proposer = OrchestratorId::parse("o1").unwrap();
         let ballot = BallotNumber { number: 1, proposer, incarnation: 1 };
-        let text = value(&Proposal { ballot, record }.into()).unwrap().to_string();
+        let text =
+            value(&Proposal { ballot, roster: vedette_model::RosterVersion(1), record }.into())
+                .unwrap()
+                .to_string();
         assert!(text.contains("******") && !text.contains("s3cret"), "{text}");
     }
 

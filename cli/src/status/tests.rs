@@ -38,7 +38,7 @@ fn beat(service: Service, id: &str) -> Heartbeat {
 fn record(quorum: u32) -> GroupRecord {
     let settings = Settings::with_quorum(Quorum::parse(quorum).unwrap());
     let mut record = GroupRecord::first(group(), addr(1), settings);
-    record.members.push(Member { addr: addr(2), run_id: None });
+    record.members.push(Member { addr: addr(2), run_id: None, gone: false });
     record
 }
 

@@ -65,6 +65,12 @@ impl News {
             | Fact::FailoverStep(_)
             | Fact::Digest(_)
             | Fact::DigestReply(_)
+            | Fact::RosterBallot(_)
+            | Fact::RosterAnswer(_)
+            | Fact::Rejoin(_)
+            | Fact::RejoinAnswer(_)
+            | Fact::Instruction(_)
+            | Fact::InstructionReply(_)
             | Fact::StatusQuery(_)
             | Fact::MasterQuery(_)
             | Fact::Event(_) => {}

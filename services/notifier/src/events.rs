@@ -68,6 +68,9 @@ const fn wants_a_person(name: EventName) -> bool {
         | EventName::AuthError
         | EventName::DnsError
         | EventName::WriteImpaired
+        | EventName::DataLossRisk
+        | EventName::ExternalChange
+        | EventName::Held
         | EventName::IdentityConflict
         | EventName::ConfigConflict
         | EventName::RewriteFailed => true,
@@ -92,6 +95,12 @@ const fn wants_a_person(name: EventName) -> bool {
         | EventName::FixSlaveConfig
         | EventName::Reboot
         | EventName::Busy
+        | EventName::Loading
+        | EventName::AddressChanged
+        | EventName::SlaveGone
+        | EventName::Released
+        | EventName::Paused
+        | EventName::Resumed
         | EventName::TroubleOver
         | EventName::SelfSuspect
         | EventName::SelfSuspectOver => false,

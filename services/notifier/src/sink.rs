@@ -121,6 +121,15 @@ const fn is_warning(name: EventName) -> bool {
         | EventName::DnsError
         | EventName::Busy
         | EventName::WriteImpaired
+        | EventName::Loading
+        | EventName::DataLossRisk
+        | EventName::ExternalChange
+        | EventName::AddressChanged
+        | EventName::SlaveGone
+        | EventName::Held
+        | EventName::Released
+        | EventName::Paused
+        | EventName::Resumed
         | EventName::TroubleOver
         | EventName::IdentityConflict
         | EventName::ConfigConflict

@@ -17,7 +17,7 @@ use figment::providers::{Format, Toml};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use vedette_model::{Credentials, GroupName, NodeAddr, Quorum, Secret, Settings};
+use vedette_model::{Credentials, GroupName, NodeAddr, NodePlace, Place, Quorum, Secret, Settings};
 
 /// What a groups file declares.
 #[derive(Debug, Default)]
@@ -105,6 +105,17 @@ struct Declared {
     patience_ms: Option<u64>,
     max_lag_bytes: Option<u64>,
     trust_recorded_address: Option<bool>,
+    loading_budget_ms: Option<u64>,
+    switch_when_write_impaired: Option<bool>,
+    flap_limit: Option<u32>,
+    flap_window_ms: Option<u64>,
+    chained_replicas: Option<bool>,
+    tombstone_after_ms: Option<u64>,
+    prune_after_ms: Option<u64>,
+    preferred_place: Option<Place>,
+    #[serde(default)]
+    node_places: BTreeMap<NodeAddr, Place>,
+    watchers_per_place: Option<u32>,
     user: Option<String>,
     password: Option<Secret>,
     password_file: Option<PathBuf>,
@@ -127,6 +138,22 @@ impl Declared {
             trust_recorded_address: self
                 .trust_recorded_address
                 .unwrap_or(default.trust_recorded_address),
+            loading_budget_ms: self.loading_budget_ms,
+            switch_when_write_impaired: self
+                .switch_when_write_impaired
+                .unwrap_or(default.switch_when_write_impaired),
+            flap_limit: self.flap_limit.unwrap_or(default.flap_limit),
+            flap_window_ms: self.flap_window_ms.unwrap_or(default.flap_window_ms),
+            chained_replicas: self.chained_replicas.unwrap_or(default.chained_replicas),
+            tombstone_after_ms: self.tombstone_after_ms.unwrap_or(default.tombstone_after_ms),
+            prune_after_ms: self.prune_after_ms.unwrap_or(default.prune_after_ms),
+            preferred_place: self.preferred_place.clone(),
+            node_places: self
+                .node_places
+                .iter()
+                .map(|(node, place)| NodePlace { node: node.clone(), place: place.clone() })
+                .collect(),
+            watchers_per_place: self.watchers_per_place.unwrap_or(default.watchers_per_place),
             credentials: self.credentials(folder, warnings)?,
         };
         settings.check()?;
@@ -235,7 +262,11 @@ mod tests {
             "{ORDERS}quorum_places = 2\ndown_after_ms = 1000\ncrash_grace_ms = 0\n\
              busy_budget_ms = 1\nfailover_timeout_ms = 2000\nparallel_syncs = 3\n\
              hold_off_ms = 4\npatience_ms = 5\nmax_lag_bytes = 6\n\
-             trust_recorded_address = true\nuser = \"u\"\npassword = \"p\"\n"
+             trust_recorded_address = true\nloading_budget_ms = 7\n\
+             switch_when_write_impaired = false\nflap_limit = 8\nflap_window_ms = 9\n\
+             chained_replicas = true\ntombstone_after_ms = 1001\nprune_after_ms = 1002\n\
+             preferred_place = \"dc1\"\nnode_places = {{ \"10.0.0.1:6379\" = \"dc1\" }}\n\
+             watchers_per_place = 4\nuser = \"u\"\npassword = \"p\"\n"
         );
         let expected = Settings {
             quorum: Quorum::parse(2).unwrap(),
@@ -249,6 +280,19 @@ mod tests {
             patience_ms: 5,
             max_lag_bytes: 6,
             trust_recorded_address: true,
+            loading_budget_ms: Some(7),
+            switch_when_write_impaired: false,
+            flap_limit: 8,
+            flap_window_ms: 9,
+            chained_replicas: true,
+            tombstone_after_ms: 1001,
+            prune_after_ms: 1002,
+            preferred_place: Some(Place::parse("dc1").unwrap()),
+            node_places: vec![NodePlace {
+                node: NodeAddr::parse("10.0.0.1:6379").unwrap(),
+                place: Place::parse("dc1").unwrap(),
+            }],
+            watchers_per_place: 4,
             credentials: Some(Credentials {
                 user: Some("u".into()),
                 password: Secret::new("p".into()),

@@ -36,6 +36,12 @@ fn wrote(ProposalReply { group, ballot, revision, answer, .. }: &ProposalReply) 
         ProposalAnswer::Superseded { promised } => {
             debug!(%group, %ballot, %revision, %promised, "refused the record of an older ballot");
         }
+        ProposalAnswer::OtherRoster { version } => {
+            debug!(%group, %ballot, %revision, %version, "refused a record of another roster");
+        }
+        ProposalAnswer::Joining => {
+            debug!(%group, %ballot, %revision, "refused the record: no memory yet");
+        }
         ProposalAnswer::StoreFailed => {
             debug!(%group, %ballot, %revision, "refused the record: the store failed");
         }

@@ -91,6 +91,24 @@ event_names! {
     IdentityConflict = "identity-conflict",
     /// Two declarations claim the same node.
     ConfigConflict = "config-conflict",
+    /// A node is loading its data set and has its own budget.
+    Loading = "loading",
+    /// The master came back as another process without the group's data.
+    DataLossRisk = "data-loss-risk",
+    /// Somebody else changed a node's role or whom it follows.
+    ExternalChange = "external-change",
+    /// A member's address changed; it is the same process.
+    AddressChanged = "address-changed",
+    /// A replica has not been seen for long: it is no longer shown nor waited for.
+    SlaveGone = "-slave",
+    /// The group failed over too often and is left alone until a person releases it.
+    Held = "held",
+    /// A person released it.
+    Released = "released",
+    /// An operator paused the group.
+    Paused = "paused",
+    /// An operator resumed it.
+    Resumed = "resumed",
     /// `CONFIG REWRITE` failed on a node: its role holds until its next restart only.
     RewriteFailed = "config-rewrite-failed",
     /// A prober noticed that it had been stalled and threw its samples away.
@@ -134,7 +152,7 @@ impl From<EventName> for String {
 }
 
 /// A happening, for people, hooks and applications. Public: JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Event {
     /// The same for every copy and every repetition of one happening.
     pub id: String,
@@ -156,7 +174,7 @@ pub struct Event {
 }
 
 /// Who is master. Public: JSON. Published after the commit, retained for late subscribers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MasterRecord {
     /// Version of this form; 1.
     pub schema: u32,

@@ -3,8 +3,9 @@
 
 use crate::{
     Ballot, BallotNumber, Beat, BeatReply, Candidacy, Epoch, Event, GroupName, GroupRecord,
-    MasterRecord, NodeAddr, NodeView, Place, ProberId, Proposal, ProposalReply, Quorum, Revision,
-    Roster, RunId, Service, TraceId, VoterId,
+    Instruction, InstructionReply, MasterRecord, NodeAddr, NodeView, Place, ProberId, Proposal,
+    ProposalReply, Quorum, Rejoin, RejoinAnswer, Revision, Roster, RosterAnswer, RosterBallot,
+    RunId, Service, TraceId, VoterId,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 macro_rules! facts {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
         /// Any message on the bus.
-        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         pub enum Fact {
             $($(#[$doc])* $name($name),)+
         }
@@ -80,6 +81,18 @@ facts! {
     Digest = "digest",
     /// Committed records newer than the digest. Voter → asker, a reply.
     DigestReply = "digest-reply",
+    /// Decides the next roster. Orchestrator → voters.
+    RosterBallot = "roster-ballot",
+    /// Promise, acceptance or refusal. Voter → orchestrator, a reply.
+    RosterAnswer = "roster-answer",
+    /// A voter without memory asks for it. Voter → voters.
+    Rejoin = "rejoin",
+    /// What it is told. Voter → voter, a reply.
+    RejoinAnswer = "rejoin-answer",
+    /// What an operator wants done. `vedette` → orchestrators.
+    Instruction = "instruction",
+    /// What came of it. Orchestrator → `vedette`, a reply.
+    InstructionReply = "instruction-reply",
     /// A service lives, and how it is.
     Heartbeat = "alive",
     /// Asks every service for its heartbeat with standings. Anybody → everybody.
@@ -93,7 +106,7 @@ facts! {
 }
 
 /// A prober's opinion of one node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SdownReport {
     /// The group.
     pub group: GroupName,
@@ -116,7 +129,7 @@ pub struct SdownReport {
 }
 
 /// A node's state in a prober's eyes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
     /// It answers.
@@ -126,7 +139,7 @@ pub enum NodeState {
 }
 
 /// Why a node is subjectively down.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
     /// No valid reply for so long, in milliseconds.
@@ -144,6 +157,42 @@ pub enum Evidence {
         /// Since the first `BUSY`.
         for_ms: u64,
     },
+    /// `LOADING` for longer than its budget, in milliseconds.
+    Loading {
+        /// Since the first `LOADING`.
+        for_ms: u64,
+    },
+    /// Another process answers there, and what it holds does not continue the group's history.
+    Rebirth {
+        /// The new process.
+        run_id: RunId,
+    },
+    /// The recorded master says it is a replica, for so long, in milliseconds.
+    WrongRole {
+        /// Since it was first seen.
+        for_ms: u64,
+    },
+    /// It refuses writes because its disk does not work, for so long, in milliseconds, and a
+    /// replica's disk does.
+    WriteImpaired {
+        /// Since the first such answer.
+        for_ms: u64,
+    },
+}
+
+impl Evidence {
+    /// Whether it proves that the process is gone or holds nothing worth waiting for. What is not
+    /// hard may come and go, and counts for flapping.
+    pub const fn is_hard(&self) -> bool {
+        match self {
+            Self::Crash { .. } | Self::Rebirth { .. } => true,
+            Self::Silence { .. }
+            | Self::Busy { .. }
+            | Self::Loading { .. }
+            | Self::WrongRole { .. }
+            | Self::WriteImpaired { .. } => false,
+        }
+    }
 }
 
 impl core::fmt::Display for Evidence {
@@ -154,12 +203,18 @@ impl core::fmt::Display for Evidence {
                 write!(f, "link broken, {refused} reconnects refused")
             }
             Self::Busy { for_ms } => write!(f, "busy for {for_ms} ms"),
+            Self::Loading { for_ms } => write!(f, "loading for {for_ms} ms"),
+            Self::Rebirth { run_id } => {
+                write!(f, "reborn as {run_id} without the group's history")
+            }
+            Self::WrongRole { for_ms } => write!(f, "says it is a replica, for {for_ms} ms"),
+            Self::WriteImpaired { for_ms } => write!(f, "refuses writes for {for_ms} ms"),
         }
     }
 }
 
 /// A voter's heartbeat as heard by a prober.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Echo {
     /// The voter.
     pub voter: VoterId,
@@ -170,7 +225,7 @@ pub struct Echo {
 }
 
 /// What a node said of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NodeReport {
     /// The group.
     pub group: GroupName,
@@ -183,7 +238,7 @@ pub struct NodeReport {
 }
 
 /// A voter's verdict on the recorded master.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OdownVerdict {
     /// The group.
     pub group: GroupName,
@@ -202,7 +257,7 @@ pub struct OdownVerdict {
 }
 
 /// One prober's report as counted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Opinion {
     /// Who.
     pub prober: ProberId,
@@ -222,7 +277,7 @@ pub struct RecordCommitted {
 }
 
 /// Where a failover stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FailoverStep {
     /// The group.
     pub group: GroupName,
@@ -281,14 +336,14 @@ pub enum Step {
 }
 
 /// What the asker knows.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Digest {
     /// The revision it holds of each group; groups it does not name it does not know.
     pub have: Vec<(GroupName, Revision)>,
 }
 
 /// What a voter holds beyond a digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DigestReply {
     /// Who answers.
     pub voter: VoterId,
@@ -308,7 +363,7 @@ impl DigestReply {
 }
 
 /// A service lives.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// The kind of process.
     pub service: Service,
@@ -329,7 +384,7 @@ pub struct Heartbeat {
 }
 
 /// A service's own health.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// All is well.
@@ -339,7 +394,7 @@ pub enum Health {
 }
 
 /// What one service has to say of one group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Standing {
     /// The group.
     pub group: GroupName,
@@ -350,11 +405,11 @@ pub struct Standing {
 }
 
 /// Asks every service how it is.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct StatusQuery {}
 
 /// Asks who is master.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MasterQuery {
     /// Of which group.
     pub group: GroupName,

@@ -14,6 +14,7 @@ mod name;
 mod node;
 mod order;
 mod record;
+mod roster;
 mod settings;
 mod time;
 mod trace;
@@ -31,9 +32,14 @@ pub use name::{GroupName, NameError, OrchestratorId, Place, ProberId, Sender, Se
 pub use node::{Lineage, NodeAddr, NodeView, ReplId, ReplicaSeen, Role, RunId, Upstream};
 pub use order::{BallotNumber, Epoch, Majority, Quorum, Revision, Roster, RosterVersion};
 pub use record::{
-    Failover, GroupRecord, LossBound, Member, Pause, RejectReason, Rejection, Switch, SwitchReason,
+    Failover, Flapping, GroupRecord, LossBound, Member, Pause, RejectReason, Rejection, Switch,
+    SwitchReason,
 };
-pub use settings::{Credentials, Secret, Settings, SettingsError};
+pub use roster::{
+    Instruction, InstructionReply, Memory, Outcome, Rejoin, RejoinAnswer, RosterAnswer, RosterAsk,
+    RosterBallot, RosterRefusal, RosterVote, Verb,
+};
+pub use settings::{Credentials, NodePlace, Secret, Settings, SettingsError};
 pub use time::Instant;
 pub use trace::TraceId;
 pub use vote::{

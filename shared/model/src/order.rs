@@ -162,8 +162,19 @@ impl Roster {
     }
 }
 
+impl fmt::Display for Roster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "roster {} (", self.version)?;
+        for (n, voter) in self.voters.iter().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            write!(f, "{comma}{voter}")?;
+        }
+        f.write_str(")")
+    }
+}
+
 /// A number of voters that is more than half of a roster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Majority(usize);
 
 impl Majority {

@@ -1,7 +1,8 @@
 //! The group record: the one authoritative value of a group.
 
 use crate::{
-    Epoch, GroupName, Lineage, NodeAddr, OrchestratorId, Revision, RunId, Settings, TraceId,
+    Epoch, GroupName, Lineage, NodeAddr, OrchestratorId, Revision, RosterVersion, RunId, Settings,
+    TraceId,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -34,6 +35,16 @@ pub struct GroupRecord {
     pub pause: Option<Pause>,
     /// How `master` came to be.
     pub switch: Switch,
+    /// The roster whose majority committed this.
+    #[serde(default = "first_roster")]
+    pub roster: RosterVersion,
+    /// How often the group failed over lately.
+    #[serde(default)]
+    pub flapping: Flapping,
+}
+
+const fn first_roster() -> RosterVersion {
+    RosterVersion(1)
 }
 
 impl GroupRecord {
@@ -48,7 +59,7 @@ impl GroupRecord {
             revision: Revision(1),
             epoch: Epoch(1),
             top_epoch: Epoch(1),
-            members: alloc::vec![Member { addr: master.clone(), run_id: None }],
+            members: alloc::vec![Member { addr: master.clone(), run_id: None, gone: false }],
             master,
             lineage: Lineage::default(),
             settings,
@@ -60,6 +71,8 @@ impl GroupRecord {
                 loss: LossBound::default(),
                 trace_id,
             },
+            roster: first_roster(),
+            flapping: Flapping::default(),
         }
     }
 
@@ -82,6 +95,10 @@ pub struct Member {
     pub addr: NodeAddr,
     /// The process last known there.
     pub run_id: Option<RunId>,
+    /// A tombstone: it has not been seen for `tombstone_after_ms`. It is not shown and not waited
+    /// for, still watched, and made a replica again if it comes back.
+    #[serde(default)]
+    pub gone: bool,
 }
 
 /// A failover that is being carried out: the plan, stored so that another leader can go on.
@@ -104,6 +121,20 @@ pub struct Failover {
     pub loss: LossBound,
     /// The trace of the incident.
     pub trace_id: TraceId,
+    /// What the record's `flapping` becomes with the new master.
+    #[serde(default)]
+    pub flapping: Flapping,
+}
+
+/// Automatic failovers in quick succession whose cause may come and go (see
+/// [`crate::Evidence::is_hard`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Flapping {
+    /// How many, each within `flap_window_ms` of the one before.
+    pub count: u32,
+    /// There were `flap_limit` of them: there is no further automatic failover before a person
+    /// releases the group.
+    pub held: bool,
 }
 
 /// A node that was not chosen, and why.
@@ -127,8 +158,10 @@ pub enum RejectReason {
     FailedBefore,
     /// Its history is not the group's.
     Stranger,
-    /// It says it is a master.
+    /// It says it is a master, and patience with the others is not over.
     NotAReplica,
+    /// Its disk does not work, and another's does.
+    WriteImpaired,
     /// It is loading its data set.
     Loading,
     /// Its priority is 0.
@@ -159,6 +192,7 @@ impl core::fmt::Display for RejectReason {
             Self::FailedBefore => f.write_str("failed in an earlier attempt"),
             Self::Stranger => f.write_str("its history is not the group's"),
             Self::NotAReplica => f.write_str("it says it is a master"),
+            Self::WriteImpaired => f.write_str("its disk does not work"),
             Self::Loading => f.write_str("loading its data set"),
             Self::PriorityZero => f.write_str("priority 0"),
             Self::NeverSynced => f.write_str("never finished a synchronisation"),
@@ -230,7 +264,10 @@ mod tests {
             (record.revision, record.epoch, record.top_epoch),
             (Revision(1), Epoch(1), Epoch(1))
         );
-        assert_eq!(record.members, [Member { addr: record.master.clone(), run_id: None }]);
+        assert_eq!(
+            record.members,
+            [Member { addr: record.master.clone(), run_id: None, gone: false }]
+        );
         assert!(record.lineage.is_empty() && record.failover.is_none() && record.pause.is_none());
         assert_eq!(
             (record.switch.previous.as_ref(), record.switch.reason),

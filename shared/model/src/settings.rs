@@ -1,7 +1,8 @@
 //! A group's settings. They are declared in a file, seeded once, and live in the record.
 
-use crate::Quorum;
+use crate::{NodeAddr, Place, Quorum};
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -84,9 +85,82 @@ pub struct Settings {
     /// lets it be made a replica, which replaces its data set; false leaves it alone and says so.
     #[serde(default)]
     pub trust_recorded_address: bool,
+    /// How long a node may answer `LOADING` before it counts as down (Sentinel's
+    /// `master-reboot-down-after-period`). 0 to 3,600,000; absent means `down_after_ms`, 0 that it
+    /// may load for ever.
+    #[serde(default)]
+    pub loading_budget_ms: Option<u64>,
+    /// Whether a master that refuses writes because its disk does not work counts as down after
+    /// `down_after_ms`, if a replica's disk works. False only tells of it.
+    #[serde(default = "yes")]
+    pub switch_when_write_impaired: bool,
+    /// Automatic failovers in a row, each within `flap_window_ms` of the one before and for a
+    /// reason that may come and go (silence, not a crash), after which the group is held until a
+    /// person releases it. 0 to 1,000; 0 never holds it.
+    #[serde(default = "flap_limit")]
+    pub flap_limit: u32,
+    /// See `flap_limit`. 0 to 86,400,000.
+    #[serde(default = "flap_window_ms")]
+    pub flap_window_ms: u64,
+    /// Whether a replica that follows another replica of the group is left alone. False makes it
+    /// follow the master.
+    #[serde(default)]
+    pub chained_replicas: bool,
+    /// A replica that has not been seen for so long is no longer shown nor waited for; it is
+    /// still watched and welcome. 1,000 to 86,400,000.
+    #[serde(default = "tombstone_after_ms")]
+    pub tombstone_after_ms: u64,
+    /// So long after that it is forgotten; if it comes back as a master then, nobody corrects it.
+    /// 1,000 to 31,536,000,000.
+    #[serde(default = "prune_after_ms")]
+    pub prune_after_ms: u64,
+    /// Where the master should be: of replicas that are near enough, one in this place is
+    /// promoted before all others. Absent means anywhere.
+    #[serde(default)]
+    pub preferred_place: Option<Place>,
+    /// Where nodes are, for `preferred_place`; at most 256. A node that is not named is nowhere.
+    #[serde(default)]
+    pub node_places: Vec<NodePlace>,
+    /// How many probers of one place watch each of the group's nodes; they share the groups of
+    /// an installation among them. 1 to 1,000.
+    #[serde(default = "watchers_per_place")]
+    pub watchers_per_place: u32,
     /// How to log in to the nodes; absent means no authentication.
     #[serde(default)]
     pub credentials: Option<Credentials>,
+}
+
+/// Where a node is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NodePlace {
+    /// The node.
+    pub node: NodeAddr,
+    /// Its place.
+    pub place: Place,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn flap_limit() -> u32 {
+    2
+}
+
+const fn flap_window_ms() -> u64 {
+    600_000
+}
+
+const fn tombstone_after_ms() -> u64 {
+    60_000
+}
+
+const fn prune_after_ms() -> u64 {
+    86_400_000
+}
+
+const fn watchers_per_place() -> u32 {
+    3
 }
 
 impl Settings {
@@ -105,6 +179,16 @@ impl Settings {
             patience_ms: 10_000,
             max_lag_bytes: 1_048_576,
             trust_recorded_address: false,
+            loading_budget_ms: None,
+            switch_when_write_impaired: yes(),
+            flap_limit: flap_limit(),
+            flap_window_ms: flap_window_ms(),
+            chained_replicas: false,
+            tombstone_after_ms: tombstone_after_ms(),
+            prune_after_ms: prune_after_ms(),
+            preferred_place: None,
+            node_places: Vec::new(),
+            watchers_per_place: watchers_per_place(),
             credentials: None,
         }
     }
@@ -115,6 +199,7 @@ impl Settings {
     /// The first field out of its range.
     pub fn check(&self) -> Result<(), SettingsError> {
         const HOUR: u64 = 3_600_000;
+        const DAY: u64 = 24 * HOUR;
         let ranges = [
             ("down_after_ms", self.down_after_ms, 100, HOUR, "100 to 3600000"),
             ("crash_grace_ms", self.crash_grace_ms, 0, 60_000, "0 to 60000"),
@@ -123,6 +208,13 @@ impl Settings {
             ("parallel_syncs", u64::from(self.parallel_syncs), 1, 1_000, "1 to 1000"),
             ("hold_off_ms", self.hold_off_ms, 0, HOUR, "0 to 3600000"),
             ("patience_ms", self.patience_ms, 0, HOUR, "0 to 3600000"),
+            ("loading_budget_ms", self.loading_budget_ms.unwrap_or(0), 0, HOUR, "0 to 3600000"),
+            ("flap_limit", u64::from(self.flap_limit), 0, 1_000, "0 to 1000"),
+            ("flap_window_ms", self.flap_window_ms, 0, DAY, "0 to 86400000"),
+            ("tombstone_after_ms", self.tombstone_after_ms, 1_000, DAY, "1000 to 86400000"),
+            ("prune_after_ms", self.prune_after_ms, 1_000, 365 * DAY, "1000 to 31536000000"),
+            ("watchers_per_place", u64::from(self.watchers_per_place), 1, 1_000, "1 to 1000"),
+            ("node_places", self.node_places.len() as u64, 0, 256, "at most 256 nodes"),
             (
                 "quorum_places",
                 u64::from(self.quorum_places.unwrap_or(1)),
@@ -142,6 +234,12 @@ impl Settings {
     /// `down_after_ms` as a duration.
     pub const fn down_after(&self) -> Duration {
         Duration::from_millis(self.down_after_ms)
+    }
+
+    /// How long a node may load; none for ever.
+    pub fn loading_budget(&self) -> Option<Duration> {
+        let millis = self.loading_budget_ms.unwrap_or(self.down_after_ms);
+        (millis > 0).then(|| Duration::from_millis(millis))
     }
 
     /// Time between two pings: a tenth of `down_after`, at least 50 ms and at most 1 s.

@@ -59,6 +59,10 @@ pub enum BallotAnswer {
         /// Milliseconds for which the ballot before may still act under its lease; no command may
         /// be sent earlier.
         lease_ms: u64,
+        /// Milliseconds since this voter accepted the last change of master by an automatic
+        /// failover; absent if that was before its present life.
+        #[serde(default)]
+        failover_ms_ago: Option<u64>,
     },
     /// No.
     Refused {
@@ -94,6 +98,10 @@ pub enum Refusal {
         /// Milliseconds left.
         remaining_ms: u64,
     },
+    /// The group failed over too often: a person must release it.
+    Held,
+    /// The voter has no memory yet.
+    Joining,
     /// A failover is under way: take it over when its leader falls silent.
     FailoverUnderWay,
     /// Its leader was heard a moment ago.
@@ -118,6 +126,8 @@ impl core::fmt::Display for Refusal {
             Self::HeldOff { remaining_ms } => {
                 write!(f, "held off for {remaining_ms} ms after the last failover")
             }
+            Self::Held => f.write_str("held after too many failovers: release it by hand"),
+            Self::Joining => f.write_str("the voter has no memory yet"),
             Self::FailoverUnderWay => f.write_str("a failover is under way"),
             Self::LeaderAlive { remaining_ms } => {
                 write!(f, "its leader is alive; ask again in {remaining_ms} ms")
@@ -133,6 +143,8 @@ impl core::fmt::Display for Refusal {
 pub struct Proposal {
     /// The ballot it is written under.
     pub ballot: BallotNumber,
+    /// The roster the leader counts by.
+    pub roster: RosterVersion,
     /// The record.
     pub record: GroupRecord,
 }
@@ -163,6 +175,13 @@ pub enum ProposalAnswer {
         /// That ballot.
         promised: BallotNumber,
     },
+    /// The voter goes by another roster.
+    OtherRoster {
+        /// The voter's.
+        version: RosterVersion,
+    },
+    /// The voter has no memory yet.
+    Joining,
     /// The voter's store does not work.
     StoreFailed,
 }
@@ -174,6 +193,8 @@ pub struct Beat {
     pub group: GroupName,
     /// The leader's ballot.
     pub ballot: BallotNumber,
+    /// The roster the leader counts by.
+    pub roster: RosterVersion,
     /// The leader's count of its beats.
     pub beat: u64,
 }

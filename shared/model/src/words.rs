@@ -1,9 +1,10 @@
 //! Facts in words, for people who watch.
 
 use crate::{
-    Ballot, BallotAnswer, Fact, FactKind, GroupName, GroupRecord, Health, LossBound, MasterRecord,
-    NodeReport, NodeState, OdownVerdict, ProposalAnswer, ProposalReply, Purpose, Role, SdownReport,
-    Step,
+    Ballot, BallotAnswer, Fact, FactKind, GroupName, GroupRecord, Health, Instruction, LossBound,
+    MasterRecord, Memory, NodeReport, NodeState, OdownVerdict, Outcome, ProposalAnswer,
+    ProposalReply, Purpose, Role, RosterAnswer, RosterAsk, RosterBallot, RosterVote, SdownReport,
+    Step, Verb,
 };
 use core::fmt;
 use core::time::Duration;
@@ -45,6 +46,14 @@ impl fmt::Display for Fact {
             Self::Heartbeat(fact) => {
                 write!(f, "is alive at place {}, {}", fact.place, fact.health)
             }
+            Self::RosterBallot(fact) => roster_ballot(fact, f),
+            Self::RosterAnswer(fact) => roster_answer(fact, f),
+            Self::Rejoin(fact) => write!(f, "{} has no memory and asks for it", fact.voter),
+            Self::RejoinAnswer(fact) => {
+                write!(f, "{}, roster {}", fact.memory, fact.roster.version)
+            }
+            Self::Instruction(fact) => write!(f, "{fact}"),
+            Self::InstructionReply(fact) => write!(f, "{}: {}", fact.instruction, fact.outcome),
             Self::StatusQuery(_) => f.write_str("asks everybody how they are"),
             Self::MasterQuery(fact) => write!(f, "asks who is master of {}", fact.group),
             Self::MasterRecord(fact) => master(fact, f),
@@ -71,9 +80,16 @@ impl Fact {
             Self::MasterQuery(fact) => Some(&fact.group),
             Self::MasterRecord(fact) => Some(&fact.group),
             Self::Event(fact) => Some(&fact.group),
-            Self::Digest(_) | Self::DigestReply(_) | Self::Heartbeat(_) | Self::StatusQuery(_) => {
-                None
-            }
+            Self::Instruction(fact) => fact.group.as_ref(),
+            Self::InstructionReply(fact) => fact.instruction.group.as_ref(),
+            Self::Digest(_)
+            | Self::DigestReply(_)
+            | Self::Heartbeat(_)
+            | Self::StatusQuery(_)
+            | Self::RosterBallot(_)
+            | Self::RosterAnswer(_)
+            | Self::Rejoin(_)
+            | Self::RejoinAnswer(_) => None,
         }
     }
 }
@@ -98,6 +114,12 @@ impl FactKind {
             | Self::ProposalReply
             | Self::RecordCommitted
             | Self::FailoverStep
+            | Self::RosterBallot
+            | Self::RosterAnswer
+            | Self::Rejoin
+            | Self::RejoinAnswer
+            | Self::Instruction
+            | Self::InstructionReply
             | Self::MasterRecord
             | Self::Event => false,
         }
@@ -186,8 +208,67 @@ fn accepted(reply: &ProposalReply, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ProposalAnswer::Superseded { promised } => {
             write!(f, "refuses revision {}: promised {promised}", reply.revision)
         }
+        ProposalAnswer::OtherRoster { version } => {
+            write!(f, "refuses revision {}: it goes by roster {version}", reply.revision)
+        }
+        ProposalAnswer::Joining => {
+            write!(f, "refuses revision {}: it has no memory yet", reply.revision)
+        }
         ProposalAnswer::StoreFailed => {
             write!(f, "refuses revision {}: its store failed", reply.revision)
+        }
+    }
+}
+
+fn roster_ballot(ballot: &RosterBallot, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let number = &ballot.ballot;
+    match &ballot.ask {
+        RosterAsk::Prepare => write!(f, "asks for ballot {number} to change the roster"),
+        RosterAsk::Accept(roster) => write!(f, "proposes {roster} under ballot {number}"),
+        RosterAsk::Adopt(roster) => write!(f, "says that {roster} is decided"),
+    }
+}
+
+fn roster_answer(answer: &RosterAnswer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let number = &answer.ballot;
+    match &answer.answer {
+        RosterVote::Promise { .. } => write!(f, "promises roster ballot {number}"),
+        RosterVote::Accepted => write!(f, "accepts the roster of ballot {number}"),
+        RosterVote::Adopted => f.write_str("goes by the new roster"),
+        RosterVote::Refused(why) => write!(f, "refuses roster ballot {number}: {why}"),
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blank => f.write_str("has no memory either"),
+            Self::Founded => f.write_str("has founded the system with it"),
+            Self::NotOnRoster => f.write_str("does not have it on its roster"),
+            Self::Floor { floor, accepted, .. } => {
+                write!(f, "refuses ballots up to {floor} now, knows {} groups", accepted.len())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Instruction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.verb {
+            Verb::Pause { reason } => write!(f, "pause ({reason})"),
+            Verb::Resume => f.write_str("resume"),
+            Verb::Release => f.write_str("release"),
+            Verb::AddVoter(voter) => write!(f, "add voter {voter}"),
+            Verb::RemoveVoter(voter) => write!(f, "remove voter {voter}"),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done { now } => write!(f, "done: {now}"),
+            Self::Refused { why } => write!(f, "refused: {why}"),
         }
     }
 }

@@ -172,7 +172,7 @@ impl Candidate {
             Refusal::OlderBallot => 10,
             Refusal::NotOdown | Refusal::FailoverUnderWay => 100,
             Refusal::OtherMaster { .. } | Refusal::NoFailover => 200,
-            Refusal::Paused | Refusal::StoreFailed => 1_000,
+            Refusal::Paused | Refusal::Held | Refusal::StoreFailed | Refusal::Joining => 1_000,
             Refusal::OtherRoster { .. } => 2_000,
             Refusal::HeldOff { remaining_ms } | Refusal::LeaderAlive { remaining_ms } => {
                 *remaining_ms

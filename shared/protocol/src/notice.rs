@@ -277,6 +277,12 @@ impl Notifier {
             | Fact::Digest(_)
             | Fact::DigestReply(_)
             | Fact::Heartbeat(_)
+            | Fact::RosterBallot(_)
+            | Fact::RosterAnswer(_)
+            | Fact::Rejoin(_)
+            | Fact::RejoinAnswer(_)
+            | Fact::Instruction(_)
+            | Fact::InstructionReply(_)
             | Fact::MasterQuery(_)
             | Fact::MasterRecord(_) => {
                 let why = format!("a notifier has no use for a fact {}", fact.kind().as_str());

@@ -212,6 +212,12 @@ impl Prober {
             | Fact::Digest(_)
             | Fact::MasterQuery(_)
             | Fact::MasterRecord(_)
+            | Fact::RosterBallot(_)
+            | Fact::RosterAnswer(_)
+            | Fact::Rejoin(_)
+            | Fact::RejoinAnswer(_)
+            | Fact::Instruction(_)
+            | Fact::InstructionReply(_)
             | Fact::Event(_) => {}
         }
     }

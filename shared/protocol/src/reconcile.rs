@@ -254,7 +254,7 @@ impl Reconciler {
                 Some(_) => {}
                 None if fit == Fit::InLine && record.lineage.knows(view) && room => {
                     let run_id = Some(view.run_id.clone());
-                    next.members.push(Member { addr: addr.clone(), run_id });
+                    next.members.push(Member { addr: addr.clone(), run_id, gone: false });
                 }
                 None => {}
             }

@@ -63,8 +63,9 @@ pub(crate) fn settings(quorum: u32) -> Settings {
 /// A group of so many nodes, each known by its run id, with a quorum of 2.
 pub(crate) fn record(nodes: usize) -> GroupRecord {
     let mut record = GroupRecord::first(group(), node(1), settings(2));
-    record.members =
-        (1..=nodes).map(|n| Member { addr: node(n), run_id: Some(run_id(n)) }).collect();
+    record.members = (1..=nodes)
+        .map(|n| Member { addr: node(n), run_id: Some(run_id(n)), gone: false })
+        .collect();
     record.lineage.add(&history(1));
     record
 }

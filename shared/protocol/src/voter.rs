@@ -180,6 +180,12 @@ impl Voter {
             | Fact::Heartbeat(_)
             | Fact::MasterQuery(_)
             | Fact::MasterRecord(_)
+            | Fact::RosterBallot(_)
+            | Fact::RosterAnswer(_)
+            | Fact::Rejoin(_)
+            | Fact::RejoinAnswer(_)
+            | Fact::Instruction(_)
+            | Fact::InstructionReply(_)
             | Fact::Event(_) => {}
         }
     }

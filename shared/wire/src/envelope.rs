@@ -138,6 +138,12 @@ pub fn trace_of(fact: &Fact) -> Option<TraceId> {
         | Fact::Digest(_)
         | Fact::DigestReply(_)
         | Fact::Heartbeat(_)
+        | Fact::RosterBallot(_)
+        | Fact::RosterAnswer(_)
+        | Fact::Rejoin(_)
+        | Fact::RejoinAnswer(_)
+        | Fact::Instruction(_)
+        | Fact::InstructionReply(_)
         | Fact::StatusQuery(_)
         | Fact::MasterQuery(_) => None,
     }

@@ -53,6 +53,13 @@ impl Subjects {
             Fact::FailoverStep(f) => format!("failover.{}", escape_group(&f.group)),
             Fact::Digest(_) => "digest".into(),
             Fact::Heartbeat(f) => format!("alive.{}.{}", f.service, escape(&f.id)),
+            Fact::RosterBallot(_) => "roster".into(),
+            Fact::Rejoin(_) => "rejoin".into(),
+            // No escaped group name reads like that.
+            Fact::Instruction(f) => format!(
+                "instruction.{}",
+                f.group.as_ref().map_or_else(|| "=roster".into(), escape_group)
+            ),
             Fact::StatusQuery(_) => "status".into(),
             Fact::MasterQuery(f) => format!("ask.master.{}", escape_group(&f.group)),
             Fact::MasterRecord(f) => format!("master.{}", escape_group(&f.group)),
@@ -60,6 +67,9 @@ impl Subjects {
             Fact::Ballot(_)
             | Fact::ProposalReply(_)
             | Fact::BeatReply(_)
+            | Fact::RosterAnswer(_)
+            | Fact::RejoinAnswer(_)
+            | Fact::InstructionReply(_)
             | Fact::DigestReply(_) => return None,
         };
         Some(self.under(&tail))
@@ -79,6 +89,9 @@ impl Subjects {
             FactKind::FailoverStep => "failover.*",
             FactKind::Digest => "digest",
             FactKind::Heartbeat => "alive.*.*",
+            FactKind::RosterBallot => "roster",
+            FactKind::Rejoin => "rejoin",
+            FactKind::Instruction => "instruction.*",
             FactKind::StatusQuery => "status",
             FactKind::MasterQuery => "ask.master.*",
             FactKind::MasterRecord => "master.*",
@@ -86,6 +99,9 @@ impl Subjects {
             FactKind::Ballot
             | FactKind::ProposalReply
             | FactKind::BeatReply
+            | FactKind::RosterAnswer
+            | FactKind::RejoinAnswer
+            | FactKind::InstructionReply
             | FactKind::DigestReply => return None,
         };
         Some(self.under(tail))
@@ -107,7 +123,11 @@ impl Subjects {
         let tokens: Vec<&str> = self.tail(subject)?.split('.').collect();
         let group = match tokens.as_slice() {
             ["sdown" | "node" | "odown" | "event", group, _]
-            | ["candidacy" | "proposal" | "beat" | "record" | "failover" | "master", group]
+            | [
+                "candidacy" | "proposal" | "beat" | "record" | "failover" | "master"
+                | "instruction",
+                group,
+            ]
             | ["ask", "master", group] => group,
             _ => return None,
         };
@@ -156,6 +176,9 @@ pub const fn wants_reply(kind: FactKind) -> bool {
         | FactKind::Proposal
         | FactKind::Beat
         | FactKind::Digest
+        | FactKind::RosterBallot
+        | FactKind::Rejoin
+        | FactKind::Instruction
         | FactKind::StatusQuery
         | FactKind::MasterQuery => true,
         FactKind::SdownReport
@@ -167,6 +190,9 @@ pub const fn wants_reply(kind: FactKind) -> bool {
         | FactKind::RecordCommitted
         | FactKind::FailoverStep
         | FactKind::DigestReply
+        | FactKind::RosterAnswer
+        | FactKind::RejoinAnswer
+        | FactKind::InstructionReply
         | FactKind::Heartbeat
         | FactKind::MasterRecord
         | FactKind::Event => false,
@@ -180,6 +206,9 @@ const fn may_answer(kind: FactKind) -> bool {
         | FactKind::ProposalReply
         | FactKind::BeatReply
         | FactKind::DigestReply
+        | FactKind::RosterAnswer
+        | FactKind::RejoinAnswer
+        | FactKind::InstructionReply
         | FactKind::Heartbeat
         | FactKind::MasterRecord => true,
         FactKind::SdownReport
@@ -191,6 +220,9 @@ const fn may_answer(kind: FactKind) -> bool {
         | FactKind::RecordCommitted
         | FactKind::FailoverStep
         | FactKind::Digest
+        | FactKind::RosterBallot
+        | FactKind::Rejoin
+        | FactKind::Instruction
         | FactKind::StatusQuery
         | FactKind::MasterQuery
         | FactKind::Event => false,

@@ -130,7 +130,10 @@ async fn what_it_answered_holds_after_kill_9() {
     let mut stage = Stage::set().await;
     let promised = stage.ask_vote(7).await;
     assert!(matches!(promised, BallotAnswer::Promise { accepted: None, .. }), "{promised:?}");
-    stage.bus.publish(&Proposal { ballot: ballot(7), record: record() }.into()).await;
+    stage
+        .bus
+        .publish(&Proposal { ballot: ballot(7), roster: RosterVersion(1), record: record() }.into())
+        .await;
     let accepted = |fact| if let Fact::ProposalReply(r) = fact { Some(r.answer) } else { None };
     assert_eq!(stage.hear(accepted).await, ProposalAnswer::Accepted);
     stage.process.kill9().unwrap();

@@ -89,6 +89,7 @@ fn under_way() -> GroupRecord {
         rejected: vec![],
         loss: LossBound::default(),
         trace_id: record.trace_id(),
+        flapping: vedette_model::Flapping::default(),
     });
     record
 }

@@ -19,6 +19,7 @@ pub(super) fn write(
         rejected: selection.rejected,
         loss: selection.loss,
         trace_id,
+        flapping: record.flapping,
     });
     record
 }

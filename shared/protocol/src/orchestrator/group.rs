@@ -268,7 +268,7 @@ impl Group {
             ProposerOutput::Prepare(candidacy) => self.publish(candidacy.into()),
             ProposerOutput::Accept(proposal) => self.publish(proposal.into()),
             ProposerOutput::Beat(beat) => self.publish(beat.into()),
-            ProposerOutput::Elected { ballot, adopted, act_after } => {
+            ProposerOutput::Elected { ballot, adopted, act_after, .. } => {
                 self.elected(&ballot, adopted, act_after, now);
             }
             ProposerOutput::Committed(committed) => {

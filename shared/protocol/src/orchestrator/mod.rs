@@ -197,6 +197,12 @@ impl Orchestrator {
             | Fact::FailoverStep(_)
             | Fact::Digest(_)
             | Fact::MasterRecord(_)
+            | Fact::RosterBallot(_)
+            | Fact::RosterAnswer(_)
+            | Fact::Rejoin(_)
+            | Fact::RejoinAnswer(_)
+            | Fact::Instruction(_)
+            | Fact::InstructionReply(_)
             | Fact::Event(_) => {}
         }
     }

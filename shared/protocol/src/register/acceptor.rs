@@ -111,7 +111,9 @@ impl Acceptor {
             Ok(()) => {
                 let lease_ms = millis(self.lease.left(&candidacy.ballot, now));
                 self.stored.promised = Some(candidacy.ballot.clone());
-                BallotAnswer::Promise { accepted: self.stored.accepted.clone(), lease_ms }
+                let failover_ms_ago = self.last_failover.map(|at| millis(now.since(at)));
+                let accepted = self.stored.accepted.clone();
+                BallotAnswer::Promise { accepted, lease_ms, failover_ms_ago }
             }
             Err(why) => BallotAnswer::Refused { why, promised: self.stored.promised.clone() },
         };
@@ -188,7 +190,7 @@ impl Acceptor {
 
     /// Answers a proposal.
     pub fn proposal(&mut self, proposal: &Proposal, now: Instant) -> AcceptorOutput<ProposalReply> {
-        let Proposal { ballot, record } = proposal;
+        let Proposal { ballot, record, .. } = proposal;
         let promised = self.stored.promised.as_ref();
         let mut persist = false;
         let answer = match promised.filter(|promised| *promised > ballot) {

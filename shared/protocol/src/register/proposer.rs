@@ -35,6 +35,8 @@ pub enum ProposerOutput {
         adopted: Option<GroupRecord>,
         /// No command to any node before this: the ballot before may still act.
         act_after: Instant,
+        /// The least that any of these voters said; see [`BallotAnswer::Promise`].
+        failover_ms_ago: Option<u64>,
     },
     /// A majority accepted.
     Committed(RecordCommitted),
@@ -59,10 +61,17 @@ pub enum Lost {
 #[derive(Debug, Clone, Hash)]
 struct Standing {
     candidacy: Candidacy,
-    promises: BTreeMap<VoterId, (Option<(BallotNumber, GroupRecord)>, u64)>,
+    promises: BTreeMap<VoterId, Promised>,
     refusals: BTreeMap<VoterId, Refusal>,
     deadline: Instant,
     ask_again: Instant,
+}
+
+#[derive(Debug, Clone, Hash)]
+struct Promised {
+    accepted: Option<(BallotNumber, GroupRecord)>,
+    lease_ms: u64,
+    failover_ms_ago: Option<u64>,
 }
 
 #[derive(Debug, Clone, Hash)]
@@ -144,7 +153,11 @@ impl Proposer {
         if leading.proposing.is_some() {
             return;
         }
-        let proposal = Proposal { ballot: leading.ballot.clone(), record: record.clone() };
+        let proposal = Proposal {
+            ballot: leading.ballot.clone(),
+            roster: self.roster.version,
+            record: record.clone(),
+        };
         leading.proposing = Some(Proposing {
             record,
             accepted: BTreeMap::new(),
@@ -198,9 +211,10 @@ impl Proposer {
             return;
         }
         match ballot.answer {
-            BallotAnswer::Promise { accepted, lease_ms } => {
+            BallotAnswer::Promise { accepted, lease_ms, failover_ms_ago } => {
                 standing.refusals.remove(&ballot.voter);
-                standing.promises.insert(ballot.voter, (accepted, lease_ms));
+                let promised = Promised { accepted, lease_ms, failover_ms_ago };
+                standing.promises.insert(ballot.voter, promised);
             }
             BallotAnswer::Refused { why, .. } => {
                 standing.refusals.insert(ballot.voter, why);
@@ -227,11 +241,13 @@ impl Proposer {
         let Phase::Standing(standing) = core::mem::replace(&mut self.phase, Phase::Idle) else {
             return;
         };
-        let lease_ms = standing.promises.values().map(|(_, lease)| *lease).max().unwrap_or(0);
+        let promises = || standing.promises.values();
+        let lease_ms = promises().map(|p| p.lease_ms).max().unwrap_or(0);
+        let failover_ms_ago = promises().filter_map(|p| p.failover_ms_ago).min();
         let adopted = standing
             .promises
             .into_values()
-            .filter_map(|(accepted, _)| accepted)
+            .filter_map(|promised| promised.accepted)
             .max_by(|(ba, ra), (bb, rb)| (ba, ra.revision).cmp(&(bb, rb.revision)))
             .map(|(_, record)| record);
         let ballot = standing.candidacy.ballot;
@@ -239,6 +255,7 @@ impl Proposer {
             ballot: ballot.clone(),
             adopted,
             act_after: now + Duration::from_millis(lease_ms),
+            failover_ms_ago,
         });
         self.phase = Phase::Leading(Leading {
             ballot,
@@ -268,7 +285,10 @@ impl Proposer {
                 self.denied(reply.voter);
             }
             // Our own earlier copy, or a voter without a store: neither grants nor supersedes.
-            ProposalAnswer::Superseded { .. } | ProposalAnswer::StoreFailed => {}
+            ProposalAnswer::Superseded { .. }
+            | ProposalAnswer::OtherRoster { .. }
+            | ProposalAnswer::Joining
+            | ProposalAnswer::StoreFailed => {}
         }
     }
 
@@ -363,11 +383,8 @@ impl Proposer {
                 leading.sent.pop_first();
             }
             let (group, ballot) = (self.group.clone(), leading.ballot.clone());
-            self.outputs.push_back(ProposerOutput::Beat(Beat {
-                group,
-                ballot,
-                beat: leading.beat,
-            }));
+            let (roster, beat) = (self.roster.version, leading.beat);
+            self.outputs.push_back(ProposerOutput::Beat(Beat { group, ballot, roster, beat }));
         }
         if let Some(proposing) = &mut leading.proposing
             && now >= proposing.ask_again
@@ -375,7 +392,8 @@ impl Proposer {
             proposing.ask_again = now + ASK_AGAIN;
             let record = proposing.record.clone();
             let ballot = leading.ballot.clone();
-            self.outputs.push_back(ProposerOutput::Accept(Proposal { ballot, record }));
+            let roster = self.roster.version;
+            self.outputs.push_back(ProposerOutput::Accept(Proposal { ballot, roster, record }));
         }
     }
 

@@ -9,7 +9,7 @@ use alloc::string::ToString;
 use alloc::vec;
 use vedette_model::{
     BeatReply, Epoch, Event, Evidence, Heartbeat, NodeState, OdownVerdict, Purpose, Revision,
-    Service, StatusQuery,
+    RosterVersion, Service, StatusQuery,
 };
 
 /// The incarnation of voter `v1` in these scripts.
@@ -133,7 +133,7 @@ fn refused(number: u64, why: Refusal) -> Output {
 }
 
 fn proposal(number: u64, record: &GroupRecord) -> Proposal {
-    Proposal { ballot: ballot(number, 2), record: record.clone() }
+    Proposal { ballot: ballot(number, 2), roster: RosterVersion(1), record: record.clone() }
 }
 
 fn accepted(number: u64, record: &GroupRecord, answer: ProposalAnswer) -> Output {
@@ -193,7 +193,12 @@ fn a_voter_answers_from_its_store_after_a_restart() {
 #[test]
 fn a_leaders_beat_is_granted_or_not() {
     let mut script = Script::new();
-    let beat = |number| Beat { group: group(), ballot: ballot(number, 2), beat: 3 };
+    let beat = |number| Beat {
+        group: group(),
+        ballot: ballot(number, 2),
+        roster: RosterVersion(1),
+        beat: 3,
+    };
     let replied = |number, granted| {
         let (group, ballot) = (group(), ballot(number, 2));
         reply(BeatReply { group, ballot, beat: 3, voter: voter(1), granted })

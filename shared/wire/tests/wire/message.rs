@@ -56,6 +56,9 @@ fn subjects_read_as_documented() {
         (FactKind::RecordCommitted, "vedette.v1.record.mymaster"),
         (FactKind::FailoverStep, "vedette.v1.failover.mymaster"),
         (FactKind::Digest, "vedette.v1.digest"),
+        (FactKind::RosterBallot, "vedette.v1.roster"),
+        (FactKind::Rejoin, "vedette.v1.rejoin"),
+        (FactKind::Instruction, "vedette.v1.instruction.mymaster"),
         (FactKind::Heartbeat, "vedette.v1.alive.prober.p1"),
         (FactKind::StatusQuery, "vedette.v1.status"),
         (FactKind::MasterQuery, "vedette.v1.ask.master.mymaster"),
@@ -65,6 +68,8 @@ fn subjects_read_as_documented() {
     for (kind, subject) in expected {
         assert_eq!(subjects().of(&sample(kind)).as_deref(), Some(subject));
     }
+    let roster = samples::samples(FactKind::Instruction).pop().unwrap();
+    assert_eq!(subjects().of(&roster).as_deref(), Some("vedette.v1.instruction.=roster"));
     let replies = FactKind::ALL.len() - expected.len();
     assert_eq!(FactKind::ALL.iter().filter(|k| subjects().pattern(**k).is_none()).count(), replies);
     assert_eq!(subjects().reply(&sender()), "vedette.v1.reply.voter.v1.00000000000000ab");
@@ -90,7 +95,13 @@ fn only_the_pattern_of_a_kind_receives_its_facts() {
 fn group_is_found_in_every_subject_that_has_one() {
     for kind in FactKind::ALL {
         let found = subjects().of(&sample(*kind)).and_then(|s| subjects().group_of(&s));
-        let without = [FactKind::Digest, FactKind::Heartbeat, FactKind::StatusQuery];
+        let without = [
+            FactKind::Digest,
+            FactKind::Heartbeat,
+            FactKind::StatusQuery,
+            FactKind::RosterBallot,
+            FactKind::Rejoin,
+        ];
         let expected = subjects().pattern(*kind).is_some() && !without.contains(kind);
         assert_eq!(found, expected.then(group), "{}", kind.as_str());
     }
@@ -121,7 +132,18 @@ fn each_group_has_exactly_one_token() {
 fn questions_and_only_questions_want_replies() {
     let asking: Vec<_> =
         FactKind::ALL.iter().filter(|k| wants_reply(**k)).map(|k| k.as_str()).collect();
-    assert_eq!(asking, ["candidacy", "proposal", "beat", "digest", "status", "master-query"]);
+    let expected = [
+        "candidacy",
+        "proposal",
+        "beat",
+        "digest",
+        "roster-ballot",
+        "rejoin",
+        "instruction",
+        "status",
+        "master-query",
+    ];
+    assert_eq!(asking, expected);
 }
 
 #[test]

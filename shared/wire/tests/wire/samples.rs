@@ -12,10 +12,13 @@ pub fn samples(kind: FactKind) -> Vec<Fact> {
         FactKind::Ballot => ballots(),
         FactKind::Proposal => records()
             .into_iter()
-            .map(|record| Proposal { ballot: ballot(), record }.into())
+            .map(|record| Proposal { ballot: ballot(), roster: RosterVersion(1), record }.into())
             .collect(),
         FactKind::ProposalReply => proposal_replies(),
-        FactKind::Beat => vec![Beat { group: group(), ballot: ballot(), beat: 300 }.into()],
+        FactKind::Beat => {
+            let (roster, beat) = (RosterVersion(1), 300);
+            vec![Beat { group: group(), ballot: ballot(), roster, beat }.into()]
+        }
         FactKind::BeatReply => [true, false].map(beat_reply).into(),
         FactKind::RecordCommitted => records()
             .into_iter()
@@ -28,6 +31,14 @@ pub fn samples(kind: FactKind) -> Vec<Fact> {
         ],
         FactKind::DigestReply => digest_replies(),
         FactKind::Heartbeat => heartbeats(),
+        FactKind::RosterBallot => roster_ballots(),
+        FactKind::RosterAnswer => roster_answers(),
+        FactKind::Rejoin => [None, Some(odd_group())]
+            .map(|after| Rejoin { voter: voter("v1"), incarnation: 99, after }.into())
+            .into(),
+        FactKind::RejoinAnswer => rejoin_answers(),
+        FactKind::Instruction => instructions().into_iter().map(Fact::from).collect(),
+        FactKind::InstructionReply => instruction_replies(),
         FactKind::StatusQuery => vec![StatusQuery {}.into()],
         FactKind::MasterQuery => {
             [group(), odd_group()].map(|group| MasterQuery { group }.into()).into()
@@ -88,11 +99,15 @@ fn ballot() -> BallotNumber {
     BallotNumber { number: 12, proposer: orchestrator(), incarnation: 0xfeed_beef_0000_0001 }
 }
 
-fn evidences() -> [Evidence; 3] {
+fn evidences() -> [Evidence; 7] {
     [
         Evidence::Silence { for_ms: 5_001 },
         Evidence::Crash { refused: 2 },
         Evidence::Busy { for_ms: 30_000 },
+        Evidence::Loading { for_ms: 5_001 },
+        Evidence::Rebirth { run_id: run_id('e') },
+        Evidence::WrongRole { for_ms: 7_000 },
+        Evidence::WriteImpaired { for_ms: 5_002 },
     ]
 }
 
@@ -174,7 +189,7 @@ fn verdicts() -> Vec<Fact> {
     };
     let tally = evidences()
         .into_iter()
-        .zip(["p1", "p2", "p3"])
+        .zip(["p1", "p2", "p3", "p4", "p5", "p6", "p7"])
         .map(|(evidence, id)| Opinion { prober: prober(id), place: place("dc1"), evidence })
         .collect();
     vec![verdict(true, tally).into(), verdict(false, vec![]).into()]
@@ -198,10 +213,12 @@ fn ballots() -> Vec<Fact> {
         .into_iter()
         .map(|record| {
             let accepted = Some((ballot(), record));
-            reply(BallotAnswer::Promise { accepted, lease_ms: 250 }).into()
+            reply(BallotAnswer::Promise { accepted, lease_ms: 250, failover_ms_ago: None }).into()
         })
         .collect();
-    facts.push(reply(BallotAnswer::Promise { accepted: None, lease_ms: 0 }).into());
+    facts.push(
+        reply(BallotAnswer::Promise { accepted: None, lease_ms: 0, failover_ms_ago: None }).into(),
+    );
     let refusals = [
         Refusal::OlderBallot,
         Refusal::OtherRoster { version: RosterVersion(2) },
@@ -209,6 +226,8 @@ fn ballots() -> Vec<Fact> {
         Refusal::OtherMaster { epoch: Epoch(4) },
         Refusal::Paused,
         Refusal::HeldOff { remaining_ms: 4_000 },
+        Refusal::Held,
+        Refusal::Joining,
         Refusal::FailoverUnderWay,
         Refusal::LeaderAlive { remaining_ms: 300 },
         Refusal::NoFailover,
@@ -225,6 +244,8 @@ fn proposal_replies() -> Vec<Fact> {
     [
         ProposalAnswer::Accepted,
         ProposalAnswer::Superseded { promised: ballot() },
+        ProposalAnswer::OtherRoster { version: RosterVersion(2) },
+        ProposalAnswer::Joining,
         ProposalAnswer::StoreFailed,
     ]
     .map(|answer| {
@@ -248,7 +269,11 @@ fn records() -> Vec<GroupRecord> {
     busy.revision = Revision(7);
     busy.epoch = Epoch(3);
     busy.top_epoch = Epoch(4);
-    busy.members.push(Member { addr: addr("10.0.0.2:6379"), run_id: Some(run_id('b')) });
+    busy.members.push(Member {
+        addr: addr("10.0.0.2:6379"),
+        run_id: Some(run_id('b')),
+        gone: false,
+    });
     busy.lineage.add(&repl_id('c'));
     busy.lineage.add(&repl_id('d'));
     busy.settings.quorum_places = Some(2);
@@ -263,7 +288,9 @@ fn records() -> Vec<GroupRecord> {
         rejected: rejections(),
         loss,
         trace_id: trace(),
+        flapping: Flapping { count: 2, held: true },
     });
+    busy.roster = RosterVersion(2);
 
     let mut after = busy.clone();
     after.revision = Revision(8);
@@ -283,6 +310,7 @@ fn rejections() -> Vec<Rejection> {
         RejectReason::FailedBefore,
         RejectReason::Stranger,
         RejectReason::NotAReplica,
+        RejectReason::WriteImpaired,
         RejectReason::Loading,
         RejectReason::PriorityZero,
         RejectReason::NeverSynced,
@@ -294,6 +322,74 @@ fn rejections() -> Vec<Rejection> {
     .zip(10_001_u16..)
     .map(|(reason, port)| Rejection { node: NodeAddr::new("10.0.0.3", port).unwrap(), reason })
     .collect()
+}
+
+fn roster() -> Roster {
+    Roster::parse(RosterVersion(2), ["v1", "v2", "v3", "v4"].map(voter).into()).unwrap()
+}
+
+fn roster_ballots() -> Vec<Fact> {
+    [RosterAsk::Prepare, RosterAsk::Accept(roster()), RosterAsk::Adopt(roster())]
+        .map(|ask| RosterBallot { ballot: ballot(), from: RosterVersion(1), ask }.into())
+        .into()
+}
+
+fn roster_answers() -> Vec<Fact> {
+    let refusals = [
+        RosterRefusal::OlderBallot(ballot()),
+        RosterRefusal::OtherRoster(roster()),
+        RosterRefusal::NotOneVoter,
+        RosterRefusal::Unsettled(vec![group(), odd_group()]),
+        RosterRefusal::Joining,
+        RosterRefusal::StoreFailed,
+    ];
+    let mut votes = vec![
+        RosterVote::Promise { accepted: None },
+        RosterVote::Promise { accepted: Some((ballot(), roster())) },
+        RosterVote::Accepted,
+        RosterVote::Adopted,
+    ];
+    votes.extend(refusals.map(RosterVote::Refused));
+    let answer = |answer| RosterAnswer { voter: voter("v1"), ballot: ballot(), answer }.into();
+    votes.into_iter().map(answer).collect()
+}
+
+fn rejoin_answers() -> Vec<Fact> {
+    let floor = Memory::Floor {
+        floor: 40,
+        accepted: records().into_iter().map(|record| (ballot(), record)).collect(),
+        committed: records()
+            .into_iter()
+            .map(|record| RecordCommitted { ballot: ballot(), record })
+            .collect(),
+        more_after: Some(odd_group()),
+    };
+    [Memory::Blank, Memory::Founded, Memory::NotOnRoster, floor]
+        .map(|memory| {
+            let (incarnation, to) = (7, 99);
+            RejoinAnswer { voter: voter("v2"), incarnation, to, roster: roster(), memory }.into()
+        })
+        .into()
+}
+
+fn instructions() -> Vec<Instruction> {
+    let verbs = [
+        (Some(group()), Verb::Pause { reason: "moving house".into() }),
+        (Some(odd_group()), Verb::Resume),
+        (Some(group()), Verb::Release),
+        (None, Verb::AddVoter(voter("v4"))),
+        (None, Verb::RemoveVoter(voter("v1"))),
+    ];
+    verbs.map(|(group, verb)| Instruction { group, verb }).into()
+}
+
+fn instruction_replies() -> Vec<Fact> {
+    let outcomes = [
+        Outcome::Done { now: "paused: moving house".into() },
+        Outcome::Refused { why: "no majority of voters answers".into() },
+    ];
+    let reply = |(instruction, outcome)| InstructionReply { instruction, outcome }.into();
+    instructions().into_iter().zip(outcomes).map(reply).collect()
 }
 
 fn steps() -> Vec<Fact> {

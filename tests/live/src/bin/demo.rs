@@ -283,6 +283,12 @@ impl Story {
             | Fact::Digest(_)
             | Fact::DigestReply(_)
             | Fact::Heartbeat(_)
+            | Fact::RosterBallot(_)
+            | Fact::RosterAnswer(_)
+            | Fact::Rejoin(_)
+            | Fact::RejoinAnswer(_)
+            | Fact::Instruction(_)
+            | Fact::InstructionReply(_)
             | Fact::StatusQuery(_)
             | Fact::MasterQuery(_)
             | Fact::Event(_) => false,

@@ -66,7 +66,11 @@ impl Script {
         n: usize,
         record: &GroupRecord,
     ) -> (bool, ProposalAnswer) {
-        let proposal = Proposal { ballot: ballot(number, n), record: record.clone() };
+        let proposal = Proposal {
+            ballot: ballot(number, n),
+            roster: RosterVersion(1),
+            record: record.clone(),
+        };
         let said = self.acceptor.proposal(&proposal, at(now));
         assert_eq!((&said.answer.group, &said.answer.ballot), (&group(), &proposal.ballot));
         assert_eq!((&said.answer.voter, said.answer.revision), (&voter(1), record.revision));
@@ -74,7 +78,8 @@ impl Script {
     }
 
     fn beat(&mut self, now: u64, number: u64, n: usize) -> bool {
-        let beat = Beat { group: group(), ballot: ballot(number, n), beat: 7 };
+        let beat =
+            Beat { group: group(), ballot: ballot(number, n), roster: RosterVersion(1), beat: 7 };
         let reply = self.acceptor.beat(&beat, at(now));
         assert_eq!((&reply.ballot, reply.beat, &reply.voter), (&beat.ballot, 7, &voter(1)));
         reply.granted
@@ -96,7 +101,7 @@ impl Script {
 
 fn promise(accepted: Option<(u64, &GroupRecord)>) -> BallotAnswer {
     let accepted = accepted.map(|(number, record)| (ballot(number, 1), record.clone()));
-    BallotAnswer::Promise { accepted, lease_ms: 0 }
+    BallotAnswer::Promise { accepted, lease_ms: 0, failover_ms_ago: None }
 }
 
 fn superseded(number: u64, n: usize) -> ProposalAnswer {
@@ -118,6 +123,7 @@ fn under_way(record: &mut GroupRecord) {
         rejected: alloc::vec![],
         loss: LossBound::default(),
         trace_id: record.trace_id(),
+        flapping: vedette_model::Flapping::default(),
     };
     record.failover = Some(plan);
 }

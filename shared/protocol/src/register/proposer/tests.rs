@@ -60,7 +60,7 @@ fn answer(number: u64, n: usize, answer: BallotAnswer) -> Ballot {
 }
 
 fn promise(accepted: Option<(BallotNumber, GroupRecord)>, lease_ms: u64) -> BallotAnswer {
-    BallotAnswer::Promise { accepted, lease_ms }
+    BallotAnswer::Promise { accepted, lease_ms, failover_ms_ago: None }
 }
 
 fn refused(why: Refusal, promised: Option<BallotNumber>) -> BallotAnswer {
@@ -77,7 +77,12 @@ fn prepare(number: u64) -> ProposerOutput {
 }
 
 fn elected(number: u64, adopted: Option<GroupRecord>, act_after: u64) -> ProposerOutput {
-    ProposerOutput::Elected { ballot: ballot(number, 1), adopted, act_after: at(act_after) }
+    ProposerOutput::Elected {
+        ballot: ballot(number, 1),
+        adopted,
+        act_after: at(act_after),
+        failover_ms_ago: None,
+    }
 }
 
 fn lost_for(refusals: &[(usize, Refusal)]) -> ProposerOutput {

@@ -9,7 +9,11 @@ fn a_promise_is_written_down_before_it_is_given() {
     let mut script = Script::new();
     let said = script.hear(400, candidacy(2, Purpose::Configure));
     let disk = Stored { promised: Some(ballot(2, 2)), ..stored(&record(3)) };
-    let promise = BallotAnswer::Promise { accepted: disk.accepted.clone(), lease_ms: 0 };
+    let promise = BallotAnswer::Promise {
+        accepted: disk.accepted.clone(),
+        lease_ms: 0,
+        failover_ms_ago: None,
+    };
     assert_eq!(said, [Output::Persist(disk), answer(2, promise.clone())]);
     let again = script.hear(410, candidacy(2, Purpose::Configure));
     assert_eq!(again, [answer(2, promise)], "once");
@@ -72,7 +76,7 @@ fn a_voter_whose_store_failed_refuses_everything_and_says_so() {
     assert_eq!(said, [refused(2, Refusal::StoreFailed)]);
     let said = script.hear(400, proposal(2, &revision(2)));
     assert_eq!(said, [accepted(2, &revision(2), ProposalAnswer::StoreFailed)]);
-    let beat = Beat { group: group(), ballot: ballot(1, 1), beat: 1 };
+    let beat = Beat { group: group(), ballot: ballot(1, 1), roster: RosterVersion(1), beat: 1 };
     assert_eq!(script.hear(400, beat), [], "its grant would be worth nothing");
     let committed = RecordCommitted { ballot: ballot(2, 2), record: revision(2) };
     assert_eq!(script.hear(400, committed), []);
@@ -91,6 +95,7 @@ fn facts() -> impl Strategy<Value = Fact> {
             .prop_map(|(ballot, purpose)| { Candidacy { ballot, ..candidacy(0, purpose) }.into() }),
         (ballots.clone(), 1_u64..6).prop_map(|(ballot, n)| Proposal {
             ballot,
+            roster: RosterVersion(1),
             record: revision(n)
         }
         .into()),
@@ -99,7 +104,13 @@ fn facts() -> impl Strategy<Value = Fact> {
             record: revision(n)
         }
         .into()),
-        (ballots, 1_u64..6).prop_map(|(ballot, beat)| Beat { group: group(), ballot, beat }.into()),
+        (ballots, 1_u64..6).prop_map(|(ballot, beat)| Beat {
+            group: group(),
+            ballot,
+            roster: RosterVersion(1),
+            beat
+        }
+        .into()),
     ]
 }
 
@@ -122,7 +133,9 @@ fn is_on_disk(disk: &Stored, fact: &Fact) -> bool {
                 (ballot, record.revision) == (&reply.ballot, reply.revision)
             }),
             ProposalAnswer::Superseded { promised: highest } => promised(highest),
-            ProposalAnswer::StoreFailed => true,
+            ProposalAnswer::OtherRoster { .. }
+            | ProposalAnswer::Joining
+            | ProposalAnswer::StoreFailed => true,
         };
     }
     matches!(fact, Fact::BeatReply(_))

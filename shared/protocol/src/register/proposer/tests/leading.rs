@@ -3,7 +3,11 @@
 use super::*;
 
 fn accept(record: &GroupRecord) -> ProposerOutput {
-    ProposerOutput::Accept(Proposal { ballot: ballot(1, 1), record: record.clone() })
+    ProposerOutput::Accept(Proposal {
+        ballot: ballot(1, 1),
+        roster: RosterVersion(1),
+        record: record.clone(),
+    })
 }
 
 fn committed(record: &GroupRecord) -> ProposerOutput {

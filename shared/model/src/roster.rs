@@ -1,0 +1,201 @@
+//! The facts of changing the voters' roster, and of a voter that has no memory.
+
+use crate::{
+    BallotNumber, GroupName, GroupRecord, RecordCommitted, Roster, RosterVersion, VoterId,
+};
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// One round of deciding the next roster: prepare, or accept. Each version is one Paxos decision
+/// of the voters of the version before.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RosterBallot {
+    /// The ballot.
+    pub ballot: BallotNumber,
+    /// The roster that decides; voters of another version refuse.
+    pub from: RosterVersion,
+    /// What is asked.
+    pub ask: RosterAsk,
+}
+
+/// What a [`RosterBallot`] asks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RosterAsk {
+    /// Promise to accept nothing lower.
+    Prepare,
+    /// Accept this roster as the next version.
+    Accept(Roster),
+    /// It is decided: go by it.
+    Adopt(Roster),
+}
+
+/// A voter's answer to a [`RosterBallot`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RosterAnswer {
+    /// Who answers.
+    pub voter: VoterId,
+    /// The ballot answered.
+    pub ballot: BallotNumber,
+    /// The answer.
+    pub answer: RosterVote,
+}
+
+/// Promise, acceptance or refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RosterVote {
+    /// Nothing lower will be accepted; with what was accepted so far as the next roster.
+    Promise {
+        /// The next roster accepted so far, with its ballot.
+        accepted: Option<(BallotNumber, Roster)>,
+    },
+    /// On this voter's disk as the next roster.
+    Accepted,
+    /// This voter goes by the new roster.
+    Adopted,
+    /// No.
+    Refused(RosterRefusal),
+}
+
+/// Why a roster ballot was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RosterRefusal {
+    /// A higher ballot is promised: this one.
+    OlderBallot(BallotNumber),
+    /// The voter goes by this roster.
+    OtherRoster(Roster),
+    /// The proposed roster differs from the present one by more or less than one voter.
+    NotOneVoter,
+    /// These groups' records are not yet known to be committed under the present roster, so that
+    /// a further change could lose them.
+    Unsettled(Vec<GroupName>),
+    /// The voter has no memory yet.
+    Joining,
+    /// The voter's store does not work.
+    StoreFailed,
+}
+
+impl core::fmt::Display for RosterRefusal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::OlderBallot(ballot) => write!(f, "a higher ballot ({ballot}) is promised"),
+            Self::OtherRoster(roster) => write!(f, "the voter goes by roster {}", roster.version),
+            Self::NotOneVoter => f.write_str("a change adds or removes exactly one voter"),
+            Self::Unsettled(groups) => {
+                write!(f, "{} groups are not settled under the present roster yet", groups.len())
+            }
+            Self::Joining => f.write_str("the voter has no memory yet"),
+            Self::StoreFailed => f.write_str("the voter's store failed"),
+        }
+    }
+}
+
+/// A voter that has no memory (a new one, or one that lost its file) asks the others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Rejoin {
+    /// Who asks.
+    pub voter: VoterId,
+    /// Which life of it.
+    pub incarnation: u64,
+    /// Send the records of groups after this one; absent at first.
+    pub after: Option<GroupName>,
+}
+
+/// A voter's answer to a [`Rejoin`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RejoinAnswer {
+    /// Who answers.
+    pub voter: VoterId,
+    /// Which life of it.
+    pub incarnation: u64,
+    /// The life that was answered.
+    pub to: u64,
+    /// The roster it goes by.
+    pub roster: Roster,
+    /// The answer.
+    pub memory: Memory,
+}
+
+/// What a voter can tell one without memory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Memory {
+    /// It has no memory either.
+    Blank,
+    /// It was there when all voters were blank, the asker in its present life among them.
+    Founded,
+    /// The asker is not on the roster.
+    NotOnRoster,
+    /// It knows this, and from now on refuses every ballot number up to `floor`.
+    Floor {
+        /// At least every ballot number it ever promised or accepted.
+        floor: u64,
+        /// What it accepted last, group by group, at most [`Memory::LIMIT`].
+        accepted: Vec<(BallotNumber, GroupRecord)>,
+        /// What it knows to be committed of these groups.
+        committed: Vec<RecordCommitted>,
+        /// Ask again after this group: there are more.
+        more_after: Option<GroupName>,
+    },
+}
+
+impl Memory {
+    /// Groups in one answer: so many of the largest records fit one message.
+    pub const LIMIT: usize = 16;
+}
+
+/// What an operator wants done to a group, or to the roster. Each is safe to repeat.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Instruction {
+    /// The group; absent for the roster, which is everybody's.
+    pub group: Option<GroupName>,
+    /// What.
+    pub verb: Verb,
+}
+
+/// What an operator wants done.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// Observe the group and do nothing to it.
+    Pause {
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// End a pause.
+    Resume,
+    /// Let a held group fail over again.
+    Release,
+    /// Add a voter to the roster.
+    AddVoter(VoterId),
+    /// Take a voter off the roster.
+    RemoveVoter(VoterId),
+}
+
+/// What came of an [`Instruction`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct InstructionReply {
+    /// Which was answered.
+    pub instruction: Instruction,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of an instruction.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Committed by a majority of voters; or it was so already.
+    Done {
+        /// What holds now, in words.
+        now: String,
+    },
+    /// Not done, and why, with what to do about it.
+    Refused {
+        /// Why.
+        why: String,
+    },
+}
