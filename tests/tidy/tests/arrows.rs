@@ -163,6 +163,13 @@ const TABLE: &[Row] = &[
         never: &["tokio", "async-nats", "redis", "vedette-runtime"],
     },
     Row {
+        // It reads its own files and runs cargo on a copy of the sources.
+        folder: "tests/mutants",
+        ours: &[],
+        others: &["anyhow", "clap", "figment", "serde"],
+        never: &["tokio", "async-nats", "redis"],
+    },
+    Row {
         // It starts servers and listens in: model and wire to read the facts that pass, async-nats
         // and redis to reach the servers as an application would, nix to send signals by pid.
         folder: "tests/harness",
