@@ -1,20 +1,24 @@
 //! One group in an orchestrator's hands: the stages wired together.
 
+mod quiet;
+mod say;
+mod walk;
+
 use super::Config;
 use super::effect::Effect;
 use crate::candidacy::{self, Candidate};
-use crate::failover::{self, Failover, Setting, switch_cause};
+use crate::failover::{self, Failover, Setting};
 use crate::happening::Happening;
-use crate::reconcile::{self, Reconciler};
+use crate::reconcile::Reconciler;
 use crate::register::{Lost, Proposer, ProposerOutput};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 use vedette_model::{
-    Answer, Ballot, BallotNumber, BeatReply, Command, EventName, Fact, FailoverStep, GroupName,
-    GroupRecord, Instant, NodeAddr, NodeFault, NodeReport, OdownVerdict, OrchestratorId,
-    ProposalReply, Purpose, Revision, Role, Settings, Standing, Step, TraceId,
+    Answer, Ballot, BallotNumber, BeatReply, Command, EventName, GroupName, GroupRecord, Instant,
+    NodeAddr, NodeFault, NodeReport, OdownVerdict, OrchestratorId, ProposalReply, Purpose, Role,
+    Settings, Standing, Step, TraceId,
 };
 
 /// Rest after a quiet tenure.
@@ -290,20 +294,6 @@ impl Group {
         }
     }
 
-    /// A group that was seeded and replicas that were admitted are news.
-    fn tell_news(&mut self, before: Option<&GroupRecord>, record: &GroupRecord) {
-        if before.is_none() && record.revision == Revision(1) {
-            self.effects.push_back(Effect::Announce(record.clone()));
-            let cause = format!("declared, quorum {}", record.settings.quorum);
-            self.event(Happening::new(EventName::Monitor, cause));
-        }
-        let Some(before) = before else { return };
-        for member in record.members.iter().filter(|m| before.member(&m.addr).is_none()) {
-            let cause = "it shares the group's history and is a member now";
-            self.event(Happening::of(EventName::Slave, &member.addr, cause));
-        }
-    }
-
     fn elected(
         &mut self,
         ballot: &BallotNumber,
@@ -322,37 +312,6 @@ impl Group {
                 self.mend_elected(adopted, act_after, now);
             }
             Tenure::None => self.proposer.resign(),
-        }
-    }
-
-    fn mend_elected(&mut self, adopted: Option<GroupRecord>, act_after: Instant, now: Instant) {
-        match (adopted, self.seed.take()) {
-            (None, Some((master, settings))) => {
-                let first = GroupRecord::first(self.name.clone(), master, settings);
-                self.proposer.propose(first, now);
-            }
-            (None, None) => self.leave(QUIET_PAUSE, String::new(), now),
-            (Some(adopted), _) => {
-                let known = self.record.as_ref() == Some(&adopted);
-                if known && !self.unsettled {
-                    self.mend(adopted, act_after, now);
-                } else {
-                    // Perhaps a minority accepted it, or the voters never heard that it was
-                    // committed: have it committed, as it is.
-                    self.proposer.propose(adopted, now);
-                }
-            }
-        }
-    }
-
-    /// The record is settled under this ballot: write down what was learned, then correct.
-    fn mend(&mut self, record: GroupRecord, act_after: Instant, now: Instant) {
-        if record.failover.is_some() {
-            self.leave(QUIET_PAUSE, String::new(), now);
-        } else if let Some(learned) = self.reconciler.learned(&record, now) {
-            self.proposer.propose(learned, now);
-        } else {
-            self.reconciler.begin(&record, false, act_after, now);
         }
     }
 
@@ -381,61 +340,6 @@ impl Group {
         }
     }
 
-    fn walk_act(&mut self, act: failover::Act, now: Instant) {
-        match act {
-            failover::Act::Inspect(node) => self.command(node, Command::Inspect),
-            failover::Act::Promote(node) => {
-                self.guarded(node, Command::Promote, now);
-            }
-            failover::Act::Propose(record) => self.proposer.propose(record, now),
-            failover::Act::Announce => {
-                let Some(record) = self.record.clone() else { return };
-                self.effects.push_back(Effect::Announce(record.clone()));
-                self.event(Happening::new(EventName::SwitchMaster, switch_cause(&record)));
-                self.event(Happening::new(EventName::ReconfSlaves, "the others follow now"));
-                self.reconciler.begin(&record, true, now, now);
-            }
-            failover::Act::Step(step) => self.step(step, now),
-            failover::Act::Event(happening) => {
-                let repeated = happening.name == EventName::AbortNoGoodSlave
-                    && happening.cause == self.last_abort;
-                if happening.name == EventName::AbortNoGoodSlave {
-                    self.last_abort.clone_from(&happening.cause);
-                }
-                if !repeated {
-                    self.event(happening);
-                }
-            }
-            failover::Act::End { aborted, pause } => {
-                self.leave(pause, aborted.unwrap_or_default(), now);
-            }
-        }
-    }
-
-    fn reconcile_act(&mut self, act: reconcile::Act, now: Instant) {
-        match act {
-            reconcile::Act::Inspect(node) => self.command(node, Command::Inspect),
-            reconcile::Act::Follow { node, cut_clients, told } => {
-                let Some(master) = self.record.as_ref().map(|r| r.master.clone()) else { return };
-                if self.guarded(node, Command::Follow { master, cut_clients }, now) {
-                    self.event(told);
-                }
-            }
-            reconcile::Act::Repaired(node) => {
-                if matches!(self.tenure, Tenure::Walk(_)) {
-                    self.step(Step::Repaired { node }, now);
-                }
-            }
-            reconcile::Act::Event(happening) => self.event(happening),
-            reconcile::Act::Finished { timed_out } => match &mut self.tenure {
-                Tenure::Walk(walk) => walk.repaired(timed_out),
-                Tenure::Mend { .. } | Tenure::None => {
-                    self.leave(QUIET_PAUSE, String::new(), now);
-                }
-            },
-        }
-    }
-
     fn command(&mut self, node: NodeAddr, command: Command) {
         let credentials = self.record.as_ref().and_then(|r| r.settings.credentials.clone());
         let lease = self.proposer.lease_end();
@@ -451,42 +355,5 @@ impl Group {
             self.answer(&node, Answer::Failed(NodeFault::Expired), now);
         }
         sent
-    }
-
-    fn publish(&mut self, fact: Fact) {
-        self.effects.push_back(Effect::Publish(fact));
-    }
-
-    fn trace(&self) -> Option<TraceId> {
-        let record = self.record.as_ref()?;
-        let planned = record.failover.as_ref().map(|f| f.trace_id);
-        let walked = self.incident.filter(|_| matches!(self.tenure, Tenure::Walk(_)));
-        Some(planned.or(walked).unwrap_or_else(|| record.trace_id()))
-    }
-
-    fn step(&mut self, step: Step, now: Instant) {
-        let Some(trace_id) = self.trace() else { return };
-        let elapsed = self.began.map_or(Duration::ZERO, |at| now.since(at));
-        let step = FailoverStep {
-            group: self.name.clone(),
-            ballot: self.proposer.ballot().cloned(),
-            step,
-            elapsed_us: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-            trace_id,
-        };
-        self.publish(step.into());
-    }
-
-    /// An attempt that repeats one that failed is not told again.
-    fn tell_once(&mut self, happening: Happening) {
-        if self.last_abort.is_empty() {
-            self.event(happening);
-        }
-    }
-
-    fn event(&mut self, happening: Happening) {
-        if let (Some(record), Some(trace_id)) = (self.record.clone(), self.trace()) {
-            self.effects.push_back(Effect::Event(happening, record, trace_id));
-        }
     }
 }

@@ -1,0 +1,60 @@
+//! What a group tells: facts, steps and events.
+
+use super::{Effect, Group, Tenure};
+use crate::happening::Happening;
+use alloc::format;
+use core::time::Duration;
+use vedette_model::{EventName, Fact, FailoverStep, GroupRecord, Instant, Revision, Step, TraceId};
+
+impl Group {
+    /// A group that was seeded and replicas that were admitted are news.
+    pub(super) fn tell_news(&mut self, before: Option<&GroupRecord>, record: &GroupRecord) {
+        if before.is_none() && record.revision == Revision(1) {
+            self.effects.push_back(Effect::Announce(record.clone()));
+            let cause = format!("declared, quorum {}", record.settings.quorum);
+            self.event(Happening::new(EventName::Monitor, cause));
+        }
+        let Some(before) = before else { return };
+        for member in record.members.iter().filter(|m| before.member(&m.addr).is_none()) {
+            let cause = "it shares the group's history and is a member now";
+            self.event(Happening::of(EventName::Slave, &member.addr, cause));
+        }
+    }
+
+    pub(super) fn publish(&mut self, fact: Fact) {
+        self.effects.push_back(Effect::Publish(fact));
+    }
+
+    pub(super) fn trace(&self) -> Option<TraceId> {
+        let record = self.record.as_ref()?;
+        let planned = record.failover.as_ref().map(|f| f.trace_id);
+        let walked = self.incident.filter(|_| matches!(self.tenure, Tenure::Walk(_)));
+        Some(planned.or(walked).unwrap_or_else(|| record.trace_id()))
+    }
+
+    pub(super) fn step(&mut self, step: Step, now: Instant) {
+        let Some(trace_id) = self.trace() else { return };
+        let elapsed = self.began.map_or(Duration::ZERO, |at| now.since(at));
+        let step = FailoverStep {
+            group: self.name.clone(),
+            ballot: self.proposer.ballot().cloned(),
+            step,
+            elapsed_us: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+            trace_id,
+        };
+        self.publish(step.into());
+    }
+
+    /// An attempt that repeats one that failed is not told again.
+    pub(super) fn tell_once(&mut self, happening: Happening) {
+        if self.last_abort.is_empty() {
+            self.event(happening);
+        }
+    }
+
+    pub(super) fn event(&mut self, happening: Happening) {
+        if let (Some(record), Some(trace_id)) = (self.record.clone(), self.trace()) {
+            self.effects.push_back(Effect::Event(happening, record, trace_id));
+        }
+    }
+}
