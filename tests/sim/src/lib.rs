@@ -2,26 +2,53 @@
 //!
 //! The real cores and the real encoder on virtual time: probers, voters and orchestrators, model
 //! nodes, a bus that delays, drops, repeats, reorders, cuts and delivers late, disks that lose what
-//! was not synced, processes that die, stop and come back. One seed decides everything; a failure
-//! prints the command that replays it. Not simulated: clock drift, NATS itself, the wall clock.
+//! was not synced, clocks that drift, processes that die, stop and come back, also at a given step
+//! of a failover. One seed decides everything; a failure prints the command that replays it. Not
+//! simulated: NATS itself, the wall clock (no core knows one), the notifier.
+//!
+//! | where | what |
+//! |---|---|
+//! | `options`, `verbs`, `asks` | what a scenario builds, does and asks |
+//! | `schedule` | what a seed does |
+//! | `world`, `births`, `process`, `queue`, `clock`, `hook` | time, and the processes |
+//! | `net`, `links`, `nodes`, `node` | the bus, the links to nodes, and the nodes |
+//! | `invariants` | what must hold at every step |
+//! | `story` | the column that `--trace` prints |
 
+mod asks;
+mod births;
+pub mod clock;
+pub mod hook;
 pub mod invariants;
+mod links;
 pub mod net;
 pub mod node;
+mod nodes;
+pub mod options;
 pub mod process;
+mod queue;
 pub mod rng;
 pub mod schedule;
+pub mod story;
+pub mod verbs;
 pub mod world;
 
-use schedule::FAULTS_TO;
+pub use hook::{Harm, Moment};
+pub use net::Site;
+pub use node::Mood;
+pub use options::{GroupOptions, Keeps, NodeOptions, Options};
+pub use schedule::Kind;
+pub use verbs::{ms, secs};
+pub use world::World;
+
+use rng::Rng;
+use std::collections::BTreeMap;
 use std::time::Duration;
-use vedette_model::Instant;
-use world::World;
 
 /// When faults have ended all must be well within this.
-pub const RECOVERY: Duration = Duration::from_secs(25);
-/// Before faults begin the system must have found its nodes.
-const SETTLED: Instant = Instant::from_millis(3_900);
+pub const RECOVERY: Duration = secs(25);
+/// Settled systems that schedules begin with.
+const BEGINNINGS: u64 = 32;
 
 /// What came of one seed.
 #[derive(Debug)]
@@ -30,47 +57,69 @@ pub struct Outcome {
     pub violation: Option<String>,
     /// How long after the last fault all was well.
     pub recovered_after: Duration,
-    /// The epoch it ended in: one more than the number of switches.
-    pub epoch: u64,
+    /// How often the master changed.
+    pub switches: u64,
     /// What happened, if asked for.
     pub trace: Vec<String>,
 }
 
-/// Runs one seed.
-pub fn run(seed: u64, trace: bool) -> Outcome {
-    let mut world = World::new(seed, trace);
-    world.run_until(SETTLED);
-    if world.violation.is_none()
-        && let Err(what) = settled(&world)
-    {
-        world.violation = Some(format!("before any fault: {what}"));
-    }
-    world.plan_faults();
-    world.run_until(FAULTS_TO);
-    while world.violation.is_none() {
-        let well = world.well();
-        // A moment of peace is not recovery: what still moves must have come to rest.
-        let since = world.now.since(FAULTS_TO);
-        match well {
-            Ok(()) if since >= Duration::from_secs(8) => break,
-            Err(what) if since >= RECOVERY => {
-                world.violation = Some(format!("{since:?} after the last fault: {what}"));
+/// Runs seeds. Each begins with one of a few settled systems, which are simulated from their
+/// birth only once.
+#[derive(Debug, Default)]
+pub struct Runner {
+    settled: BTreeMap<u64, World>,
+}
+
+impl Runner {
+    /// Runs one seed.
+    pub fn run(&mut self, seed: u64, kind: Kind, trace: bool) -> Outcome {
+        let beginning = Rng::new(seed).next() % BEGINNINGS;
+        let settled = self.settled.entry(beginning).or_insert_with(|| settle(beginning));
+        let mut world = settled.clone();
+        world.begin(seed, trace);
+        let begun = world.now;
+        let epoch = |w: &World| w.committed(0).map_or(0, |r| r.epoch.0);
+        let before = epoch(&world);
+        world.plan_faults(seed, kind);
+        let faults_end = begun + kind.span();
+        world.advance(faults_end);
+        while world.violation.is_none() {
+            let well = world.well();
+            // A moment of peace is not recovery: what still moves must have come to rest.
+            let since = world.now.since(faults_end);
+            match well {
+                Ok(()) if since >= kind.rest() => break,
+                Err(what) if since >= RECOVERY => {
+                    world.violation = Some(format!("9, {since:?} after the last fault: {what}"));
+                }
+                Ok(()) | Err(_) => {}
             }
-            Ok(()) | Err(_) => {}
+            world.advance(world.now + ms(100));
         }
-        let next = world.now + Duration::from_millis(100);
-        world.run_until(next);
-    }
-    Outcome {
-        recovered_after: world.now.since(FAULTS_TO),
-        epoch: world.newest().map_or(0, |r| r.epoch.0),
-        violation: world.violation,
-        trace: world.trace.unwrap_or_default(),
+        Outcome {
+            recovered_after: world.now.since(faults_end),
+            switches: epoch(&world) - before,
+            trace: world.story_lines().to_vec(),
+            violation: world.violation,
+        }
     }
 }
 
-fn settled(world: &World) -> Result<(), String> {
-    world.well()?;
-    let members = world.newest().map_or(0, |r| r.members.len());
-    if members == world::NODES { Ok(()) } else { Err(format!("{members} members are known")) }
+/// A system like any other, with some properties of its own.
+fn settle(number: u64) -> World {
+    let mut rng = Rng::new(number);
+    let mut options = Options::new(number);
+    options.story = false;
+    options.drift_ppm = 500;
+    let group = &mut options.groups[0];
+    for node in &mut group.nodes {
+        if rng.permille(300) {
+            node.keeps = Keeps::Nothing;
+        }
+        node.lag = ms(rng.range(0, 40));
+    }
+    let forgetful = group.nodes.iter().any(|n| n.keeps != Keeps::All);
+    group.settings.trust_recorded_address = forgetful || rng.permille(200);
+    group.settings.down_after_ms = rng.range(5, 12) * 100;
+    World::settled(options)
 }

@@ -1,40 +1,101 @@
-//! `cargo sim -- --seeds N --from S [--trace]`: runs seeds, stops at the first violation.
+//! `cargo sim -- [--seeds N] [--from S] [--threads T] [--long] [--trace]`: runs seeds, and says how
+//! to replay each that violates something.
 
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use vedette_sim::{Kind, Runner};
 
-fn main() -> ExitCode {
-    let (mut seeds, mut from, mut trace) = (1_000_u64, 1_u64, false);
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut number = || args.next().and_then(|n| n.parse().ok());
-        let parsed = match arg.as_str() {
-            "--seeds" => number().map(|n| seeds = n),
-            "--from" => number().map(|n| from = n),
-            "--trace" => {
-                trace = true;
-                Some(())
+const USAGE: &str = "usage: cargo sim -- [--seeds N] [--from S] [--threads T] [--long] [--trace]";
+
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    seeds: u64,
+    from: u64,
+    threads: u64,
+    kind: Kind,
+    trace: bool,
+}
+
+impl Wanted {
+    fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = u64::try_from(cores).ok()?;
+        let mut wanted = Self { seeds: 10_000, from: 1, threads, kind: Kind::Short, trace: false };
+        while let Some(arg) = args.next() {
+            let mut number = || args.next()?.parse::<u64>().ok();
+            match arg.as_str() {
+                "--seeds" => wanted.seeds = number()?,
+                "--from" => wanted.from = number()?,
+                "--threads" => wanted.threads = number()?.max(1),
+                "--long" => wanted.kind = Kind::Long,
+                "--trace" => wanted.trace = true,
+                _ => return None,
             }
-            _ => None,
-        };
-        if parsed.is_none() {
-            eprintln!("usage: cargo sim -- [--seeds N] [--from S] [--trace]");
-            return ExitCode::from(64);
         }
+        Some(wanted)
     }
-    let mut switches = 0;
-    let mut failed = 0;
-    for seed in from..from + seeds {
-        let outcome = vedette_sim::run(seed, trace);
-        switches += outcome.epoch.saturating_sub(1);
+
+    fn replay(self, seed: u64) -> String {
+        let long = if self.kind == Kind::Long { " --long" } else { "" };
+        format!("cargo sim -- --seeds 1 --from {seed}{long} --trace")
+    }
+}
+
+/// What came of all seeds so far.
+#[derive(Debug, Default)]
+struct Sum {
+    switches: u64,
+    violations: u64,
+    slowest: Duration,
+}
+
+fn work(wanted: Wanted, next: &AtomicU64, sum: &Mutex<Sum>) {
+    let mut runner = Runner::default();
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= wanted.from + wanted.seeds {
+            return;
+        }
+        let outcome = runner.run(seed, wanted.kind, wanted.trace);
+        let mut sum = sum.lock().expect("no thread panicked");
+        sum.switches += outcome.switches;
+        sum.slowest = sum.slowest.max(outcome.recovered_after);
         for line in &outcome.trace {
             println!("{line}");
         }
         if let Some(violation) = outcome.violation {
-            println!("seed {seed}: {violation}");
-            println!("replay: cargo sim -- --seeds 1 --from {seed} --trace");
-            failed += 1;
+            sum.violations += 1;
+            println!("seed {seed}: {violation}\nreplay: {}", wanted.replay(seed));
         }
     }
-    println!("{seeds} seeds from {from}: {switches} switches, {failed} violations");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[expect(clippy::disallowed_methods, reason = "only the rate that is printed depends on it")]
+fn main() -> ExitCode {
+    let Some(wanted) = Wanted::parse(std::env::args().skip(1)) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(64);
+    };
+    let begun = std::time::Instant::now();
+    let (next, sum) = (AtomicU64::new(wanted.from), Mutex::new(Sum::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..wanted.threads {
+            scope.spawn(|| work(wanted, &next, &sum));
+        }
+    });
+    let took = begun.elapsed().as_secs_f64();
+    let sum = sum.into_inner().expect("no thread panicked");
+    let Wanted { seeds, from, threads, .. } = wanted;
+    println!(
+        "{seeds} schedules from seed {from} on {threads} threads in {took:.1} s: {:.0} a second; \
+         {} switches, slowest recovery {:.1} s, {} violations",
+        seeds as f64 / took,
+        sum.switches,
+        sum.slowest.as_secs_f64(),
+        sum.violations
+    );
+    if sum.violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

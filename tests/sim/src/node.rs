@@ -1,6 +1,8 @@
 //! A model of a Redis node: what a role change, a crash and replication do to it.
 
+use crate::options::{Keeps, NodeOptions};
 use crate::rng::Rng;
+use std::time::Duration;
 use vedette_model::{Instant, NodeAddr, NodeView, ReplId, ReplicaSeen, Role, RunId, Upstream};
 
 /// How a node lives.
@@ -14,26 +16,53 @@ pub enum Life {
     Stopped,
 }
 
+/// What a node says to everybody but its own kind, besides what its life is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    /// Answers as it should.
+    Well,
+    /// A script runs: `-BUSY`.
+    Busy,
+    /// Its disk is full: `-MISCONF`.
+    Misconf,
+    /// `-NOAUTH` to whatever we ask.
+    Denies,
+    /// Its name does not resolve; connections that exist go on.
+    Unresolved,
+}
+
+/// A node saves its data set and its history when it has lived so long.
+const SAVES_AFTER: Duration = Duration::from_secs(1);
+
+/// The writes a node holds: of each branch of the group's history so many bytes, oldest first.
+pub type Data = Vec<(u32, u64)>;
+
 /// Whom a replica follows, and how well.
 #[derive(Debug, Clone)]
 pub struct Following {
     /// Whom.
     pub addr: NodeAddr,
-    /// When the synchronisation under way is done; none while the link is down.
-    pub synced_at: Option<Instant>,
     /// Whether the link is up.
     pub up: bool,
-    /// When it broke.
+    /// Whether it synchronises.
+    pub syncing: bool,
+    /// When the link broke.
     pub down_since: Option<Instant>,
+    /// Nothing arrives before.
+    pub fed_from: Instant,
 }
 
 /// One node.
 #[derive(Debug, Clone)]
 pub struct Node {
+    /// Its group's number.
+    pub group: usize,
     /// Where.
     pub addr: NodeAddr,
     /// How it lives.
     pub life: Life,
+    /// What it says.
+    pub mood: Mood,
     /// Which life: raised by every start.
     pub incarnation: u64,
     /// Its run id.
@@ -42,33 +71,64 @@ pub struct Node {
     pub replid: ReplId,
     /// The history before.
     pub replid2: Option<ReplId>,
-    /// The history its disk holds.
-    pub saved: ReplId,
     /// Bytes of history.
     pub offset: u64,
+    /// What it holds.
+    pub data: Data,
     /// None on a master.
     pub following: Option<Following>,
-    /// Keeps its data set and history over a restart.
-    pub persistent: bool,
+    /// Its properties.
+    pub is: NodeOptions,
+    /// When it has loaded its data set.
+    pub loaded_at: Instant,
+    /// Its link to a master is cut off from below.
+    pub unlinked: bool,
+    /// It was restarted and forgot whose data it has.
+    pub forgot: bool,
+    /// Raised whenever an attempt to link that is under way has lost its meaning.
+    pub(crate) attempt: u64,
+    /// Whom its configuration file names.
+    configured: Option<NodeAddr>,
+    /// The branch it writes.
+    branch: Option<u32>,
+    /// When this life began, and what the disk held then: a life that was too short to save
+    /// anything leaves that behind.
+    begun: (Instant, ReplId, u64, Data),
+    /// Writes are counted up to here.
+    pub(crate) written_until: Instant,
 }
 
 impl Node {
     /// A node that was just started, master of an empty data set or replica of another.
-    pub fn new(addr: NodeAddr, master: Option<NodeAddr>, rng: &mut Rng) -> Self {
-        let following =
-            master.map(|addr| Following { addr, synced_at: None, up: false, down_since: None });
+    pub fn new(
+        group: usize,
+        addr: NodeAddr,
+        master: Option<NodeAddr>,
+        is: NodeOptions,
+        rng: &mut Rng,
+    ) -> Self {
         let replid = repl_id(rng);
         Self {
+            group,
             addr,
             life: Life::Up,
+            mood: Mood::Well,
             incarnation: 1,
             run_id: run_id(rng),
-            saved: replid.clone(),
+            begun: (Instant::ZERO, replid.clone(), 0, Data::new()),
             replid,
             replid2: None,
             offset: 0,
-            following,
-            persistent: rng.permille(700),
+            data: Data::new(),
+            following: master.clone().map(Following::to),
+            is,
+            loaded_at: Instant::ZERO,
+            unlinked: false,
+            forgot: false,
+            attempt: 0,
+            configured: master,
+            branch: None,
+            written_until: Instant::ZERO,
         }
     }
 
@@ -77,63 +137,189 @@ impl Node {
         if self.following.is_some() { Role::Replica } else { Role::Master }
     }
 
-    /// Starts it again after a crash, from the role its configuration file holds.
-    pub fn restart(&mut self, rng: &mut Rng) {
+    /// Whether it lives and is a master.
+    pub fn is_master(&self) -> bool {
+        self.life == Life::Up && self.following.is_none()
+    }
+
+    /// Whether it has no data at all.
+    pub fn is_empty(&self) -> bool {
+        self.data.iter().all(|(_, bytes)| *bytes == 0)
+    }
+
+    /// Whether a client could write to it.
+    pub fn is_writable(&self, now: Instant) -> bool {
+        let willing = matches!(self.mood, Mood::Well | Mood::Denies | Mood::Unresolved);
+        self.is_master() && willing && now >= self.loaded_at
+    }
+
+    /// Whether a replica can synchronise from it.
+    pub fn serves(&self, now: Instant) -> bool {
+        self.life == Life::Up
+            && now >= self.loaded_at
+            && self.following.as_ref().is_none_or(|f| f.up)
+    }
+
+    /// Starts it again after a crash, with the role its configuration file holds.
+    pub fn restart(&mut self, now: Instant, rng: &mut Rng) {
         self.life = Life::Up;
         self.incarnation += 1;
+        self.attempt += 1;
         self.run_id = run_id(rng);
-        self.replid = repl_id(rng);
-        if self.persistent {
-            self.replid2 = Some(self.saved.clone());
-        } else {
-            self.replid2 = None;
+        if now.since(self.begun.0) < SAVES_AFTER {
+            let (_, replid, offset, data) = self.begun.clone();
+            (self.replid, self.offset, self.data) = (replid, offset, data);
+        }
+        self.begun = (now, self.replid.clone(), self.offset, self.data.clone());
+        let before = std::mem::replace(&mut self.replid, repl_id(rng));
+        self.replid2 = (self.is.keeps == Keeps::All).then_some(before);
+        if self.is.keeps == Keeps::Nothing {
+            self.data.clear();
+        }
+        if self.is.keeps != Keeps::All {
             self.offset = 0;
+            self.begun.2 = 0;
+            self.begun.3.clone_from(&self.data);
         }
-        if let Some(following) = &mut self.following {
-            following.up = false;
-            following.synced_at = None;
-            following.down_since = None;
-        }
+        self.forgot = self.is.keeps == Keeps::DataOnly;
+        self.branch = None;
+        self.loaded_at = now + self.is.loads_for;
+        self.written_until = now;
+        self.following = self.configured.clone().map(Following::to);
     }
 
     /// `REPLICAOF NO ONE`.
-    pub fn promote(&mut self, rng: &mut Rng) {
+    pub fn promote(&mut self, now: Instant, rng: &mut Rng) {
         if self.following.take().is_some() {
             self.replid2 = Some(std::mem::replace(&mut self.replid, repl_id(rng)));
+            self.branch = None;
+            self.written_until = now;
+            self.attempt += 1;
+        }
+        self.rewrite();
+    }
+
+    /// `REPLICAOF host port`; whether that is news to it.
+    pub fn follow(&mut self, master: &NodeAddr) -> bool {
+        let news = self.following.as_ref().is_none_or(|f| f.addr != *master);
+        if news {
+            self.following = Some(Following::to(master.clone()));
+            self.attempt += 1;
+        }
+        self.rewrite();
+        news
+    }
+
+    fn rewrite(&mut self) {
+        if !self.is.read_only_config {
+            self.configured = self.following.as_ref().map(|f| f.addr.clone());
         }
     }
 
-    /// `REPLICAOF host port`.
-    pub fn follow(&mut self, master: &NodeAddr) {
-        if self.following.as_ref().is_some_and(|f| f.addr == *master) {
-            return;
+    /// Takes writes; gives the branch and how much of it there is now.
+    pub(crate) fn write(&mut self, bytes: u64, branches: &mut u32) -> (u32, u64) {
+        let branch = *self.branch.get_or_insert_with(|| {
+            *branches += 1;
+            self.data.push((*branches, 0));
+            *branches
+        });
+        let last = self.data.last_mut().expect("a branch is being written");
+        last.1 += bytes;
+        self.offset += bytes;
+        (branch, last.1)
+    }
+
+    /// Receives what its master holds, except for the last bytes.
+    pub(crate) fn receive(&mut self, from: &Self, behind: u64) {
+        if self.replid != from.replid {
+            self.replid.clone_from(&from.replid);
         }
-        self.following =
-            Some(Following { addr: master.clone(), synced_at: None, up: false, down_since: None });
+        if self.replid2 != from.replid2 {
+            self.replid2.clone_from(&from.replid2);
+        }
+        let Some((branch, bytes)) = from.data.last().copied() else { return };
+        let bytes = bytes.saturating_sub(behind);
+        match self.data.last_mut().filter(|last| last.0 == branch) {
+            Some(last) => last.1 = last.1.max(bytes),
+            None => {
+                self.data.clone_from(&from.data);
+                if let Some(last) = self.data.last_mut() {
+                    last.1 = bytes;
+                }
+            }
+        }
+        let missing = total(&from.data).saturating_sub(total(&self.data));
+        self.offset = from.offset.saturating_sub(missing);
+    }
+
+    /// A synchronisation is done.
+    pub(crate) fn linked(&mut self, from: &Self, now: Instant) {
+        if let Some(following) = &mut self.following {
+            following.up = true;
+            following.syncing = false;
+            following.down_since = None;
+            following.fed_from = now;
+        }
+        self.data.clone_from(&from.data);
+        self.receive(from, 0);
+        self.forgot = false;
+        self.begun = (self.begun.0, self.replid.clone(), self.offset, self.data.clone());
+    }
+
+    /// The link to the master is lost.
+    pub(crate) fn unlink(&mut self, now: Instant) {
+        self.attempt += 1;
+        let Some(following) = &mut self.following else { return };
+        if following.up {
+            following.down_since = Some(now);
+        }
+        following.up = false;
+        following.syncing = false;
     }
 
     /// `INFO`.
     pub fn view(&self, replicas: Vec<ReplicaSeen>, now: Instant) -> NodeView {
-        let millis = |at: Instant| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX);
+        let loading = now < self.loaded_at;
         NodeView {
             run_id: self.run_id.clone(),
             role: self.role(),
             replid: self.replid.clone(),
             replid2: self.replid2.clone(),
             offset: self.offset,
-            priority: 100,
+            priority: if self.following.is_some() { self.is.priority } else { 100 },
             upstream: self.following.as_ref().map(|f| Upstream {
                 addr: f.addr.clone(),
                 link_up: f.up,
-                down_for_ms: f.down_since.filter(|_| !f.up).map(millis),
-                syncing: f.synced_at.is_some() && !f.up,
+                down_for_ms: f.down_since.filter(|_| !f.up).map(|at| millis(now.since(at))),
+                syncing: f.syncing,
             }),
             replicas,
-            loading: false,
-            empty: self.offset == 0,
-            persistence_ok: true,
+            loading,
+            empty: loading || self.is_empty(),
+            persistence_ok: self.mood != Mood::Misconf,
         }
     }
+}
+
+impl Following {
+    const fn to(addr: NodeAddr) -> Self {
+        Self { addr, up: false, syncing: false, down_since: None, fed_from: Instant::ZERO }
+    }
+}
+
+/// Bytes of all branches.
+pub fn total(data: &Data) -> u64 {
+    data.iter().map(|(_, bytes)| bytes).sum()
+}
+
+/// Bytes of `of` that `held` lacks.
+pub fn lacks(held: &Data, of: &Data) -> u64 {
+    let held = |branch| held.iter().find(|(b, _)| *b == branch).map_or(0, |(_, bytes)| *bytes);
+    of.iter().map(|(branch, bytes)| bytes.saturating_sub(held(*branch))).sum()
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn run_id(rng: &mut Rng) -> RunId {

@@ -1,12 +1,16 @@
 //! A process of ours: a role machine, the life it is in, and its disk.
 
+use crate::clock::Clock;
 use std::collections::{BTreeMap, VecDeque};
-use vedette_model::{FactKind, GroupName, GroupRecord, Instant, Sender};
+use std::rc::Rc;
+use vedette_model::{
+    BallotNumber, FactKind, GroupName, GroupRecord, Instant, Place, Revision, Sender,
+};
 use vedette_protocol::voter::Stored;
 use vedette_protocol::{Machine, orchestrator, prober, voter};
 
 /// A role machine.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Role {
     /// A prober.
     Prober(prober::Prober),
@@ -28,7 +32,7 @@ pub enum Input {
 }
 
 /// An output of one of them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Output {
     /// Of a prober.
     Prober(prober::Output),
@@ -116,7 +120,7 @@ impl Role {
 }
 
 /// One process.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Process {
     /// Who it is; the incarnation changes with every start.
     pub sender: Sender,
@@ -134,8 +138,18 @@ pub struct Process {
     pub disk: BTreeMap<GroupName, Stored>,
     /// Messages sent in this life.
     pub sequence: u64,
-    /// The earliest timer event scheduled.
+    /// The earliest timer event scheduled, on the world's clock.
     pub timer: Option<Instant>,
+    /// Its clock.
+    pub clock: Clock,
+    /// Where it lives.
+    pub place: Place,
+    /// Where replies to this life of it go.
+    pub mailbox: Rc<str>,
+    /// The ballot it stood with last, for each group.
+    pub ballots: BTreeMap<usize, BallotNumber>,
+    /// The revision its directory showed last, for each group.
+    pub shown: BTreeMap<usize, Revision>,
 }
 
 /// The loop of a process takes at most so many inputs that wait; a real one waits on its socket.

@@ -1,277 +1,318 @@
 //! What goes wrong, and when: drawn from the seed, and carried out.
 
+use crate::hook::{Harm, Hook, Moment};
 use crate::net::Site;
-use crate::node::{Following, Life};
+use crate::node::Mood;
+use crate::options::Keeps;
 use crate::rng::Rng;
-use crate::world::{Due, NODES, ORCHESTRATORS, PROBERS, VOTERS, World};
+use crate::verbs::ms;
+use crate::world::{Due, World};
 use std::time::Duration;
-use vedette_model::{Instant, NodeView, ReplicaSeen};
-use vedette_protocol::prober::LinkEvent;
 
 /// Harm, or its end.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Fault {
-    /// `kill -9` of the recorded master, or of the given node.
-    KillNode(Option<usize>),
-    /// A node is started again.
-    StartNode(usize),
-    /// `SIGSTOP` of the recorded master, or of the given node.
-    StopNode(Option<usize>),
+    /// `kill -9`.
+    Kill(Site),
+    /// `kill -9` of the recorded master.
+    KillMaster,
+    /// Started again.
+    Start(Site),
+    /// A node is started again with an empty disk.
+    StartEmpty(Site),
+    /// `SIGSTOP`.
+    Stop(Site),
+    /// `SIGSTOP` of the recorded master.
+    StopMaster,
+    /// The recorded master is cut off from all processes of ours.
+    IsolateMaster,
     /// `SIGCONT`.
-    ContinueNode(usize),
-    /// `kill -9` of a process of ours.
-    KillProcess(usize),
-    /// It is started again.
-    StartProcess(usize),
-    /// `SIGSTOP` of a process of ours.
-    StopProcess(usize),
-    /// `SIGCONT`.
-    ContinueProcess(usize),
+    Resume(Site),
     /// A path carries nothing, in one direction or both.
     Cut(Site, Site, bool),
     /// All paths carry again.
     Heal,
     /// Messages lost, repeated and late, slow writes: of a thousand each.
     Noise(u64, u64, u64, u64),
+    /// A replica's link breaks.
+    Unlink(Site),
+    /// It is mended.
+    Relink(Site),
+    /// A replica is from now on so many milliseconds behind.
+    Lag(Site, u64),
+    /// A process's clock changes its rate, in parts of a million.
+    Drift(Site, i32),
+    /// What a node says.
+    Mood(Site, Mood),
+    /// Harm to whoever leads a failover, at a step of it.
+    Strike(Hook),
+    /// Whoever was struck goes on.
+    Recover,
 }
 
-const PROCESSES: usize = PROBERS + VOTERS + ORCHESTRATORS;
-/// Faults begin and end.
-pub const FAULTS_FROM: Instant = Instant::from_millis(4_000);
-/// Everything is healed and started again at this moment, but for one voter in some schedules.
-pub const FAULTS_TO: Instant = Instant::from_millis(12_000);
+/// What kind of schedule a seed stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One incident and what else goes wrong within a second and a half.
+    Short,
+    /// Up to seven faults within eight seconds, noise, and one voter that may be gone for good.
+    Long,
+}
+
+impl Kind {
+    /// Faults last so long.
+    pub const fn span(self) -> Duration {
+        match self {
+            Self::Short => ms(1_500),
+            Self::Long => ms(8_000),
+        }
+    }
+
+    /// All must be well for so long after the last fault; what still moves must come to rest.
+    pub const fn rest(self) -> Duration {
+        match self {
+            Self::Short => ms(600),
+            Self::Long => ms(8_000),
+        }
+    }
+}
+
+/// One seed's faults, being drawn.
+struct Plan<'a> {
+    rng: Rng,
+    world: &'a World,
+    kind: Kind,
+    /// The master dies and does not come back: then no other node is harmed for good.
+    for_good: bool,
+    faults: Vec<(u64, Fault)>,
+}
+
+impl Plan<'_> {
+    fn process(&mut self) -> Site {
+        Site::Process(self.below(self.world.processes.len()))
+    }
+
+    fn node(&mut self) -> Site {
+        Site::Node(self.below(self.world.nodes.len()))
+    }
+
+    fn below(&mut self, count: usize) -> usize {
+        usize::try_from(self.rng.range(0, count as u64)).expect("small")
+    }
+
+    fn add(&mut self, at: u64, fault: Fault) {
+        self.faults.push((at, fault));
+    }
+
+    /// What the schedule is about.
+    fn incident(&mut self, at: u64) {
+        match self.rng.range(0, 100) {
+            0..50 => self.add(at, Fault::KillMaster),
+            50..70 => self.add(at, Fault::StopMaster),
+            70..80 => self.add(at, Fault::IsolateMaster),
+            80..90 => self.kill_everything(at),
+            _ => {}
+        }
+    }
+
+    /// Everything dies at once and is started again in any order, perhaps without the master.
+    fn kill_everything(&mut self, at: u64) {
+        let world = self.world;
+        let everything = [world.all_processes(), world.all_nodes()].concat();
+        let all_keep = world.nodes.iter().all(|n| n.is.keeps == Keeps::All);
+        let without = (all_keep && self.rng.permille(300)).then(|| world.master());
+        self.for_good |= without.is_some();
+        for site in everything {
+            self.add(at, Fault::Kill(site));
+            if Some(site) != without {
+                let start = at + self.rng.range(20, 900);
+                self.add(start, Fault::Start(site));
+            }
+        }
+    }
+
+    fn strike(&mut self) {
+        let moment = Moment::ALL[self.below(Moment::ALL.len())];
+        let harm = if self.rng.permille(500) { Harm::Kill } else { Harm::Stop };
+        let before = self.rng.permille(500);
+        self.add(0, Fault::Strike(Hook { moment, before, harm }));
+    }
+
+    /// Something else, from `at` to `until`.
+    fn complication(&mut self, at: u64, until: u64) {
+        let (process, node) = (self.process(), self.node());
+        let harmless_to_nodes = 8;
+        match self.rng.range(0, if self.for_good { harmless_to_nodes } else { 14 }) {
+            0 => self.faults.extend([(at, Fault::Kill(process)), (until, Fault::Start(process))]),
+            1 => self.faults.extend([(at, Fault::Stop(process)), (until, Fault::Resume(process))]),
+            2 => {
+                let other = self.process();
+                let cut = Fault::Cut(process, other, self.rng.permille(500));
+                self.faults.extend([(at, cut), (until, Fault::Heal)]);
+            }
+            3 => {
+                let cut = Fault::Cut(process, node, self.rng.permille(300));
+                self.faults.extend([(at, cut), (until, Fault::Heal)]);
+            }
+            4 => self.strike(),
+            5 => {
+                let ppm = i32::try_from(self.rng.range(0, 2 * DRIFT_LIMIT)).expect("small");
+                self.add(at, Fault::Drift(process, ppm - DRIFT_LIMIT as i32));
+            }
+            6 => {
+                let lag = self.rng.range(0, 400);
+                self.add(at, Fault::Lag(node, lag));
+            }
+            7 => {
+                let mood = [Mood::Busy, Mood::Misconf, Mood::Denies, Mood::Unresolved];
+                let mood = mood[self.below(4)];
+                let fine = Fault::Mood(node, Mood::Well);
+                self.faults.extend([(at, Fault::Mood(node, mood)), (until, fine)]);
+            }
+            8 => self.add(at, Fault::KillMaster),
+            9 => self.faults.extend([(at, Fault::Kill(node)), (until, Fault::Start(node))]),
+            // An empty disk hides the history; only where addresses are trusted does it come back.
+            10 if self.world.groups[0].settings.trust_recorded_address => {
+                self.faults.extend([(at, Fault::Kill(node)), (until, Fault::StartEmpty(node))])
+            }
+            10 | 11 => self.faults.extend([(at, Fault::Stop(node)), (until, Fault::Resume(node))]),
+            12 => {
+                let other = self.node();
+                let cut = Fault::Cut(node, other, false);
+                self.faults.extend([(at, cut), (until, Fault::Heal)]);
+            }
+            _ => self.faults.extend([(at, Fault::Unlink(node)), (until, Fault::Relink(node))]),
+        }
+    }
+
+    fn noise(&mut self) {
+        let rng = &mut self.rng;
+        let noise =
+            Fault::Noise(rng.range(0, 150), rng.range(0, 150), rng.range(0, 60), rng.range(0, 200));
+        self.add(0, noise);
+    }
+
+    fn draw(&mut self, span: u64) {
+        self.for_good = self.rng.permille(250);
+        if self.rng.permille(match self.kind {
+            Kind::Short => 250,
+            Kind::Long => 400,
+        }) {
+            self.noise();
+        }
+        match self.kind {
+            Kind::Short => {
+                let at = self.rng.range(0, 400);
+                self.incident(at);
+                for _ in 0..self.rng.range(0, 4) {
+                    let at = self.rng.range(0, span - 300);
+                    let until = at + self.rng.range(20, 1_200);
+                    self.complication(at, until);
+                }
+            }
+            Kind::Long => {
+                if self.for_good {
+                    let at = self.rng.range(0, span / 2);
+                    self.add(at, Fault::KillMaster);
+                }
+                for _ in 0..self.rng.range(1, 7) {
+                    let at = self.rng.range(0, span);
+                    if self.rng.permille(150) && !self.for_good {
+                        self.incident(at);
+                        continue;
+                    }
+                    let until = at + self.rng.range(20, 3_000);
+                    self.complication(at, until);
+                }
+            }
+        }
+    }
+}
+
+/// Clocks differ from the world's by at most so many parts of a million: 1 %. Leases of 300 ms
+/// assume that clocks run at nearly the same rate, and no clock that works is that far off.
+const DRIFT_LIMIT: u64 = 10_000;
 
 impl World {
-    /// Draws this seed's faults. One schedule in four has only one node die, and for good.
-    pub fn plan_faults(&mut self) {
-        let mut rng = Rng::new(self.rng.next());
-        let span = u64::try_from(FAULTS_TO.since(FAULTS_FROM).as_millis()).expect("short");
-        let for_good = rng.permille(250);
-        let mut plan: Vec<(u64, Fault)> = Vec::new();
-        if rng.permille(400) {
-            plan.push((0, noise(&mut rng)));
+    /// Draws a seed's faults, and ends them all after the kind's span.
+    pub fn plan_faults(&mut self, seed: u64, kind: Kind) {
+        let span = u64::try_from(kind.span().as_millis()).expect("short");
+        let (rng, faults) = (Rng::new(seed ^ 0x5eed), Vec::new());
+        let mut plan = Plan { rng, world: self, kind, for_good: false, faults };
+        plan.draw(span);
+        let Plan { mut rng, for_good, faults, .. } = plan;
+        for (millis, fault) in faults {
+            self.schedule(ms(millis.min(span - 1)), Due::Fault(fault));
         }
-        if for_good {
-            plan.push((rng.range(0, span / 2), Fault::KillNode(None)));
-        }
-        for _ in 0..rng.range(1, 7) {
-            let at = rng.range(0, span);
-            let until = at + rng.range(20, 3_000);
-            let process = usize::try_from(rng.range(0, PROCESSES as u64)).expect("small");
-            let node = usize::try_from(rng.range(0, NODES as u64)).expect("small");
-            match rng.range(0, if for_good { 4 } else { 7 }) {
-                0 => plan.extend([
-                    (at, Fault::KillProcess(process)),
-                    (until, Fault::StartProcess(process)),
-                ]),
-                1 => plan.extend([
-                    (at, Fault::StopProcess(process)),
-                    (until, Fault::ContinueProcess(process)),
-                ]),
-                2 => {
-                    let other = usize::try_from(rng.range(0, PROCESSES as u64)).expect("small");
-                    let cut =
-                        Fault::Cut(Site::Process(process), Site::Process(other), rng.permille(500));
-                    plan.extend([(at, cut), (until, Fault::Heal)]);
-                }
-                3 => {
-                    let cut = Fault::Cut(Site::Process(process), Site::Node(node), false);
-                    plan.extend([(at, cut), (until, Fault::Heal)]);
-                }
-                4 => plan.push((at, Fault::KillNode(None))),
-                5 => plan
-                    .extend([(at, Fault::KillNode(Some(node))), (until, Fault::StartNode(node))]),
-                _ => plan.push((at, Fault::StopNode(rng.permille(300).then_some(node)))),
-            }
-        }
-        for (millis, fault) in plan {
-            let at = FAULTS_FROM + Duration::from_millis(millis.min(span - 1));
-            self.schedule(at.since(self.now), Due::Fault(fault));
-        }
-        let end = FAULTS_TO.since(self.now);
-        let gone = rng.permille(333).then(|| self.lose_a_voter(&mut rng, end, !for_good));
-        self.schedule(end, Due::Fault(Fault::Heal));
-        self.schedule(end, Due::Fault(Fault::Noise(0, 0, 0, 0)));
-        for process in 0..PROCESSES {
-            self.schedule(end, Due::Fault(Fault::ContinueProcess(process)));
+        let chance = match kind {
+            Kind::Short => 100,
+            Kind::Long => 333,
+        };
+        let again = kind == Kind::Long && !for_good;
+        let gone = rng.permille(chance).then(|| self.lose_a_voter(&mut rng, kind.span(), again));
+        self.end_faults(kind.span(), for_good, gone);
+    }
+
+    fn end_faults(&mut self, end: Duration, for_good: bool, gone: Option<Site>) {
+        let mut ends = vec![Fault::Heal, Fault::Noise(0, 0, 0, 0)];
+        for process in self.all_processes() {
+            ends.extend([Fault::Resume(process), Fault::Drift(process, 0)]);
             if Some(process) != gone {
-                self.schedule(end, Due::Fault(Fault::StartProcess(process)));
+                ends.push(Fault::Start(process));
             }
         }
-        for node in 0..NODES {
-            self.schedule(end, Due::Fault(Fault::ContinueNode(node)));
+        for node in self.all_nodes() {
+            ends.extend([Fault::Mood(node, Mood::Well), Fault::Relink(node), Fault::Resume(node)]);
             if !for_good {
-                self.schedule(end, Due::Fault(Fault::StartNode(node)));
+                ends.push(Fault::Start(node));
             }
+        }
+        ends.push(Fault::Recover);
+        for fault in ends {
+            self.schedule(end, Due::Fault(fault));
         }
     }
 
     /// One voter does not come back, and when all else is well the master dies once more: a
     /// majority is enough, also if one of it was a record behind.
-    fn lose_a_voter(&mut self, rng: &mut Rng, end: Duration, master_too: bool) -> usize {
-        let voter = PROBERS + usize::try_from(rng.range(0, VOTERS as u64)).expect("small");
-        self.schedule(end, Due::Fault(Fault::KillProcess(voter)));
+    fn lose_a_voter(&mut self, rng: &mut Rng, end: Duration, master_too: bool) -> Site {
+        let nth = rng.range(0, self.options.voters as u64);
+        let voter = self.voter(usize::try_from(nth).expect("small"));
+        self.schedule(end, Due::Fault(Fault::Kill(voter)));
         if master_too {
-            let later = end + Duration::from_millis(rng.range(7_000, 7_900));
-            self.schedule(later, Due::Fault(Fault::KillNode(None)));
+            let later = end + ms(rng.range(7_000, 7_900));
+            self.schedule(later, Due::Fault(Fault::KillMaster));
         }
         voter
     }
 
     pub(crate) fn commit(&mut self, fault: Fault) {
-        if self.trace.is_some() {
-            let text = format!("{fault:?}");
-            self.line("FAULT", &text);
-        }
         match fault {
-            Fault::KillNode(node) => self.kill_node(node.unwrap_or_else(|| self.master())),
-            Fault::StartNode(node) => {
-                if self.nodes[node].life == Life::Dead {
-                    self.nodes[node].restart(&mut self.rng);
-                }
+            Fault::Kill(site) => self.kill(site),
+            Fault::KillMaster => self.kill(self.master()),
+            Fault::Start(site) => self.start(site),
+            Fault::StartEmpty(site) => self.start_empty(site),
+            Fault::Stop(site) => self.stop(site),
+            Fault::StopMaster => self.stop(self.master()),
+            Fault::IsolateMaster => {
+                let master = self.master();
+                self.part(&[master], &self.all_processes());
             }
-            Fault::StopNode(node) => {
-                let node = node.unwrap_or_else(|| self.master());
-                if self.nodes[node].life == Life::Up {
-                    self.nodes[node].life = Life::Stopped;
-                }
+            Fault::Resume(site) => self.resume(site),
+            Fault::Cut(a, b, true) => self.cut_one_way(a, b),
+            Fault::Cut(a, b, false) => self.cut(a, b),
+            Fault::Heal => self.heal(),
+            Fault::Noise(lost, repeated, late, slow) => {
+                self.noise(lost, repeated, late);
+                self.slow_disks(slow);
             }
-            Fault::ContinueNode(node) => self.continue_node(node),
-            Fault::KillProcess(process) => self.kill_process(process),
-            Fault::StartProcess(process) => {
-                if self.processes[process].role.is_none() {
-                    self.start_process(process);
-                }
-            }
-            Fault::StopProcess(process) => self.processes[process].stopped = true,
-            Fault::ContinueProcess(process) => {
-                self.processes[process].stopped = false;
-                self.wake(process);
-            }
-            Fault::Cut(a, b, one_way) => {
-                self.net.cut.insert((a, b));
-                if !one_way {
-                    self.net.cut.insert((b, a));
-                }
-            }
-            Fault::Heal => {
-                self.net.cut.clear();
-                self.deliver_held();
-            }
-            Fault::Noise(drop, repeat, late, slow_disk) => {
-                self.net.drop_permille = drop;
-                self.net.repeat_permille = repeat;
-                self.net.late_permille = late;
-                self.net.slow_disk_permille = slow_disk;
-            }
+            Fault::Unlink(node) => self.unlink(node),
+            Fault::Relink(node) => self.relink(node),
+            Fault::Lag(node, millis) => self.properties(node).lag = ms(millis),
+            Fault::Drift(process, ppm) => self.drift(process, ppm),
+            Fault::Mood(node, mood) => self.mood(node, mood),
+            Fault::Strike(hook) => self.hooks.push(hook),
+            Fault::Recover => self.hooks.clear(),
         }
     }
-
-    /// The recorded master, or the first node while nothing is recorded.
-    pub(crate) fn master(&self) -> usize {
-        self.newest().map_or(0, |record| self.node_at(&record.master.clone()))
-    }
-
-    fn kill_node(&mut self, node: usize) {
-        if self.nodes[node].life == Life::Dead {
-            return;
-        }
-        self.nodes[node].life = Life::Dead;
-        self.asleep.retain(|errand| errand.node != node);
-        let broken: Vec<_> = self.conns.iter().filter(|((_, n), _)| *n == node).collect();
-        let broken: Vec<_> = broken.into_iter().map(|((p, _), c)| (*p, c.attempt)).collect();
-        for (process, attempt) in broken {
-            self.conns.remove(&(process, node));
-            let cut = self.net.is_cut(Site::Node(node), Site::Process(process));
-            if !cut {
-                let after = Duration::from_micros(self.rng.range(300, 5_000));
-                self.link_event(process, node, attempt, LinkEvent::Lost, after);
-            }
-        }
-    }
-
-    fn continue_node(&mut self, node: usize) {
-        if self.nodes[node].life != Life::Stopped {
-            return;
-        }
-        self.nodes[node].life = Life::Up;
-        let errands = std::mem::take(&mut self.asleep);
-        for errand in errands {
-            if errand.node == node {
-                let _ = self.obey(node, &errand.command);
-            } else {
-                self.asleep.push(errand);
-            }
-        }
-    }
-
-    /// Replication: masters take writes, linked replicas receive them, broken links mend.
-    pub(crate) fn live_nodes(&mut self) {
-        let before = self.nodes.clone();
-        let now = self.now;
-        // Clients follow what is announced: only the recorded master is written to.
-        let written_to = self.master();
-        for index in 0..NODES {
-            let written = if index == written_to { self.rng.range(0, 500) } else { 0 };
-            let sync = Duration::from_millis(self.rng.range(5, 60));
-            let node = &mut self.nodes[index];
-            if node.life != Life::Up {
-                continue;
-            }
-            let Some(following) = &mut node.following else {
-                node.offset += written;
-                if written > 0 {
-                    node.saved = node.replid.clone();
-                }
-                continue;
-            };
-            let upstream = before.iter().find(|n| n.addr == following.addr);
-            let serves = |up: &&crate::node::Node| {
-                up.life == Life::Up && up.following.as_ref().is_none_or(|f| f.up)
-            };
-            let Some(upstream) = upstream.filter(serves).filter(|up| up.addr != node.addr) else {
-                lose_link(following, now);
-                continue;
-            };
-            match following.synced_at {
-                None => following.synced_at = Some(now + sync),
-                Some(at) if now >= at => {
-                    following.up = true;
-                    following.down_since = None;
-                    node.offset = upstream.offset;
-                    node.replid = upstream.replid.clone();
-                    node.saved = upstream.replid.clone();
-                    node.replid2.clone_from(&upstream.replid2);
-                }
-                Some(_) => {}
-            }
-        }
-    }
-
-    /// A node's `INFO`.
-    pub(crate) fn view(&self, index: usize) -> NodeView {
-        let node = &self.nodes[index];
-        let follows = |n: &&crate::node::Node| {
-            let up = n.following.as_ref().is_some_and(|f| f.addr == node.addr && f.up);
-            up && n.life == Life::Up
-        };
-        let seen = |n: &crate::node::Node| ReplicaSeen {
-            addr: n.addr.clone(),
-            online: true,
-            offset: n.offset,
-        };
-        node.view(self.nodes.iter().filter(follows).map(seen).collect(), self.now)
-    }
-}
-
-fn lose_link(following: &mut Following, now: Instant) {
-    if following.up {
-        following.down_since = Some(now);
-    }
-    following.up = false;
-    following.synced_at = None;
-}
-
-fn noise(rng: &mut Rng) -> Fault {
-    Fault::Noise(rng.range(0, 150), rng.range(0, 150), rng.range(0, 60), rng.range(0, 200))
 }

@@ -1,292 +1,224 @@
 //! The world under one seed: processes, nodes, the bus between them, and time.
 
-use crate::invariants::{self, Invariant, Seen};
-use crate::net::{Net, Site};
-use crate::node::{Life, Node};
+use crate::hook::Hook;
+use crate::invariants::{Invariants, Seen, all_is_well_in_the_end};
+use crate::links::{Conn, Errand};
+use crate::net::{Net, Packet};
+use crate::node::Node;
+use crate::options::Options;
 use crate::process::{INBOX_LIMIT, Input, Output, Process, Role};
+use crate::queue::Queue;
 use crate::rng::Rng;
 use crate::schedule::Fault;
-use std::collections::{BTreeMap, VecDeque};
+use crate::story::Story;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use vedette_model::{
-    Answer, Command, GroupName, GroupRecord, Instant, NodeAddr, NodeFault, OrchestratorId, Place,
-    ProberId, Quorum, Roster, RosterVersion, Sender, Service, Settings, VoterId,
+    Fact, GroupName, GroupRecord, Instant, MasterRecord, NodeAddr, Roster, Settings, VoterId,
 };
-use vedette_protocol::voter::Stored;
-use vedette_protocol::{orchestrator, prober, voter};
+use vedette_protocol::prober::LinkEvent;
+use vedette_protocol::voter::{self, Stored};
+use vedette_protocol::{orchestrator, prober};
 use vedette_wire::Subjects;
 
-/// Probers, voters, orchestrators, nodes, quorum.
-pub const PROBERS: usize = 3;
-/// Voters.
-pub const VOTERS: usize = 3;
-/// Orchestrators.
-pub const ORCHESTRATORS: usize = 2;
-/// Nodes.
-pub const NODES: usize = 3;
-/// Quorum.
-pub const QUORUM: usize = 2;
-/// Nodes live this often a little.
-const NODE_TICK: Duration = Duration::from_millis(20);
-
-/// A message on its way.
-#[derive(Debug, Clone)]
-pub(crate) struct Message {
-    /// Its subject.
-    pub subject: Rc<str>,
-    /// Its header block.
-    pub headers: Rc<[(&'static str, String)]>,
-    /// Its bytes.
-    pub payload: Rc<[u8]>,
-    /// Where to answer.
-    pub reply_to: Option<Rc<str>>,
-}
-
 /// Something that will happen.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Due {
-    /// A message arrives.
-    Deliver { to: usize, message: Message },
-    /// Something from a node arrives at this life of a process.
-    Arrive { to: usize, life: u64, input: Input },
+    /// A message arrives; a reply only at the life it is for.
+    Deliver {
+        to: usize,
+        life: Option<u64>,
+        packet: Rc<Packet>,
+    },
+    /// Something arrives at a prober's link.
+    Link {
+        to: usize,
+        life: u64,
+        group: usize,
+        node: NodeAddr,
+        attempt: u64,
+        what: LinkEvent,
+    },
+    /// Something from a node arrives at this life of an orchestrator.
+    Answer {
+        to: usize,
+        life: u64,
+        input: orchestrator::Input,
+    },
     /// A process may have something to do.
     Timer(usize),
     /// A write is on the disk.
-    Synced { of: usize, life: u64, stored: Stored },
+    Synced {
+        of: usize,
+        life: u64,
+        stored: Stored,
+    },
     /// A command reaches a node.
     Execute(Errand),
-    /// The nodes live a little.
-    NodeTick,
+    /// A replica tries to reach its master, and is synchronised.
+    Sync {
+        node: usize,
+        attempt: u64,
+    },
+    Linked {
+        node: usize,
+        attempt: u64,
+    },
     /// Somebody does harm, or good.
     Fault(Fault),
 }
 
-/// A command under way to a node.
+/// One group as the world knows it.
 #[derive(Debug, Clone)]
-pub(crate) struct Errand {
-    pub(crate) from: usize,
-    pub(crate) life: u64,
-    pub(crate) ticket: u64,
-    pub(crate) node: usize,
-    pub(crate) command: Command,
-    pub(crate) not_after: Option<Instant>,
-    pub(crate) sent_at: Instant,
-    pub(crate) limit: Duration,
+pub struct Group {
+    /// Its name.
+    pub name: GroupName,
+    /// What was declared.
+    pub settings: Settings,
+    /// Its nodes, by their numbers in the world.
+    pub nodes: Vec<usize>,
+    /// Whether clients' newest master is what they write to, or a node of somebody's choice.
+    pub(crate) writes_to: Option<usize>,
+    /// Bytes acknowledged, of each branch of its history.
+    pub(crate) acknowledged: BTreeMap<u32, u64>,
+    /// The newest announcement.
+    pub announced: Option<MasterRecord>,
+    pub(crate) invariants: Invariants,
 }
 
-/// A connection of a prober.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Conn {
-    pub(crate) attempt: u64,
-    pub(crate) node_life: u64,
-}
-
-/// Everything.
-#[derive(Debug)]
+/// Everything. A clone goes on by itself, in the same way until something else is done to it.
+#[derive(Debug, Clone)]
 pub struct World {
-    /// Virtual time.
+    /// Virtual time; the clocks of the processes differ from it and from each other.
     pub now: Instant,
+    pub(crate) options: Options,
     pub(crate) rng: Rng,
     pub(crate) subjects: Subjects,
-    pub(crate) group: GroupName,
-    settings: Settings,
-    roster: Roster,
+    pub(crate) roster: Roster,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) names: BTreeMap<GroupName, usize>,
     pub(crate) processes: Vec<Process>,
     pub(crate) nodes: Vec<Node>,
+    pub(crate) occupants: BTreeMap<NodeAddr, usize>,
+    pub(crate) branches: u32,
     pub(crate) net: Net,
-    pub(crate) conns: BTreeMap<(usize, usize), Conn>,
+    pub(crate) conns: BTreeMap<(usize, usize, NodeAddr), Conn>,
     /// Commands a stopped node will execute when it wakes.
     pub(crate) asleep: Vec<Errand>,
-    queue: BTreeMap<(Instant, u64), Due>,
-    sequence: u64,
-    invariants: Vec<Box<dyn Invariant>>,
-    pub(crate) chosen: invariants::Chosen,
-    /// What happened, one line each; empty unless asked for.
-    pub trace: Option<Vec<String>>,
+    pub(crate) hooks: Vec<Hook>,
+    /// The orchestrator that the last hook did harm to.
+    pub(crate) struck: Option<usize>,
+    queue: Queue<Due>,
+    /// What happened; kept if asked for.
+    pub(crate) story: Option<Story>,
     /// The first violation.
     pub violation: Option<String>,
 }
 
 impl World {
-    /// A healthy world: one master with two replicas, everything of ours just started.
-    pub fn new(seed: u64, trace: bool) -> Self {
-        let mut rng = Rng::new(seed);
-        let addr = |i: usize| NodeAddr::parse(&format!("10.0.0.{}:6379", i + 1)).expect("valid");
-        let node = |i| Node::new(addr(i), (i > 0).then(|| addr(0)), &mut rng);
-        let nodes: Vec<_> = (0..NODES).map(node).collect();
-        // A node that forgot its history and took writes before anybody could act is not told
-        // from a stranger: where there are such nodes, the operator vouches for the addresses.
-        let forgetful = nodes.iter().any(|n| !n.persistent);
-        let settings = Settings {
-            down_after_ms: 500,
-            failover_timeout_ms: 5_000,
-            hold_off_ms: 1_000,
-            patience_ms: 2_000,
-            trust_recorded_address: forgetful,
-            ..Settings::with_quorum(Quorum::parse(2).expect("not zero"))
-        };
-        let voter = |i: usize| VoterId::parse(&format!("v{}", i + 1)).expect("valid");
-        let roster = Roster::parse(RosterVersion(1), (0..VOTERS).map(voter).collect());
-        let mut world = Self {
+    pub(crate) fn empty(options: Options, roster: Roster) -> Self {
+        Self {
             now: Instant::from_millis(1_000),
-            rng,
+            rng: Rng::new(options.seed),
             subjects: Subjects::parse("vedette").expect("valid"),
-            group: GroupName::parse("mymaster").expect("valid"),
-            settings,
-            roster: roster.expect("distinct"),
+            roster,
+            groups: Vec::new(),
+            names: BTreeMap::new(),
             processes: Vec::new(),
-            nodes,
+            nodes: Vec::new(),
+            occupants: BTreeMap::new(),
+            branches: 0,
             net: Net::default(),
             conns: BTreeMap::new(),
             asleep: Vec::new(),
-            queue: BTreeMap::new(),
-            sequence: 0,
-            invariants: invariants::all(VOTERS, QUORUM),
-            chosen: invariants::Chosen::new(VOTERS),
-            trace: trace.then(Vec::new),
+            hooks: Vec::new(),
+            struck: None,
+            queue: Queue::new(),
+            story: options.story.then(Story::default),
             violation: None,
-        };
-        let services = [
-            (Service::Prober, "p", PROBERS),
-            (Service::Voter, "v", VOTERS),
-            (Service::Orchestrator, "o", ORCHESTRATORS),
-        ];
-        for (service, letter, count) in services {
-            for i in 1..=count {
-                let sender = Sender { service, id: format!("{letter}{i}"), incarnation: 0 };
-                world.processes.push(Process {
-                    sender,
-                    role: None,
-                    stopped: false,
-                    inbox: VecDeque::new(),
-                    outbox: VecDeque::new(),
-                    syncing: false,
-                    disk: BTreeMap::new(),
-                    sequence: 0,
-                    timer: None,
-                });
-                world.start_process(world.processes.len() - 1);
-            }
+            options,
         }
-        world.schedule(Duration::ZERO, Due::NodeTick);
-        world
     }
 
-    /// Starts a process anew from what its disk holds.
-    pub fn start_process(&mut self, index: usize) {
-        let incarnation = self.rng.next();
-        let now = self.now;
-        let process = &mut self.processes[index];
-        process.sender.incarnation = incarnation;
-        process.sequence = 0;
-        process.stopped = false;
-        let sender = process.sender.clone();
-        let place = Place::parse("dc1").expect("valid");
-        let role = match sender.service {
-            Service::Prober => {
-                let id = ProberId::parse(&sender.id).expect("valid");
-                Role::Prober(prober::Prober::new(prober::Config { sender, id, place }, now))
-            }
-            Service::Voter => {
-                let id = VoterId::parse(&sender.id).expect("valid");
-                let roster = self.roster.clone();
-                let config = voter::Config { sender, id, place, roster };
-                let stored = process.disk.values().cloned().collect();
-                Role::Voter(voter::Voter::new(config, stored, now))
-            }
-            Service::Orchestrator => {
-                let id = OrchestratorId::parse(&sender.id).expect("valid");
-                let roster = self.roster.clone();
-                let master = self.nodes[0].addr.clone();
-                let groups = vec![(self.group.clone(), master, self.settings.clone())];
-                let config = orchestrator::Config { sender, id, place, roster, groups };
-                Role::Orchestrator(orchestrator::Orchestrator::new(config, now))
-            }
-            Service::Notifier | Service::Client => unreachable!("not simulated"),
-        };
-        self.processes[index].role = Some(role);
-        self.wake(index);
-    }
-
-    /// Kills a process: what was not synced is lost.
-    pub fn kill_process(&mut self, index: usize) {
-        let process = &mut self.processes[index];
-        process.role = None;
-        process.stopped = false;
-        process.syncing = false;
-        process.inbox.clear();
-        process.outbox.clear();
-        process.timer = None;
-        self.conns.retain(|(of, _), _| *of != index);
+    /// Goes on as another seed would, from here.
+    pub(crate) fn begin(&mut self, seed: u64, story: bool) {
+        self.rng = Rng::new(seed);
+        self.options.seed = seed;
+        self.story = story.then(Story::default);
     }
 
     /// Lets something happen after a while.
     pub(crate) fn schedule(&mut self, after: Duration, due: Due) {
-        self.sequence += 1;
-        self.queue.insert((self.now + after, self.sequence), due);
+        self.queue.push(self.now + after, due);
     }
 
-    /// Runs until `until`, or until something is violated.
-    pub fn run_until(&mut self, until: Instant) {
+    /// Lets what is due by `until` happen, or stops at the first violation.
+    pub fn advance(&mut self, until: Instant) {
         while self.violation.is_none() {
-            let Some(entry) = self.queue.first_entry() else { break };
-            if entry.key().0 > until {
-                break;
-            }
-            let ((at, _), due) = entry.remove_entry();
+            let Some((at, due)) = self.queue.pop(until) else { break };
             self.now = at;
             self.happen(due);
         }
-        self.now = self.now.max(until);
+        if self.violation.is_none() {
+            self.now = self.now.max(until);
+        }
     }
 
     fn happen(&mut self, due: Due) {
         match due {
-            Due::Deliver { to, message } => self.deliver(to, &message),
-            Due::Arrive { to, life, input } => {
+            Due::Deliver { to, life, packet } => self.deliver(to, life, &packet),
+            Due::Link { to, life, group, node, attempt, what } => {
                 if self.processes[to].sender.incarnation == life {
-                    self.push(to, input);
+                    let watch = prober::Watch { group: self.groups[group].name.clone(), node };
+                    self.push(to, Input::Prober(prober::Input::Link { watch, attempt, what }));
+                }
+            }
+            Due::Answer { to, life, input } => {
+                if self.processes[to].sender.incarnation == life {
+                    self.push(to, Input::Orchestrator(input));
                 }
             }
             Due::Timer(of) => {
-                if self.processes[of].timer.is_some_and(|at| at <= self.now) {
-                    self.processes[of].timer = None;
+                let process = &mut self.processes[of];
+                if process.timer.is_some_and(|at| at <= self.now) {
+                    process.timer = None;
+                    self.wake(of);
                 }
-                self.wake(of);
             }
             Due::Synced { of, life, stored } => self.synced(of, life, stored),
             Due::Execute(errand) => self.execute(errand),
-            Due::NodeTick => {
-                self.live_nodes();
-                self.schedule(NODE_TICK, Due::NodeTick);
-            }
+            Due::Sync { node, attempt } => self.sync(node, attempt),
+            Due::Linked { node, attempt } => self.linked(node, attempt),
             Due::Fault(fault) => self.commit(fault),
         }
     }
 
     pub(crate) fn push(&mut self, to: usize, input: Input) {
         let process = &mut self.processes[to];
-        if process.role.is_some() && process.inbox.len() < INBOX_LIMIT {
-            process.inbox.push_back(input);
-            self.wake(to);
+        if process.role.is_none() || process.inbox.len() >= INBOX_LIMIT {
+            return;
         }
+        process.inbox.push_back(input);
+        self.wake(to);
     }
 
     /// Lets a process run for as long as it has something to do and nothing to wait for.
     pub(crate) fn wake(&mut self, index: usize) {
         loop {
-            let now = self.now;
             let process = &mut self.processes[index];
             if process.stopped || process.syncing {
                 return;
             }
+            let now = process.clock.local(self.now);
             let Some(role) = process.role.as_mut() else { return };
             if let Some(output) = process.outbox.pop_front() {
-                self.carry_out(index, output);
+                self.carry_out_or_strike(index, output);
                 continue;
             }
+            let mut shows = Shows::Nothing;
             if let Some(input) = process.inbox.pop_front() {
+                shows = Shows::by(&input);
                 role.handle(input, now);
             } else if role.poll_timeout().is_some_and(|at| at <= now) {
                 role.handle_timeout(now);
@@ -296,44 +228,56 @@ impl World {
             while let Some(output) = role.poll_output() {
                 process.outbox.push_back(output);
             }
-            self.look_at(index);
+            match shows {
+                Shows::Nothing => {}
+                Shows::Group(name) => {
+                    if let Some(group) = self.names.get(&name) {
+                        self.look_at(index, *group);
+                    }
+                }
+                Shows::All => (0..self.groups.len()).for_each(|group| self.look_at(index, group)),
+            }
         }
         self.set_timer(index);
     }
 
-    fn set_timer(&mut self, index: usize) {
+    pub(crate) fn set_timer(&mut self, index: usize) {
         let process = &mut self.processes[index];
         let Some(at) = process.role.as_ref().and_then(Role::poll_timeout) else { return };
+        let at = process.clock.global(at).max(self.now);
         if process.timer.is_none_or(|set| at < set) {
             process.timer = Some(at);
-            let after = at.since(self.now);
-            self.schedule(after, Due::Timer(index));
+            self.queue.push(at, Due::Timer(index));
         }
     }
 
-    fn look_at(&mut self, index: usize) {
-        let process = &self.processes[index];
+    fn look_at(&mut self, index: usize, group: usize) {
+        let process = &mut self.processes[index];
         let life = process.sender.incarnation;
-        let known = process.role.as_ref().and_then(|r| r.known(&self.group));
-        if let Some(record) = known.cloned() {
-            self.see(&Seen::Reads(index, life, &record));
+        let name = &self.groups[group].name;
+        let Some(record) = process.role.as_ref().and_then(|r| r.known(name)) else { return };
+        if process.shown.get(&group) == Some(&record.revision) {
+            return;
         }
+        process.shown.insert(group, record.revision);
+        let record = record.clone();
+        self.see(group, &Seen::Reads(index, life, &record));
     }
 
     /// Shows the observers what happened.
-    pub(crate) fn see(&mut self, seen: &Seen<'_>) {
-        for invariant in &mut self.invariants {
-            if let Err(what) = invariant.see(seen, self.now)
-                && self.violation.is_none()
-            {
-                self.violation = Some(
-                    format!("{invariant:.0?}").chars().take(24).collect::<String>() + ": " + &what,
-                );
+    pub(crate) fn see(&mut self, group: usize, seen: &Seen<'_>) -> Option<GroupRecord> {
+        match self.groups[group].invariants.see(seen, self.now) {
+            Ok(committed) => committed,
+            Err(what) => {
+                if self.violation.is_none() {
+                    self.violation = Some(format!("{}: {what}", self.groups[group].name));
+                }
+                None
             }
         }
     }
 
-    fn carry_out(&mut self, index: usize, output: Output) {
+    pub(crate) fn carry_out(&mut self, index: usize, output: Output) {
         match output {
             Output::Prober(output) => self.prober_output(index, output),
             Output::Voter(voter::Output::Persist(stored)) => {
@@ -348,138 +292,108 @@ impl World {
                 );
             }
             Output::Voter(voter::Output::Publish(fact)) => self.publish(index, &fact),
-            Output::Voter(voter::Output::Reply { to, fact }) => self.reply(index, &to, &fact),
-            Output::Orchestrator(output) => self.orchestrator_output(index, output),
+            Output::Voter(voter::Output::Reply { to, fact })
+            | Output::Orchestrator(orchestrator::Output::Reply { to, fact }) => {
+                self.reply(index, &to, &fact);
+            }
+            Output::Orchestrator(orchestrator::Output::Publish(fact)) => {
+                self.publish(index, &fact);
+            }
+            Output::Orchestrator(orchestrator::Output::Command {
+                ticket,
+                node,
+                command,
+                not_after,
+                limit_ms,
+                ..
+            }) => {
+                let limit = Duration::from_millis(limit_ms);
+                self.send_command(index, ticket, node, command, not_after, limit);
+            }
+            // The retained value's rule is tested where it lives, in `runtime`.
+            Output::Orchestrator(orchestrator::Output::Retain(_)) => {}
         }
     }
 
     fn synced(&mut self, of: usize, life: u64, stored: Stored) {
-        if self.processes[of].sender.incarnation != life || self.processes[of].role.is_none() {
+        let process = &self.processes[of];
+        if process.sender.incarnation != life || process.role.is_none() {
             return;
         }
-        let voter = VoterId::parse(&self.processes[of].sender.id).expect("a voter");
-        if let Some(promised) = &stored.promised {
-            self.see(&Seen::Promised(&voter, promised));
+        if self.net.failing_disks.contains(&of) {
+            let why = "no space left on device".to_string();
+            let process = &mut self.processes[of];
+            process.syncing = false;
+            process.outbox.clear();
+            self.push(of, Input::Voter(voter::Input::StoreFailed { why }));
+            self.wake(of);
+            return;
         }
-        if let Some((ballot, record)) = &stored.accepted {
-            if let Some(record) = self.chosen.accepted(&voter, ballot, record) {
-                let text = format!("committed {}", describe(record));
-                self.note(of, &text);
+        let voter = VoterId::parse(&process.sender.id).expect("a voter");
+        if let Some(group) = self.names.get(&stored.group).copied() {
+            if let Some(promised) = &stored.promised {
+                self.see(group, &Seen::Promised(&voter, promised));
             }
-            self.see(&Seen::Accepted(&voter, ballot, record));
+            if let Some((ballot, record)) = &stored.accepted
+                && let Some(record) = self.see(group, &Seen::Accepted(&voter, ballot, record))
+            {
+                self.note(of, || format!("completes the majority for {}", describe(&record)));
+            }
         }
         self.processes[of].disk.insert(stored.group.clone(), stored);
         self.processes[of].syncing = false;
         self.wake(of);
     }
 
-    fn orchestrator_output(&mut self, index: usize, output: orchestrator::Output) {
-        match output {
-            orchestrator::Output::Publish(fact) => self.publish(index, &fact),
-            orchestrator::Output::Reply { to, fact } => self.reply(index, &to, &fact),
-            orchestrator::Output::Command {
-                ticket, node, command, not_after, limit_ms, ..
-            } => {
-                if command != Command::Inspect {
-                    let text = format!("sends {command:?} to {node}");
-                    self.note(index, &text);
-                    self.see(&Seen::Commanded(&node, &command));
-                }
-                let errand = Errand {
-                    from: index,
-                    life: self.processes[index].sender.incarnation,
-                    ticket,
-                    node: self.node_at(&node),
-                    command,
-                    not_after,
-                    sent_at: self.now,
-                    limit: Duration::from_millis(limit_ms),
-                };
-                let connect = Duration::from_micros(self.rng.range(100, 400));
-                self.schedule(connect, Due::Execute(errand));
-            }
-            // The retained value's rule is tested where it lives, in `runtime`.
-            orchestrator::Output::Retain(_) => {}
-        }
-    }
-
-    pub(crate) fn node_at(&self, addr: &NodeAddr) -> usize {
-        self.nodes.iter().position(|n| n.addr == *addr).expect("only simulated nodes are known")
-    }
-
-    pub(crate) fn answer(&mut self, errand: &Errand, answer: Answer, at: Instant) {
-        let (to, life, ticket) = (errand.from, errand.life, errand.ticket);
-        let input = Input::Orchestrator(orchestrator::Input::Answer { ticket, answer });
-        self.schedule(at.since(self.now), Due::Arrive { to, life, input });
-    }
-
-    fn execute(&mut self, errand: Errand) {
-        let deadline = errand.sent_at + errand.limit;
-        let site = (Site::Process(errand.from), Site::Node(errand.node));
-        let life = self.nodes[errand.node].life;
-        let late = errand.not_after.is_some_and(|end| self.now > end);
-        if self.net.is_cut(site.0, site.1) || self.net.is_cut(site.1, site.0) {
-            self.answer(&errand, Answer::Failed(NodeFault::TimedOut), deadline);
-        } else if life == Life::Dead {
-            self.answer(&errand, Answer::Failed(NodeFault::Refused), self.now);
-        } else if late {
-            self.answer(&errand, Answer::Failed(NodeFault::Expired), self.now);
-        } else if life == Life::Stopped {
-            self.answer(&errand, Answer::Failed(NodeFault::TimedOut), deadline);
-            // Its bytes wait in the socket of the stopped process.
-            if self.rng.permille(500) {
-                self.asleep.push(errand);
-            }
-        } else {
-            let view = self.obey(errand.node, &errand.command);
-            let back = self.now + Duration::from_micros(self.rng.range(200, 900));
-            self.answer(&errand, Answer::Done { view, rewrite_error: None }, back);
-        }
-    }
-
-    pub(crate) fn obey(&mut self, node: usize, command: &Command) -> vedette_model::NodeView {
-        match command {
-            Command::Inspect => {}
-            Command::Promote => {
-                self.nodes[node].promote(&mut self.rng);
-                let addr = self.nodes[node].addr.clone();
-                self.see(&Seen::Promoted(&addr));
-            }
-            Command::Follow { master, .. } => self.nodes[node].follow(master),
-        }
-        self.view(node)
-    }
-
-    /// Writes a line of the trace.
-    pub(crate) fn note(&mut self, index: usize, text: &str) {
-        if self.trace.is_some() {
-            let who = self.processes[index].sender.id.clone();
-            self.line(&who, text);
-        }
-    }
-
-    pub(crate) fn line(&mut self, who: &str, text: &str) {
-        let at = self.now;
-        if let Some(trace) = &mut self.trace {
-            trace.push(format!("{at:?}  {who:<8} {text}"));
-        }
-    }
-
     /// The record a majority of voters has on disk.
-    pub fn newest(&self) -> Option<&GroupRecord> {
-        self.chosen.newest.as_ref()
+    pub fn committed(&self, group: usize) -> Option<&GroupRecord> {
+        self.groups[group].invariants.chosen.newest.as_ref()
     }
 
-    /// Whether all is well now.
+    /// Whether all is well now in every group.
     ///
     /// # Errors
     /// What is not.
     pub fn well(&self) -> Result<(), String> {
-        let newest = self.newest();
-        invariants::all_is_well_in_the_end(newest, &self.nodes, &self.processes, &self.group)
+        for (index, group) in self.groups.iter().enumerate() {
+            let is_there = |n: &&usize| self.occupants.get(&self.nodes[**n].addr) == Some(n);
+            let here = group.nodes.iter().filter(is_there).map(|n| &self.nodes[*n]);
+            all_is_well_in_the_end(self.committed(index), here, &self.processes, &group.name)
+                .map_err(|what| format!("{}: {what}", group.name))?;
+        }
+        Ok(())
     }
 }
 
+/// Whose records may look different after an input.
+enum Shows {
+    Nothing,
+    Group(GroupName),
+    All,
+}
+
+impl Shows {
+    fn by(input: &Input) -> Self {
+        let fact = match input {
+            Input::Prober(prober::Input::Fact(fact))
+            | Input::Orchestrator(orchestrator::Input::Fact { fact, .. }) => fact,
+            Input::Prober(prober::Input::Link { .. })
+            | Input::Voter(_)
+            | Input::Orchestrator(orchestrator::Input::Answer { .. }) => return Self::Nothing,
+        };
+        if let Fact::RecordCommitted(committed) = fact {
+            Self::Group(committed.record.group.clone())
+        } else if let Fact::ProposalReply(reply) = fact {
+            Self::Group(reply.group.clone())
+        } else if let Fact::DigestReply(_) = fact {
+            Self::All
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
+/// A record on one line.
 pub(crate) fn describe(record: &GroupRecord) -> String {
     let failover = record.failover.as_ref().map_or_else(String::new, |f| {
         format!(", failover to {} in epoch {} led by {}", f.target, f.epoch, f.leader)

@@ -5,26 +5,19 @@ use std::collections::BTreeMap;
 use vedette_model::{GroupRecord, Instant};
 
 /// See the file's head.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub struct OneRecordPerRevision {
-    chosen: Chosen,
     committed: BTreeMap<u64, GroupRecord>,
 }
 
-impl OneRecordPerRevision {
-    /// For a roster of so many.
-    pub fn new(voters: usize) -> Self {
-        Self { chosen: Chosen::new(voters), committed: BTreeMap::new() }
-    }
-}
-
 impl Invariant for OneRecordPerRevision {
-    fn see(&mut self, seen: &Seen<'_>, _now: Instant) -> Result<(), String> {
-        let Seen::Accepted(voter, ballot, record) = seen else { return Ok(()) };
-        let Some(record) = self.chosen.accepted(voter, ballot, record) else { return Ok(()) };
+    const NAME: &'static str = "1, one record per revision";
+
+    fn see(&mut self, seen: &Seen<'_>, _chosen: &Chosen, _now: Instant) -> Result<(), String> {
+        let Seen::Committed(_, record) = seen else { return Ok(()) };
         let revision = record.revision.0;
-        if let Some(before) = self.committed.insert(revision, record.clone())
-            && before != *record
+        if let Some(before) = self.committed.insert(revision, (*record).clone())
+            && before != **record
         {
             return Err(format!("two records of revision {revision}: {before:?} and {record:?}"));
         }

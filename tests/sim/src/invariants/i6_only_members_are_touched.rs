@@ -4,23 +4,15 @@ use super::{Chosen, Invariant, Seen};
 use vedette_model::Instant;
 
 /// See the file's head.
-#[derive(Debug)]
-pub struct OnlyMembersAreTouched(Chosen);
-
-impl OnlyMembersAreTouched {
-    /// For a roster of so many.
-    pub fn new(voters: usize) -> Self {
-        Self(Chosen::new(voters))
-    }
-}
+#[derive(Debug, Clone, Default)]
+pub struct OnlyMembersAreTouched;
 
 impl Invariant for OnlyMembersAreTouched {
-    fn see(&mut self, seen: &Seen<'_>, _now: Instant) -> Result<(), String> {
-        if let Seen::Accepted(voter, ballot, record) = seen {
-            let _ = self.0.accepted(voter, ballot, record);
-        }
-        let Seen::Commanded(node, command) = seen else { return Ok(()) };
-        let member = self.0.newest.as_ref().is_some_and(|r| r.member(node).is_some());
+    const NAME: &'static str = "6, only members are touched";
+
+    fn see(&mut self, seen: &Seen<'_>, chosen: &Chosen, _now: Instant) -> Result<(), String> {
+        let Seen::Commanded(_, node, command) = seen else { return Ok(()) };
+        let member = chosen.newest.as_ref().is_some_and(|r| r.member(node).is_some());
         if member { Ok(()) } else { Err(format!("{command:?} was sent to {node}, no member")) }
     }
 }

@@ -5,24 +5,16 @@ use std::collections::BTreeSet;
 use vedette_model::{Epoch, Instant, NodeAddr};
 
 /// See the file's head.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub struct AnnouncedWasCommitted {
-    chosen: Chosen,
     committed: BTreeSet<(Epoch, NodeAddr)>,
 }
 
-impl AnnouncedWasCommitted {
-    /// For a roster of so many.
-    pub fn new(voters: usize) -> Self {
-        Self { chosen: Chosen::new(voters), committed: BTreeSet::new() }
-    }
-}
-
 impl Invariant for AnnouncedWasCommitted {
-    fn see(&mut self, seen: &Seen<'_>, _now: Instant) -> Result<(), String> {
-        if let Seen::Accepted(voter, ballot, record) = seen
-            && let Some(record) = self.chosen.accepted(voter, ballot, record)
-        {
+    const NAME: &'static str = "7, what is announced was committed";
+
+    fn see(&mut self, seen: &Seen<'_>, _chosen: &Chosen, _now: Instant) -> Result<(), String> {
+        if let Seen::Committed(_, record) = seen {
             self.committed.insert((record.epoch, record.master.clone()));
         }
         let Seen::Announced(master) = seen else { return Ok(()) };

@@ -5,13 +5,13 @@ use crate::node::{Life, Node};
 use crate::process::Process;
 use vedette_model::{GroupName, GroupRecord, Role};
 
-/// See the file's head.
+/// See the file's head. Only the group's own nodes are handed in.
 ///
 /// # Errors
 /// What is not well yet.
-pub fn all_is_well_in_the_end(
+pub fn all_is_well_in_the_end<'a>(
     newest: Option<&GroupRecord>,
-    nodes: &[Node],
+    nodes: impl Iterator<Item = &'a Node> + Clone,
     processes: &[Process],
     group: &GroupName,
 ) -> Result<(), String> {
@@ -19,18 +19,20 @@ pub fn all_is_well_in_the_end(
     if record.failover.is_some() {
         return Err(format!("a failover is still under way: {:?}", record.failover));
     }
-    for node in nodes.iter().filter(|n| n.life == Life::Up) {
+    let strange = |n: &Node| n.forgot && !record.settings.trust_recorded_address;
+    for node in nodes.clone().filter(|n| n.life == Life::Up && !strange(n)) {
         let should = if node.addr == record.master { Role::Master } else { Role::Replica };
         if node.role() != should {
             return Err(format!("{} is a {}, it should be a {should}", node.addr, node.role()));
         }
         if let Some(following) = &node.following
-            && (following.addr != record.master || !following.up)
+            && (following.addr != record.master || !(following.up || node.unlinked))
         {
             return Err(format!("{} follows {following:?}", node.addr));
         }
     }
-    let master = nodes.iter().find(|n| n.addr == record.master);
+    let mut nodes = nodes;
+    let master = nodes.find(|n| n.addr == record.master);
     if master.is_none_or(|m| m.life != Life::Up) {
         return Err(format!("the recorded master {} does not live", record.master));
     }

@@ -3,98 +3,156 @@
 mod i1_one_record_per_revision;
 mod i2_one_promotion_per_epoch;
 mod i3_promotion_is_justified;
+mod i4_superseded_leaders_are_silent;
+mod i5_selection_was_allowed;
 mod i6_only_members_are_touched;
 mod i7_announced_was_committed;
 mod i8_readers_never_go_back;
 mod i9_all_is_well_in_the_end;
 
-pub use i1_one_record_per_revision::OneRecordPerRevision;
-pub use i2_one_promotion_per_epoch::OnePromotionPerEpoch;
-pub use i3_promotion_is_justified::PromotionIsJustified;
-pub use i6_only_members_are_touched::OnlyMembersAreTouched;
-pub use i7_announced_was_committed::AnnouncedWasCommitted;
-pub use i8_readers_never_go_back::ReadersNeverGoBack;
 pub use i9_all_is_well_in_the_end::all_is_well_in_the_end;
 
+use std::collections::{BTreeMap, BTreeSet};
 use vedette_model::{
-    BallotNumber, Command, Epoch, GroupRecord, Instant, MasterRecord, NodeAddr, ProberId, VoterId,
+    BallotNumber, Command, Epoch, GroupRecord, Instant, MasterRecord, NodeAddr, NodeView, ProberId,
+    VoterId,
 };
 
-/// A thing that happened, as an all-seeing observer sees it.
+/// A thing that happened to a group, as an all-seeing observer sees it.
 #[derive(Debug, Clone)]
 pub enum Seen<'a> {
     /// A voter has an accepted record on its disk.
     Accepted(&'a VoterId, &'a BallotNumber, &'a GroupRecord),
+    /// A majority of voters has it on disk: it has just become committed.
+    Committed(&'a BallotNumber, &'a GroupRecord),
     /// A voter has a promise on its disk.
     Promised(&'a VoterId, &'a BallotNumber),
     /// A prober published that a node is down.
     ReportedDown(&'a ProberId, Epoch, &'a NodeAddr),
+    /// An orchestrator began to stand with a ballot of its own.
+    Stands(&'a BallotNumber),
+    /// An orchestrator asked a node to show itself.
+    Inspects(&'a BallotNumber, &'a NodeAddr),
+    /// The node did; what is true besides what it said comes with it.
+    Inspected(&'a BallotNumber, &'a NodeAddr, &'a NodeView, Truth),
+    /// An orchestrator proposed a record.
+    Proposed(&'a BallotNumber, &'a GroupRecord),
     /// An orchestrator gave out a command that changes a node.
-    Commanded(&'a NodeAddr, &'a Command),
-    /// A node was promoted.
-    Promoted(&'a NodeAddr),
+    Commanded(&'a BallotNumber, &'a NodeAddr, &'a Command),
+    /// A node carried it out; the flag says that it had been lying at a stopped node.
+    Executed(&'a BallotNumber, &'a NodeAddr, &'a Command, bool),
     /// A master was announced.
     Announced(&'a MasterRecord),
     /// A process's directory shows a record; processes are numbered, lives too.
     Reads(usize, u64, &'a GroupRecord),
 }
 
-/// Sees everything; says what is wrong.
-pub trait Invariant: std::fmt::Debug {
+/// What is true of a node that was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Truth {
+    /// It belongs to the group.
+    pub own: bool,
+    /// Its data set is really empty.
+    pub empty: bool,
+}
+
+/// Sees everything that happens to one group; says what is wrong.
+pub trait Invariant {
+    /// What it is called in a report.
+    const NAME: &'static str;
+
     /// Takes what happened at `now`.
     ///
     /// # Errors
     /// What is violated, in words.
-    fn see(&mut self, seen: &Seen<'_>, now: Instant) -> Result<(), String>;
+    fn see(&mut self, seen: &Seen<'_>, chosen: &Chosen, now: Instant) -> Result<(), String>;
 }
 
-/// All that are checked at every step.
-pub fn all(voters: usize, quorum: usize) -> Vec<Box<dyn Invariant>> {
-    vec![
-        Box::new(OneRecordPerRevision::new(voters)),
-        Box::new(OnePromotionPerEpoch::new(voters)),
-        Box::new(PromotionIsJustified::new(voters, quorum)),
-        Box::new(OnlyMembersAreTouched::new(voters)),
-        Box::new(AnnouncedWasCommitted::new(voters)),
-        Box::<ReadersNeverGoBack>::default(),
-    ]
+macro_rules! invariants {
+    ($($field:ident: $module:ident :: $name:ident,)+) => {
+        /// All that are checked at every step, for one group.
+        #[derive(Debug, Clone)]
+        pub struct Invariants {
+            /// What is committed.
+            pub chosen: Chosen,
+            $($field: $module::$name,)+
+        }
+
+        impl Invariants {
+            /// For a roster of so many.
+            pub fn new(voters: usize) -> Self {
+                Self { chosen: Chosen::new(voters), $($field: $module::$name::default(),)+ }
+            }
+
+            fn show(&mut self, seen: &Seen<'_>, now: Instant) -> Result<(), String> {
+                $(self.$field.see(seen, &self.chosen, now)
+                    .map_err(|what| format!("{}: {what}", <$module::$name as Invariant>::NAME))?;)+
+                Ok(())
+            }
+        }
+    };
+}
+
+invariants! {
+    i1: i1_one_record_per_revision::OneRecordPerRevision,
+    i2: i2_one_promotion_per_epoch::OnePromotionPerEpoch,
+    i3: i3_promotion_is_justified::PromotionIsJustified,
+    i4: i4_superseded_leaders_are_silent::SupersededLeadersAreSilent,
+    i5: i5_selection_was_allowed::SelectionWasAllowed,
+    i6: i6_only_members_are_touched::OnlyMembersAreTouched,
+    i7: i7_announced_was_committed::AnnouncedWasCommitted,
+    i8: i8_readers_never_go_back::ReadersNeverGoBack,
+}
+
+impl Invariants {
+    /// Takes what happened; gives the record that has become committed by it.
+    ///
+    /// # Errors
+    /// What is violated, in words.
+    pub fn see(&mut self, seen: &Seen<'_>, now: Instant) -> Result<Option<GroupRecord>, String> {
+        let Seen::Accepted(voter, ballot, record) = seen else {
+            return self.show(seen, now).map(|()| None);
+        };
+        if !self.chosen.accepted(voter, ballot, record)? {
+            return Ok(None);
+        }
+        self.show(&Seen::Committed(ballot, record), now)?;
+        Ok(Some((*record).clone()))
+    }
 }
 
 /// What a majority of voters has on disk, found out by watching them all.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Chosen {
-    majority: usize,
-    accepted: std::collections::BTreeMap<
-        (BallotNumber, u64),
-        (GroupRecord, std::collections::BTreeSet<VoterId>),
-    >,
+    /// Voters that are a majority.
+    pub majority: usize,
+    accepted: BTreeMap<(BallotNumber, u64), (GroupRecord, BTreeSet<VoterId>)>,
     /// The committed record with the highest revision.
     pub newest: Option<GroupRecord>,
 }
 
 impl Chosen {
-    /// For a roster of so many.
-    pub fn new(voters: usize) -> Self {
+    fn new(voters: usize) -> Self {
         Self { majority: voters / 2 + 1, ..Self::default() }
     }
 
-    /// Takes an accepted record; gives it back if it has just become committed.
-    pub fn accepted(
+    /// Whether the record has just become committed.
+    fn accepted(
         &mut self,
         voter: &VoterId,
         ballot: &BallotNumber,
         record: &GroupRecord,
-    ) -> Option<&GroupRecord> {
+    ) -> Result<bool, String> {
         let key = (ballot.clone(), record.revision.0);
-        let entry = self.accepted.entry(key).or_insert_with(|| (record.clone(), [].into()));
-        let news = entry.1.insert(voter.clone()) && entry.1.len() == self.majority;
-        if !news {
-            return None;
+        let new = || (record.clone(), BTreeSet::new());
+        let (first, voters) = self.accepted.entry(key).or_insert_with(new);
+        if first != record {
+            return Err(format!("two proposals under {ballot}: {first:?} and {record:?}"));
         }
-        let higher = self.newest.as_ref().is_none_or(|n| n.revision < record.revision);
-        if higher {
+        let news = voters.insert(voter.clone()) && voters.len() == self.majority;
+        if news && self.newest.as_ref().is_none_or(|n| n.revision < record.revision) {
             self.newest = Some(record.clone());
         }
-        Some(&entry.0)
+        Ok(news)
     }
 }

@@ -1,0 +1,159 @@
+//! What a scenario asks of a world.
+
+use crate::net::Site;
+use crate::node::{Data, Life, Node, lacks};
+use crate::options::NodeOptions;
+use crate::story::{Sent, Told};
+use crate::verbs::{node, process};
+use crate::world::World;
+use vedette_model::{EventName, GroupRecord, MasterRecord, NodeAddr, Service};
+
+/// Who is who.
+impl World {
+    fn nth(&self, service: Service, nth: usize) -> Site {
+        let of = |(_, p): &(usize, &crate::process::Process)| p.sender.service == service;
+        let found = self.processes.iter().enumerate().filter(of).nth(nth);
+        Site::Process(found.expect("so many were asked for").0)
+    }
+
+    /// The nth prober, from 0.
+    pub fn prober(&self, nth: usize) -> Site {
+        self.nth(Service::Prober, nth)
+    }
+
+    /// The nth voter, from 0.
+    pub fn voter(&self, nth: usize) -> Site {
+        self.nth(Service::Voter, nth)
+    }
+
+    /// The nth orchestrator, from 0.
+    pub fn orchestrator(&self, nth: usize) -> Site {
+        self.nth(Service::Orchestrator, nth)
+    }
+
+    /// Every process of ours.
+    pub fn all_processes(&self) -> Vec<Site> {
+        (0..self.processes.len()).map(Site::Process).collect()
+    }
+
+    /// Every node.
+    pub fn all_nodes(&self) -> Vec<Site> {
+        (0..self.nodes.len()).map(Site::Node).collect()
+    }
+
+    /// The nth node of the first group, from 0; the first master is 0.
+    pub fn node(&self, nth: usize) -> Site {
+        self.node_of(0, nth)
+    }
+
+    /// The nth node of a group.
+    pub fn node_of(&self, group: usize, nth: usize) -> Site {
+        Site::Node(self.groups[group].nodes[nth])
+    }
+
+    /// The recorded master of the first group, or its first node while nothing is recorded.
+    pub fn master(&self) -> Site {
+        self.master_of(0)
+    }
+
+    /// The recorded master of a group.
+    pub fn master_of(&self, group: usize) -> Site {
+        let recorded = self.committed(group).and_then(|r| self.occupants.get(&r.master));
+        Site::Node(*recorded.unwrap_or(&self.groups[group].nodes[0]))
+    }
+
+    /// The nodes of the first group that are not its recorded master.
+    pub fn replicas(&self) -> Vec<Site> {
+        let master = self.master();
+        let nodes = self.groups[0].nodes.iter().map(|n| Site::Node(*n));
+        nodes.filter(|n| *n != master).collect()
+    }
+
+    /// Where a node listens.
+    pub fn addr(&self, site: Site) -> &NodeAddr {
+        &self.nodes[node(site)].addr
+    }
+
+    /// A node, to look at.
+    pub fn look(&self, site: Site) -> &Node {
+        &self.nodes[node(site)]
+    }
+
+    /// A node's properties, to change.
+    pub fn properties(&mut self, site: Site) -> &mut NodeOptions {
+        self.catch_up(self.nodes[node(site)].group);
+        &mut self.nodes[node(site)].is
+    }
+}
+
+/// What came of it.
+impl World {
+    /// Whom the last strike hit.
+    pub fn struck(&self) -> Option<Site> {
+        self.struck.map(Site::Process)
+    }
+
+    /// The first group's record, as a majority of voters has it on disk.
+    pub fn record(&self) -> &GroupRecord {
+        self.committed(0).unwrap_or_else(|| self.fail("nothing is committed yet"))
+    }
+
+    /// The newest announcement of a group.
+    pub fn announced_master(&self, group: usize) -> Option<&MasterRecord> {
+        self.groups[group].announced.as_ref()
+    }
+
+    /// Events of this name, oldest first.
+    pub fn events(&self, name: EventName) -> Vec<&Told> {
+        let all = self.story.iter().flat_map(|story| &story.events);
+        all.filter(|told| told.event.name == name).collect()
+    }
+
+    /// Commands that change a node, sent to this one, oldest first.
+    pub fn commands_to(&self, site: Site) -> Vec<&Sent> {
+        let addr = self.addr(site);
+        let all = self.story.iter().flat_map(|story| &story.commands);
+        all.filter(|sent| sent.node == *addr).collect()
+    }
+
+    /// Commands that change a node, sent by this process, oldest first.
+    pub fn commands_by(&self, site: Site) -> Vec<&Sent> {
+        let id = &self.processes[process(site)].sender.id;
+        let all = self.story.iter().flat_map(|story| &story.commands);
+        all.filter(|sent| sent.by == *id).collect()
+    }
+
+    /// What a node holds now.
+    pub fn data(&mut self, site: Site) -> Data {
+        self.holdings(node(site))
+    }
+
+    /// Bytes that were acknowledged to clients of a group and that its recorded master lacks.
+    pub fn lost(&mut self, group: usize) -> u64 {
+        let held = self.data(self.master_of(group));
+        let acknowledged = &self.groups[group].acknowledged;
+        lacks(&held, &acknowledged.iter().map(|(b, n)| (*b, *n)).collect())
+    }
+
+    /// Bytes of `of` that a node lacks: 0 if it kept all of it.
+    pub fn lacks(&mut self, site: Site, of: &Data) -> u64 {
+        lacks(&self.data(site), of)
+    }
+
+    /// Whether no node of the group, dead or alive, has any data.
+    pub fn is_all_gone(&self, group: usize) -> bool {
+        self.groups[group].nodes.iter().all(|n| self.nodes[*n].is_empty())
+    }
+
+    /// The group's living nodes that say they are masters.
+    pub fn masters(&self, group: usize) -> Vec<Site> {
+        let nodes = self.groups[group].nodes.iter();
+        let masters = nodes.filter(|n| self.nodes[**n].is_master());
+        masters.map(|n| Site::Node(*n)).collect()
+    }
+
+    /// Whether a node lives and serves.
+    pub fn is_up(&self, site: Site) -> bool {
+        self.nodes[node(site)].life == Life::Up
+    }
+}
