@@ -2,6 +2,7 @@
 //! to replay each that violates something.
 
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,8 +60,14 @@ fn work(wanted: Wanted, next: &AtomicU64, sum: &Mutex<Sum>) {
         if seed >= wanted.from + wanted.seeds {
             return;
         }
-        let outcome = runner.run(seed, wanted.kind, wanted.trace);
-        let mut sum = sum.lock().expect("no thread panicked");
+        let run = || runner.run(seed, wanted.kind, wanted.trace);
+        let Ok(outcome) = catch_unwind(AssertUnwindSafe(run)) else {
+            println!("seed {seed}: it panicked\nreplay: {}", wanted.replay(seed));
+            sum.lock().expect("no thread panics with it").violations += 1;
+            runner = Runner::default();
+            continue;
+        };
+        let mut sum = sum.lock().expect("no thread panics with it");
         sum.switches += outcome.switches;
         sum.slowest = sum.slowest.max(outcome.recovered_after);
         for line in &outcome.trace {
