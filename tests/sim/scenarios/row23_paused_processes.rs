@@ -22,7 +22,7 @@ fn a_paused_prober_harms_nobody_and_votes_again_after_waking() {
 }
 
 #[test]
-fn a_really_dead_master_is_replaced_while_a_prober_and_a_voter_sleep() {
+fn a_really_dead_master_is_replaced_while_others_are_paused() {
     for seed in 1..=30 {
         let mut world = World::settled(Options::new(seed));
         let master = world.master();
