@@ -23,7 +23,7 @@ use vedette_model::{
     Answer, EventName, GroupRecord, Instant, Member, NodeAddr, NodeFault, NodeView, Role,
 };
 
-/// A node is corrected at most this often.
+/// A node is corrected at most this often under one master.
 pub const CORRECT_EVERY: Duration = Duration::from_secs(5);
 /// During a round nodes are looked at this often.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -187,9 +187,11 @@ impl Reconciler {
         self.views.insert(addr.clone(), (view, now));
     }
 
-    /// A new reign began: what was seen before it says nothing any more.
-    pub fn forget_views(&mut self) {
+    /// A new reign began: what was seen before it says nothing any more, and whoever was moved in
+    /// the one before is moved again at once.
+    pub fn new_reign(&mut self) {
         self.views.clear();
+        self.corrected.clear();
     }
 
     /// Whether the last views ask for a round.

@@ -114,7 +114,7 @@ impl Group {
     pub(super) fn record(&mut self, record: &GroupRecord, now: Instant) {
         let before = self.record.as_ref().map(|r| (r.epoch, r.master.clone()));
         if before != Some((record.epoch, record.master.clone())) {
-            self.reconciler.forget_views();
+            self.reconciler.new_reign();
             self.master_offset = None;
             self.last_abort.clear();
         }

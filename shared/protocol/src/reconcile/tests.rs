@@ -304,6 +304,17 @@ fn the_5_s_last_longer_than_a_round() {
 }
 
 #[test]
+fn a_new_master_does_not_wait_for_the_5_s_of_the_one_before() {
+    let mut script = Script::round(3, true);
+    assert_eq!(follows(&script.says(0, 2, wrong(2))), [sent(2)]);
+    script.reconciler.stop();
+    script.record.master = node(3);
+    script.reconciler.new_reign();
+    let _ = script.begin(true, 1_000, 1_000);
+    assert_eq!(follows(&script.says(1_010, 2, good(2))), [sent(2)]);
+}
+
+#[test]
 fn a_foreign_node_is_never_followed_and_told_once_per_process() {
     let mut script = Script::round(2, true);
     let acts = script.says(0, 2, foreign(2));
