@@ -1,6 +1,7 @@
 //! Commands to nodes: each in a task and over a connection of its own, so many at a time, each
 //! answered within its limit whatever happens.
 
+use crate::fault::FaultPoint;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -18,6 +19,7 @@ pub struct Errands {
     name: Arc<str>,
     clock: Clock,
     answers: mpsc::Sender<Input>,
+    fault: Arc<FaultPoint>,
     places: Arc<Semaphore>,
 }
 
@@ -40,20 +42,28 @@ pub struct Order {
 
 impl Errands {
     /// `name` is what the nodes' `CLIENT LIST` shows; answers go into `answers`.
-    pub fn new(name: &str, clock: Clock, answers: mpsc::Sender<Input>, at_a_time: usize) -> Self {
-        Self { name: name.into(), clock, answers, places: Arc::new(Semaphore::new(at_a_time)) }
+    pub fn new(
+        name: &str,
+        clock: Clock,
+        answers: mpsc::Sender<Input>,
+        fault: Arc<FaultPoint>,
+        at_a_time: usize,
+    ) -> Self {
+        let places = Arc::new(Semaphore::new(at_a_time));
+        Self { name: name.into(), clock, answers, fault, places }
     }
 
     /// Sets off at once; the answer comes by itself.
     pub fn send(&self, order: Order) {
         let (name, clock) = (Arc::clone(&self.name), self.clock.clone());
         let (answers, places) = (self.answers.clone(), Arc::clone(&self.places));
+        let fault = Arc::clone(&self.fault);
         let end = clock.now() + Duration::from_millis(order.limit_ms);
         tokio::spawn(async move {
             let ticket = order.ticket;
             let waited = tokio::time::timeout(end.since(clock.now()), places.acquire());
             let answer = match waited.await {
-                Ok(_place) => carry_out_until(end, &name, &clock, order).await,
+                Ok(_place) => carry_out_until(end, &name, &clock, &fault, order).await,
                 Err(_elapsed) => {
                     tracing::warn!(
                         node = %order.node,
@@ -69,7 +79,13 @@ impl Errands {
     }
 }
 
-async fn carry_out_until(end: Instant, name: &str, clock: &Clock, order: Order) -> Answer {
+async fn carry_out_until(
+    end: Instant,
+    name: &str,
+    clock: &Clock,
+    fault: &FaultPoint,
+    order: Order,
+) -> Answer {
     let errand = Errand {
         node: &order.node,
         credentials: order.credentials.as_ref(),
@@ -80,7 +96,10 @@ async fn carry_out_until(end: Instant, name: &str, clock: &Clock, order: Order) 
     let answer = carry_out(errand, &order.command, permitted).await;
     let (node, command) = (&order.node, &order.command);
     match &answer {
-        Answer::Done { .. } => tracing::debug!(%node, ?command, "carried out"),
+        Answer::Done { .. } => {
+            tracing::debug!(%node, ?command, "carried out");
+            fault.answered(command).await;
+        }
         Answer::Failed(fault) => tracing::debug!(%node, ?command, %fault, "failed"),
     }
     answer
@@ -121,7 +140,8 @@ mod tests {
     fn errands(at_a_time: usize) -> (Errands, Clock, mpsc::Receiver<Input>) {
         let clock = Clock::start();
         let (answers, inputs) = mpsc::channel(16);
-        (Errands::new("vedette-orchestrator-o1", clock.clone(), answers, at_a_time), clock, inputs)
+        let (name, fault) = ("vedette-orchestrator-o1", Arc::default());
+        (Errands::new(name, clock.clone(), answers, fault, at_a_time), clock, inputs)
     }
 
     #[tokio::test]

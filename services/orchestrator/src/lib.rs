@@ -11,14 +11,17 @@
 pub mod config;
 mod errands;
 mod events;
+mod fault;
 pub mod groups;
 mod shell;
 
 pub use config::{Config, Flags};
 
 use errands::Errands;
+use fault::FaultPoint;
 use groups::Groups;
 use shell::Shell;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use vedette_model::{FactKind, GroupName, NodeAddr, OrchestratorId, Service, Settings};
@@ -73,8 +76,10 @@ pub async fn serve(
     };
     let machine = Orchestrator::new(config, clock.now());
     let name = format!("vedette-orchestrator-{}", common.id);
-    let errands = Errands::new(&name, clock.clone(), inputs, errands::AT_A_TIME);
-    let shell = Shell::new(bus.clone(), errands, retainer.clone());
+    let fault = Arc::new(FaultPoint::from_environment());
+    let errands =
+        Errands::new(&name, clock.clone(), inputs, Arc::clone(&fault), errands::AT_A_TIME);
+    let shell = Shell::new(bus.clone(), errands, retainer.clone(), fault);
     drop(driver::run(machine, queue, shell, clock, shutdown).await);
     if !retainer.drain(DRAIN_LIMIT).await {
         tracing::info!(

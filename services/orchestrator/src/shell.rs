@@ -2,6 +2,8 @@
 
 use crate::errands::{Errands, Order};
 use crate::events;
+use crate::fault::FaultPoint;
+use std::sync::Arc;
 use vedette_model::{Fact, Health};
 use vedette_protocol::Machine;
 use vedette_protocol::orchestrator::{Input, Output};
@@ -12,12 +14,18 @@ pub struct Shell {
     bus: Bus,
     errands: Errands,
     retainer: Retainer,
+    fault: Arc<FaultPoint>,
 }
 
 impl Shell {
     /// A shell that has done nothing yet.
-    pub const fn new(bus: Bus, errands: Errands, retainer: Retainer) -> Self {
-        Self { bus, errands, retainer }
+    pub const fn new(
+        bus: Bus,
+        errands: Errands,
+        retainer: Retainer,
+        fault: Arc<FaultPoint>,
+    ) -> Self {
+        Self { bus, errands, retainer, fault }
     }
 
     async fn carry_out(&self, output: Output) {
@@ -49,7 +57,10 @@ impl Shell {
 impl<M: Machine<Input = Input, Output = Output>> Effects<M> for Shell {
     async fn perform(&mut self, outputs: Vec<Output>) -> Vec<Input> {
         for output in outputs {
+            self.fault.before(&self.bus, &output).await;
+            let passed = self.fault.after(&output);
             self.carry_out(output).await;
+            self.fault.done(&self.bus, passed).await;
         }
         Vec::new()
     }

@@ -9,13 +9,15 @@
 //!   Spy     which commands a node has carried out since
 //! ```
 //!
-//! All processes listen on loopback, live in one temporary folder and end with the [`System`]. If
+//! All processes listen on loopback, or each in a namespace of a [`Network`], live in one temporary folder and end with the [`System`]. If
 //! the test did not come to [`System::finish`], the folder stays and its path is printed.
 
 mod binary;
 mod describe;
+mod home;
 mod logs;
 mod nats;
+mod network;
 mod node;
 pub mod pick;
 mod plan;
@@ -29,7 +31,9 @@ mod watcher;
 mod writer;
 
 pub use describe::describe;
+pub use home::Home;
 pub use nats::NatsServer;
+pub use network::Network;
 pub use node::Node;
 pub use plan::{GROUP, Plan};
 pub use process::Process;

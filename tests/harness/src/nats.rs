@@ -1,6 +1,6 @@
 //! nats-server processes: one, or a cluster of three.
 
-use crate::{LIMIT, Process, binary, ports, within};
+use crate::{Home, LIMIT, Process, binary, ports, within};
 use anyhow::{Context, Result, bail};
 use async_nats::ConnectOptions;
 use std::ops::{Deref, DerefMut};
@@ -8,9 +8,12 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
+const LOOPBACK: &str = "127.0.0.1";
+
 /// One server. It answers the verbs of a [`Process`] too.
 pub struct NatsServer {
     process: Process,
+    host: String,
     port: u16,
     url: String,
 }
@@ -22,22 +25,33 @@ impl NatsServer {
     /// # Errors
     /// If they do not come up.
     pub async fn start(count: usize, jetstream: bool, folder: &Path) -> Result<Vec<Self>> {
+        Self::start_at(&vec![Home::loopback(); count], jetstream, folder).await
+    }
+
+    /// [`NatsServer::start`] with one server in each of these homes.
+    ///
+    /// # Errors
+    /// If they do not come up.
+    pub async fn start_at(homes: &[Home], jetstream: bool, folder: &Path) -> Result<Vec<Self>> {
         let program = binary::nats()?;
+        let count = homes.len();
         let ports: Vec<u16> = (0..2 * count).map(|_| ports::free()).collect::<Result<_>>()?;
         let (clients, routes) = ports.split_at(count);
         let mut servers = Vec::new();
-        for (n, port) in clients.iter().enumerate() {
+        for (n, (port, home)) in clients.iter().zip(homes).enumerate() {
             let name = format!("nats{}", n + 1);
-            let mut text = format!("server_name: {name}\nlisten: \"127.0.0.1:{port}\"\n");
+            let host = home.host();
+            let mut text = format!("server_name: {name}\nlisten: \"{host}:{port}\"\n");
             if jetstream {
                 let store = folder.join(format!("{name}.store"));
                 text += &format!("jetstream {{ store_dir: \"{}\" }}\n", store.display());
             }
             if count > 1 {
-                let list: Vec<String> =
-                    routes.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+                let list: Vec<String> = (routes.iter().zip(homes))
+                    .map(|(port, home)| format!("\"nats://{}:{port}\"", home.host()))
+                    .collect();
                 text += &format!(
-                    "cluster {{ name: vedette, listen: \"127.0.0.1:{}\", routes: [{}] }}\n",
+                    "cluster {{ name: vedette, listen: \"{host}:{}\", routes: [{}] }}\n",
                     routes[n],
                     list.join(", ")
                 );
@@ -45,8 +59,10 @@ impl NatsServer {
             let file = folder.join(format!("{name}.nats.conf"));
             std::fs::write(&file, text)?;
             let arguments = vec!["--config".into(), file.to_string_lossy().into_owned()];
-            let process = Process::spawn(&name, program.clone(), arguments, folder)?;
-            servers.push(Self::of(process, *port));
+            let (home, program) = (home.clone(), program.clone());
+            let process =
+                Process::spawn_at(home.clone(), Vec::new(), &name, program, arguments, folder)?;
+            servers.push(Self::of(process, home.host(), *port));
         }
         for server in &mut servers {
             server.answers(jetstream).await?;
@@ -63,7 +79,7 @@ impl NatsServer {
         let port = ports::free()?;
         let arguments = own_and(arguments, port);
         let mut server =
-            Self::of(Process::spawn("nats", binary::nats()?, arguments, folder)?, port);
+            Self::of(Process::spawn("nats", binary::nats()?, arguments, folder)?, LOOPBACK, port);
         server.answers(false).await?;
         Ok(server)
     }
@@ -78,8 +94,8 @@ impl NatsServer {
         self.answers(false).await
     }
 
-    fn of(process: Process, port: u16) -> Self {
-        Self { process, port, url: format!("nats://127.0.0.1:{port}") }
+    fn of(process: Process, host: &str, port: u16) -> Self {
+        Self { process, host: host.into(), port, url: format!("nats://{host}:{port}") }
     }
 
     /// Its port for clients.
@@ -107,7 +123,7 @@ impl NatsServer {
                 return Some(Err(status));
             }
             // Without a login, which a server may want.
-            TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
+            TcpStream::connect((self.host.as_str(), self.port)).await.ok()?;
             if jetstream {
                 let client = self.client().await.ok()?;
                 async_nats::jetstream::new(client).query_account().await.ok()?;
@@ -125,7 +141,7 @@ impl NatsServer {
 /// What every server that is started by arguments is told; its files lie where it runs.
 fn own_and(arguments: &[&str], port: u16) -> Vec<String> {
     let port = port.to_string();
-    let own = ["--addr", "127.0.0.1", "--port", &port, "--store_dir", "nats.store"];
+    let own = ["--addr", LOOPBACK, "--port", &port, "--store_dir", "nats.store"];
     own.iter().chain(arguments).map(ToString::to_string).collect()
 }
 

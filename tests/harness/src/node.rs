@@ -1,6 +1,6 @@
 //! A redis-server or valkey-server process.
 
-use crate::{LIMIT, Process, binary, ports, within};
+use crate::{Home, LIMIT, Process, binary, ports, within};
 use anyhow::{Context, Result, bail};
 use redis::RedisConnectionInfo;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo};
@@ -34,11 +34,26 @@ impl Node {
         password: Option<&str>,
         lines: &[String],
     ) -> Result<Self> {
-        let port = ports::free()?;
+        Self::start_at(Home::loopback(), name, folder, master, password, lines).await
+    }
+
+    /// [`Node::start`] with its home.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn start_at(
+        home: Home,
+        name: &str,
+        folder: &Path,
+        master: Option<&NodeAddr>,
+        password: Option<&str>,
+        lines: &[String],
+    ) -> Result<Self> {
+        let (host, port) = (home.host().to_string(), ports::free()?);
         let data = folder.join(name);
         std::fs::create_dir_all(&data)?;
         let mut text = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\nsave \"\"\nappendonly no\n\
+            "port {port}\nbind {host}\nprotected-mode no\ndir {}\nsave \"\"\nappendonly no\n\
              repl-diskless-sync yes\nrepl-diskless-sync-delay 0\nrepl-ping-replica-period 1\n",
             data.display()
         );
@@ -55,8 +70,9 @@ impl Node {
         let file = folder.join(format!("{name}.conf"));
         std::fs::write(&file, text)?;
         let arguments = vec![file.to_string_lossy().into_owned()];
-        let process = Process::spawn(name, binary::redis()?, arguments, folder)?;
-        let addr = NodeAddr::new("127.0.0.1", port)?;
+        let program = binary::redis()?;
+        let process = Process::spawn_at(home, Vec::new(), name, program, arguments, folder)?;
+        let addr = NodeAddr::new(&host, port)?;
         let mut node = Self { process, addr, password: password.map(Into::into), file };
         node.answers().await?;
         Ok(node)
@@ -71,12 +87,29 @@ impl Node {
         folder: &Path,
         password: Option<&str>,
     ) -> Result<Vec<Self>> {
-        let mut nodes = vec![Self::start("redis1", folder, None, password, &[]).await?];
-        let master = nodes[0].addr.clone();
-        for n in 0..replicas {
-            let name = format!("redis{}", n + 2);
-            nodes.push(Self::start(&name, folder, Some(&master), password, &[]).await?);
+        let homes = vec![Home::loopback(); replicas + 1];
+        Self::start_group_at(&homes, folder, password, &[]).await
+    }
+
+    /// [`Node::start_group`] with one node in each of these homes, the master in the first, and
+    /// more lines for their configuration files.
+    ///
+    /// # Errors
+    /// If they do not come up.
+    pub async fn start_group_at(
+        homes: &[Home],
+        folder: &Path,
+        password: Option<&str>,
+        lines: &[String],
+    ) -> Result<Vec<Self>> {
+        let mut nodes: Vec<Self> = Vec::new();
+        for (n, home) in homes.iter().enumerate() {
+            let (name, master) = (format!("redis{}", n + 1), nodes.first().map(Self::addr));
+            let home = home.clone();
+            let node = Self::start_at(home, &name, folder, master, password, lines).await?;
+            nodes.push(node);
         }
+        let master = nodes.first().context("a group has a master")?.addr.clone();
         for replica in &nodes[1..] {
             let what = format!("{} follows {master}", replica.name());
             within(LIMIT, &what, async || replica.follows(&master).await.then_some(())).await?;

@@ -32,6 +32,10 @@ pub struct Plan {
     pub wrong_password: Option<String>,
     /// `json`, which [`crate::System::finish`] can read, or `text` for people.
     pub log_format: &'static str,
+    /// More lines of the nodes' configuration files.
+    pub node_lines: Vec<String>,
+    /// Whether [`crate::System::arm`] reaches the orchestrators.
+    pub fault_points: bool,
     /// More lines of the `[[group]]` table.
     pub settings: Vec<String>,
     /// More text of the groups file, with `{master}` and `{replica}` for addresses.
@@ -53,6 +57,8 @@ impl Default for Plan {
             password: None,
             wrong_password: None,
             log_format: "json",
+            node_lines: Vec::new(),
+            fault_points: false,
             settings: vec!["failover_timeout_ms = 10000".into(), "hold_off_ms = 500".into()],
             more_groups: String::new(),
         }

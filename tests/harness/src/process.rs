@@ -1,12 +1,13 @@
 //! A child process: its log in a file, ended on drop, also when the test fails.
 
+use crate::Home;
 use crate::wait::{now, within};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// A program with its arguments, running or not.
@@ -15,6 +16,8 @@ pub struct Process {
     program: PathBuf,
     arguments: Vec<String>,
     folder: PathBuf,
+    home: Home,
+    environment: Vec<(String, String)>,
     child: Option<Child>,
 }
 
@@ -29,8 +32,30 @@ impl Process {
         arguments: Vec<String>,
         folder: &Path,
     ) -> Result<Self> {
-        let mut process =
-            Self { name: name.into(), program, arguments, folder: folder.into(), child: None };
+        Self::spawn_at(Home::loopback(), Vec::new(), name, program, arguments, folder)
+    }
+
+    /// [`Process::spawn`] with its home and more environment.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn spawn_at(
+        home: Home,
+        environment: Vec<(String, String)>,
+        name: &str,
+        program: PathBuf,
+        arguments: Vec<String>,
+        folder: &Path,
+    ) -> Result<Self> {
+        let mut process = Self {
+            name: name.into(),
+            program,
+            arguments,
+            folder: folder.into(),
+            home,
+            environment,
+            child: None,
+        };
         process.start()?;
         Ok(process)
     }
@@ -59,7 +84,7 @@ impl Process {
             return Ok(());
         }
         let log = self.open_log()?;
-        let mut command = Command::new(&self.program);
+        let mut command = self.home.command(&self.program);
         command
             .args(&self.arguments)
             .current_dir(&self.folder)
@@ -72,6 +97,7 @@ impl Process {
                 command.env_remove(variable);
             }
         }
+        command.envs(self.environment.iter().cloned());
         let child = command
             .spawn()
             .with_context(|| format!("{} cannot be started", self.program.display()))?;
@@ -132,6 +158,21 @@ impl Process {
         let status = within(limit, &what, async || self.ended()).await?;
         self.child = None;
         Ok(status)
+    }
+
+    /// Forgets it if it has ended by itself, so that it can be started again.
+    pub fn collect(&mut self) -> Option<ExitStatus> {
+        let status = self.ended()?;
+        self.child = None;
+        Some(status)
+    }
+
+    /// Whether it is stopped (SIGSTOP), as the kernel says.
+    pub fn is_stopped(&self) -> bool {
+        let Some(pid) = self.pid() else { return false };
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // `pid (name) T …`
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
     }
 
     /// How it ended, if it did by itself.

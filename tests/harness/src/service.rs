@@ -1,6 +1,6 @@
 //! One of Vedette's services as its own process.
 
-use crate::{Process, binary, logs};
+use crate::{Home, Process, binary, logs};
 use anyhow::Result;
 use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
@@ -27,6 +27,23 @@ impl ServiceProcess {
         log_format: &str,
         folder: &Path,
     ) -> Result<Self> {
+        let own = (Home::loopback(), Vec::new());
+        Self::start_at(own, service, id, urls, keys, log_format, folder)
+    }
+
+    /// [`ServiceProcess::start`] with its home and more environment.
+    ///
+    /// # Errors
+    /// If the binary is missing or cannot be started.
+    pub fn start_at(
+        (home, environment): (Home, Vec<(String, String)>),
+        service: Service,
+        id: &str,
+        urls: &[String],
+        keys: &[String],
+        log_format: &str,
+        folder: &Path,
+    ) -> Result<Self> {
         let mut text = format!("id = \"{id}\"\nplace = \"{id}\"\n");
         for key in keys {
             writeln!(text, "{key}")?;
@@ -37,7 +54,8 @@ impl ServiceProcess {
         let file = folder.join(format!("{id}.toml"));
         std::fs::write(&file, text)?;
         let arguments = vec!["--config".into(), file.to_string_lossy().into_owned()];
-        let process = Process::spawn(id, binary::service(service)?, arguments, folder)?;
+        let program = binary::service(service)?;
+        let process = Process::spawn_at(home, environment, id, program, arguments, folder)?;
         Ok(Self { process, service })
     }
 

@@ -2,7 +2,8 @@
 
 use crate::plan::GROUP;
 use crate::{
-    LIMIT, NatsServer, Node, Plan, ServiceProcess, Watcher, Writer, nats, now, pick, within,
+    Home, LIMIT, NatsServer, Network, Node, Plan, ServiceProcess, Watcher, Writer, nats, now, pick,
+    within,
 };
 use anyhow::{Context, Result, bail, ensure};
 use async_nats::HeaderMap;
@@ -22,6 +23,9 @@ const PREFIX: &str = "vedette";
 /// Systems at once in one test process; more would make each other late on two cores.
 const SYSTEMS_AT_ONCE: usize = 2;
 
+/// Names the point at which an orchestrator is to fail.
+const FAULT_FILE: &str = "fault";
+
 /// All processes of one test. Dropping it ends them.
 pub struct System {
     /// The nats-servers.
@@ -38,6 +42,8 @@ pub struct System {
     finished: bool,
     queries: u64,
     folder: Option<TempDir>,
+    // After the processes in it.
+    network: Option<Network>,
     _slot: SemaphorePermit<'static>,
 }
 
@@ -58,12 +64,22 @@ impl System {
     /// # Errors
     /// What did not come up.
     pub async fn start_servers(plan: Plan) -> Result<Self> {
+        Self::start_servers_at(plan, None).await
+    }
+
+    /// [`System::start_servers`], with each process in a namespace of its own of this network.
+    ///
+    /// # Errors
+    /// What did not come up.
+    pub async fn start_servers_at(plan: Plan, mut network: Option<Network>) -> Result<Self> {
         static SLOTS: OnceLock<Semaphore> = OnceLock::new();
         let slot = SLOTS.get_or_init(|| Semaphore::new(SYSTEMS_AT_ONCE)).acquire().await?;
         let folder = tempfile::Builder::new().prefix("vedette-").tempdir()?;
-        let nats = NatsServer::start(plan.nats, plan.jetstream, folder.path()).await?;
-        let password = plan.password.as_deref();
-        let nodes = Node::start_group(plan.replicas, folder.path(), password).await?;
+        let own = homes(&mut network, "nats", plan.nats)?;
+        let nats = NatsServer::start_at(&own, plan.jetstream, folder.path()).await?;
+        let own = homes(&mut network, "redis", plan.replicas + 1)?;
+        let (password, lines) = (plan.password.as_deref(), &plan.node_lines);
+        let nodes = Node::start_group_at(&own, folder.path(), password, lines).await?;
         let urls: Vec<String> = nats.iter().map(|server| server.url().into()).collect();
         let watcher = Watcher::start(&urls, PREFIX).await?;
         Ok(Self {
@@ -77,6 +93,7 @@ impl System {
             finished: false,
             queries: 0,
             folder: Some(folder),
+            network,
             _slot: slot,
         })
     }
@@ -122,7 +139,14 @@ impl System {
             Service::Client => bail!("a client is no service process"),
         };
         let format = self.plan.log_format;
-        let process = ServiceProcess::start(service, id, &self.urls(), &keys, format, &folder)?;
+        let mut environment = Vec::new();
+        if self.plan.fault_points && service == Service::Orchestrator {
+            let file = folder.join(FAULT_FILE).to_string_lossy().into_owned();
+            environment.push(("VEDETTE_FAULT_POINT".into(), file));
+        }
+        let own = (home(&mut self.network, id)?, environment);
+        let urls = self.urls();
+        let process = ServiceProcess::start_at(own, service, id, &urls, &keys, format, &folder)?;
         self.services.push(process);
         Ok(())
     }
@@ -206,6 +230,30 @@ impl System {
     pub fn path(&self) -> Result<PathBuf> {
         let folder = self.folder.as_ref().map(TempDir::path).map(Path::to_path_buf);
         folder.context("the system has finished")
+    }
+
+    /// The network that the processes live in, if it is one of the test's own.
+    pub const fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
+    }
+
+    /// The first orchestrator that passes this point is killed or stopped there: `kill@<point>` or
+    /// `stop@<point>`, see `fault.rs` of the orchestrator. Only if the plan says `fault_points`.
+    ///
+    /// # Errors
+    /// If it cannot be written down.
+    pub fn arm(&self, fault: &str) -> Result<()> {
+        let folder = self.path()?;
+        std::fs::write(folder.join("fault.part"), fault)?;
+        Ok(std::fs::rename(folder.join("fault.part"), folder.join(FAULT_FILE))?)
+    }
+
+    /// Whether nobody has passed the point yet.
+    ///
+    /// # Errors
+    /// Once the system has finished.
+    pub fn is_armed(&self) -> Result<bool> {
+        Ok(self.path()?.join(FAULT_FILE).exists())
     }
 
     /// An application that writes to the group.
@@ -353,6 +401,14 @@ impl System {
         client.flush().await?;
         Ok(())
     }
+}
+
+fn home(network: &mut Option<Network>, name: &str) -> Result<Home> {
+    network.as_mut().map_or_else(|| Ok(Home::loopback()), |network| network.add(name))
+}
+
+fn homes(network: &mut Option<Network>, name: &str, count: usize) -> Result<Vec<Home>> {
+    (1..=count).map(|n| home(network, &format!("{name}{n}"))).collect()
 }
 
 impl Drop for System {

@@ -93,7 +93,8 @@ const TABLE: &[Row] = &[
         never: &["redis", "reqwest"],
     },
     Row {
-        // Its outside things are the nodes and, for the retained masters, the key-value bucket.
+        // Its outside things are the nodes and, for the retained masters, the key-value bucket;
+        // a fault point of the tests ends or freezes it by a signal.
         folder: "services/orchestrator",
         ours: SHARED,
         others: &[
@@ -102,6 +103,7 @@ const TABLE: &[Row] = &[
             "clap",
             "figment",
             "futures",
+            "nix",
             "serde",
             "serde_json",
             "tokio",
