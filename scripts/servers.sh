@@ -1,4 +1,5 @@
 # Sourced by scripts/test and scripts/demo: finds or installs what they need.
+# NETWORK_TOOLS=1 beforehand: also `ip` and `nft`, for the tests that cut links.
 #
 # Afterwards VEDETTE_REDIS_SERVER and VEDETTE_NATS_SERVER name the two servers. Set beforehand they
 # count as they are. What is missing comes from the distribution's packages (root or sudo needed),
@@ -127,6 +128,16 @@ find_nats() {
     say "nats: $VEDETTE_NATS_SERVER ($(nats_version "$VEDETTE_NATS_SERVER"))"
 }
 
+find_network_tools() {
+    # Not on every user's path.
+    PATH=$PATH:/usr/sbin:/sbin
+    local missing=()
+    command -v ip >/dev/null || missing+=(iproute2)
+    command -v nft >/dev/null || missing+=(nftables)
+    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+}
+
 find_cargo
 find_redis
 find_nats
+[ -z "${NETWORK_TOOLS:-}" ] || find_network_tools

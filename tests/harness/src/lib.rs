@@ -40,7 +40,7 @@ pub use process::Process;
 pub use service::ServiceProcess;
 pub use spy::Spy;
 pub use system::System;
-pub use wait::{now, stays, within};
+pub use wait::{now, stays, until, within};
 pub use watcher::{Seen, Watcher, signed_ms};
 pub use writer::{Write, Writer, Writes};
 

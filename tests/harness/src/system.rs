@@ -2,8 +2,8 @@
 
 use crate::plan::GROUP;
 use crate::{
-    Home, LIMIT, NatsServer, Network, Node, Plan, ServiceProcess, Watcher, Writer, nats, now, pick,
-    within,
+    Home, LIMIT, NatsServer, Network, Node, Plan, Process, ServiceProcess, Watcher, Writer, nats,
+    now, pick, within,
 };
 use anyhow::{Context, Result, bail, ensure};
 use async_nats::HeaderMap;
@@ -14,7 +14,8 @@ use std::time::Instant;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use vedette_model::{
-    Fact, FactKind, GroupName, GroupRecord, MasterRecord, NodeAddr, Sender, Service, StatusQuery,
+    Fact, FactKind, GroupName, GroupRecord, MasterQuery, MasterRecord, NodeAddr, Sender, Service,
+    StatusQuery,
 };
 use vedette_wire::{Header, Subjects, decode, encode};
 
@@ -265,6 +266,39 @@ impl System {
         Writer::start(&self.urls(), PREFIX, &self.group(), &self.master(), password).await
     }
 
+    /// [`System::writer`], but it lives where this runtime lives.
+    ///
+    /// # Errors
+    /// If NATS cannot be reached.
+    pub async fn writer_in(&self, runtime: &tokio::runtime::Handle) -> Result<Writer> {
+        let (urls, group, master) = (self.urls(), self.group(), self.master());
+        let password = self.plan.password.clone();
+        let start =
+            async move { Writer::start(&urls, PREFIX, &group, &master, password.as_deref()).await };
+        runtime.spawn(start).await?
+    }
+
+    /// A home of its own for whoever belongs to no process of the system.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn add_home(&mut self, name: &str) -> Result<Home> {
+        home(&mut self.network, name)
+    }
+
+    /// Who is master, as an application asks the orchestrators.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub async fn ask_master(&self) -> Result<MasterRecord> {
+        let query = Fact::MasterQuery(MasterQuery { group: self.group() });
+        let subject = Subjects::parse(PREFIX)?.of(&query).context("an application may ask")?;
+        let client = nats::connect(&self.urls()).await?;
+        let reply = client.request(subject, "".into()).await?;
+        let answer = decode(FactKind::MasterRecord, &reply.payload)?;
+        pick::master(&answer).cloned().context("the answer is another kind of fact")
+    }
+
     /// Log lines at WARN or ERROR that hold these words belong to the test.
     pub fn announce(&mut self, words: &[&str]) {
         self.announced.extend(words.iter().map(|words| (*words).into()));
@@ -322,6 +356,18 @@ impl System {
             }
         }
         lines.into_iter().collect::<Vec<_>>().join("\n")
+    }
+
+    /// A process by its name.
+    ///
+    /// # Errors
+    /// If the system has none of that name.
+    pub fn process(&mut self, name: &str) -> Result<&mut Process> {
+        let nats = self.nats.iter_mut().map(|server| &mut **server);
+        let nodes = self.nodes.iter_mut().map(|node| &mut **node);
+        let services = self.services.iter_mut().map(|service| &mut **service);
+        let mut all = nats.chain(nodes).chain(services);
+        all.find(|process| process.name() == name).with_context(|| format!("no process {name}"))
     }
 
     /// What late subscribers find: the retained last master.

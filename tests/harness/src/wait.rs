@@ -51,6 +51,11 @@ pub async fn stays(span: Duration, mut condition: impl AsyncFnMut() -> Result<()
     condition().await
 }
 
+/// Until a moment of a schedule.
+pub async fn until(at: Instant) {
+    tokio::time::sleep_until(at.into()).await;
+}
+
 /// A writer's rest between two writes or two attempts.
 pub(crate) async fn rest(span: Duration) {
     tokio::time::sleep(span).await;

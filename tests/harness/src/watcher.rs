@@ -22,6 +22,8 @@ pub struct Seen {
     pub subject: String,
     /// Who sent it; absent for what applications ask without our headers.
     pub sender: Option<Sender>,
+    /// The sender's count of its messages.
+    pub sequence: Option<u64>,
     /// What it says.
     pub fact: Fact,
 }
@@ -188,8 +190,9 @@ impl Log {
         match decode_message(subjects, &subject, header, &message.payload) {
             Ok((header, fact)) => {
                 if self.is_new(header.as_ref(), &subject) {
+                    let sequence = header.as_ref().map(|header| header.sequence);
                     let sender = header.map(|header| header.sender);
-                    self.seen.push(Seen { at, subject, sender, fact });
+                    self.seen.push(Seen { at, subject, sender, sequence, fact });
                 }
             }
             // By an empty message to itself a process sees that its subscriptions stand.

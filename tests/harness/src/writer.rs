@@ -6,15 +6,18 @@ use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use vedette_model::{Fact, FactKind, GroupName, NodeAddr};
+use vedette_model::{Epoch, Fact, FactKind, GroupName, MasterQuery, NodeAddr};
 use vedette_wire::{Subjects, decode};
 
 /// An application's patience with one command; then it asks for the master again.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// Without an acknowledgement for so long the writer asks who is master.
+const ASK_AFTER: Duration = Duration::from_millis(500);
 /// Between two writes, and between two attempts to connect.
 const REST: Duration = Duration::from_millis(1);
 /// After so many writes the writer asks whether a replica has them.
@@ -29,6 +32,8 @@ pub struct Write {
     pub at: Instant,
     /// Who acknowledged.
     pub node: NodeAddr,
+    /// The epoch in which the writer took it for the master; none before the first announcement.
+    pub epoch: Option<Epoch>,
     /// Whether a replica is known to have received it (`WAIT`).
     pub received: bool,
     /// Which of the writer's connections.
@@ -57,27 +62,39 @@ impl Writer {
     ) -> Result<Self> {
         let subjects = Subjects::parse(prefix)?;
         let pattern = subjects.pattern(FactKind::MasterRecord).context("masters are published")?;
+        let question = subjects.of(&Fact::MasterQuery(MasterQuery { group: group.clone() }));
+        let question = question.context("an application may ask")?;
         let client = nats::connect(urls).await?;
         let mut messages = client.subscribe(pattern).await?;
         client.flush().await?;
-        let (tell, follow) = watch::channel(master.clone());
-        let group = group.clone();
+        let (tell, follow) = watch::channel((master.clone(), None));
+        let wrote = Arc::new(AtomicBool::new(true));
+        let (group, fruitful) = (group.clone(), Arc::clone(&wrote));
         let follower = tokio::spawn(async move {
-            let _client = client;
-            let mut epoch = None;
-            while let Some(message) = messages.next().await {
-                let Ok(Fact::MasterRecord(record)) =
-                    decode(FactKind::MasterRecord, &message.payload)
-                else {
-                    continue;
+            loop {
+                let heard = tokio::select! {
+                    message = messages.next() => message,
+                    () = rest(ASK_AFTER) => {
+                        if fruitful.swap(false, Ordering::Relaxed) {
+                            continue;
+                        }
+                        // Announcements are said once, and NATS may have lost one.
+                        let asked = client.request(question.clone(), "".into());
+                        tokio::time::timeout(ASK_AFTER, asked).await.ok().and_then(Result::ok)
+                    }
                 };
-                // The rule that every application follows: never back to an older epoch.
-                if record.group == group && epoch.is_none_or(|known| record.epoch > known) {
-                    epoch = Some(record.epoch);
-                    tell.send_if_modified(|master| {
-                        let changed = *master != record.master;
-                        *master = record.master;
-                        changed
+                let Some(message) = heard else { continue };
+                if let Ok(Fact::MasterRecord(record)) =
+                    decode(FactKind::MasterRecord, &message.payload)
+                    && record.group == group
+                {
+                    // The rule that every application follows: never back to an older epoch.
+                    tell.send_if_modified(|known| {
+                        let newer = known.1.is_none_or(|epoch| record.epoch > epoch);
+                        if newer {
+                            *known = (record.master, Some(record.epoch));
+                        }
+                        newer
                     });
                 }
             }
@@ -86,6 +103,7 @@ impl Writer {
         let (stop, stopped) = watch::channel(false);
         let task = Task {
             follow,
+            wrote,
             password: password.map(Into::into),
             acknowledged: acknowledged.clone(),
             connections: 0,
@@ -98,6 +116,11 @@ impl Writer {
     /// What has been acknowledged so far.
     pub fn acknowledged(&self) -> Vec<Write> {
         lock(&self.acknowledged).clone()
+    }
+
+    /// The last one.
+    pub fn last(&self) -> Option<Write> {
+        lock(&self.acknowledged).last().cloned()
     }
 
     /// Waits for the first acknowledged write on this node after `since`.
@@ -183,8 +206,13 @@ impl Writes {
     }
 }
 
+/// Who is master, and since which epoch.
+type Target = (NodeAddr, Option<Epoch>);
+
 struct Task {
-    follow: watch::Receiver<NodeAddr>,
+    follow: watch::Receiver<Target>,
+    /// Whether anything was acknowledged since somebody last looked.
+    wrote: Arc<AtomicBool>,
     password: Option<String>,
     acknowledged: Arc<Mutex<Vec<Write>>>,
     connections: u64,
@@ -203,7 +231,7 @@ impl Task {
     async fn write(&mut self) {
         loop {
             let master = self.follow.borrow_and_update().clone();
-            if let Ok(mut connection) = connect(&master, self.password.as_deref()).await {
+            if let Ok(mut connection) = connect(&master.0, self.password.as_deref()).await {
                 self.connections += 1;
                 let mut follow = self.follow.clone();
                 tokio::select! {
@@ -217,7 +245,7 @@ impl Task {
     }
 
     /// Until the first trouble.
-    async fn write_to(&mut self, node: &NodeAddr, connection: &mut MultiplexedConnection) {
+    async fn write_to(&mut self, (node, epoch): &Target, connection: &mut MultiplexedConnection) {
         loop {
             self.number += 1;
             let number = self.number;
@@ -230,10 +258,12 @@ impl Task {
                 number,
                 at: now(),
                 node: node.clone(),
+                epoch: *epoch,
                 received: false,
                 connection: self.connections,
             };
             lock(&self.acknowledged).push(write);
+            self.wrote.store(true, Ordering::Relaxed);
             if number.is_multiple_of(CONFIRM_EVERY) {
                 let mut wait = redis::cmd("WAIT");
                 wait.arg(1).arg(20);

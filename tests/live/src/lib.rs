@@ -1,5 +1,7 @@
 //! What the live tests have in common: services against real processes.
 
+pub mod chaos;
+
 use anyhow::{Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
