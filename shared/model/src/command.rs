@@ -18,6 +18,8 @@ pub enum Command {
         master: NodeAddr,
         /// Whether the node's normal and pubsub clients are closed: yes for a demoted master.
         cut_clients: bool,
+        /// Whether `CLIENT LIST` is asked first who changed the node's role last.
+        ask_who: bool,
     },
 }
 
@@ -31,6 +33,9 @@ pub enum Answer {
         /// The server's words if `CONFIG REWRITE` failed: the role holds until the node's next
         /// restart only.
         rewrite_error: Option<String>,
+        /// The client whose last command changed the node's role, in words, if that was asked,
+        /// permitted, and the client is still connected.
+        changed_by: Option<String>,
     },
     /// It did not work; the node's state is unknown if the fault says so.
     Failed(NodeFault),

@@ -1,5 +1,6 @@
 //! An orchestrator's errand: one [`Command`] over a connection of its own.
 
+use crate::client_list::who_changed;
 use crate::conn::{Conn, Stage};
 use crate::link::view;
 use crate::reply::{ErrorCode, ErrorReply, Reply};
@@ -44,14 +45,18 @@ async fn attempt(
     permitted: impl Fn() -> bool,
     stage: &mut Stage,
 ) -> Result<Answer, NodeFault> {
-    let Some(change) = Change::of(command) else {
+    let Some(mut change) = Change::of(command) else {
         let mut conn = Conn::open(errand.node, errand.credentials, errand.name, stage).await?;
         conn.send(&pack(&["INFO"]));
         let view = view(conn.next().await?)?;
-        return Ok(Answer::Done { view, rewrite_error: None });
+        return Ok(Answer::Done { view, rewrite_error: None, changed_by: None });
     };
     if !permitted() {
         return Err(NodeFault::Expired);
+    }
+    if change.ask_who {
+        // Before the change, which may close that client's connection.
+        change.changed_by = who_changed(errand.node, errand.credentials, errand.name).await;
     }
     let mut conn = Conn::open(errand.node, errand.credentials, errand.name, stage).await?;
     change.carry_out(&mut conn, errand.node, permitted).await
@@ -69,36 +74,52 @@ enum Part {
 /// A change of role as a transaction: all of it reaches the server in one write, and no client's
 /// command comes between its parts.
 struct Change {
-    /// Arguments of `REPLICAOF`.
+    /// `REPLICAOF`, or `SLAVEOF` where that is unknown: before Redis 5, or renamed.
+    verb: &'static str,
+    /// Its arguments.
     target: [String; 2],
     wanted: Role,
     parts: Vec<Part>,
+    /// Whether `MULTI` and `EXEC` are around the parts.
+    transaction: bool,
     rewrite_error: Option<String>,
+    ask_who: bool,
+    changed_by: Option<String>,
 }
 
 /// What one round of the transaction came to.
 enum Round {
     /// The role changed; this is the node now.
     Changed(NodeView),
-    /// Parts that were refused made the server drop all of it: leave them out and repeat.
-    Aborted,
+    /// What was refused made the server drop all of it, or the role has to be changed by its older
+    /// name: repeat without what was refused.
+    Again,
 }
 
 impl Change {
     fn of(command: &Command) -> Option<Self> {
-        let (target, wanted, cut_clients) = match command {
+        let (target, wanted, cut_clients, ask_who) = match command {
             Command::Inspect => return None,
-            Command::Promote => (["NO".into(), "ONE".into()], Role::Master, true),
-            Command::Follow { master, cut_clients } => {
+            Command::Promote => (["NO".into(), "ONE".into()], Role::Master, true, false),
+            Command::Follow { master, cut_clients, ask_who } => {
                 let target = [master.host().to_string(), master.port().to_string()];
-                (target, Role::Replica, *cut_clients)
+                (target, Role::Replica, *cut_clients, *ask_who)
             }
         };
         let mut parts = vec![Part::ReplicaOf, Part::Rewrite];
         if cut_clients {
             parts.extend([Part::KillNormal, Part::KillPubsub]);
         }
-        Some(Self { target, wanted, parts, rewrite_error: None })
+        Some(Self {
+            verb: "REPLICAOF",
+            target,
+            wanted,
+            parts,
+            transaction: true,
+            rewrite_error: None,
+            ask_who,
+            changed_by: None,
+        })
     }
 
     async fn carry_out(
@@ -107,7 +128,7 @@ impl Change {
         node: &NodeAddr,
         permitted: impl Fn() -> bool,
     ) -> Result<Answer, NodeFault> {
-        // Each repetition leaves out at least one part, so there are few.
+        // Each repetition leaves out a part or the transaction, or uses the older verb.
         loop {
             if !permitted() {
                 return Err(NodeFault::Expired);
@@ -115,82 +136,94 @@ impl Change {
             conn.send(&self.request());
             match self.read(conn, node).await? {
                 Round::Changed(view) => {
-                    return Ok(Answer::Done { view, rewrite_error: self.rewrite_error });
+                    let Self { rewrite_error, changed_by, .. } = self;
+                    return Ok(Answer::Done { view, rewrite_error, changed_by });
                 }
-                Round::Aborted => {}
+                Round::Again => {}
             }
         }
     }
 
     /// `MULTI`, the parts, `EXEC`, and in the same write `ROLE` and `INFO`, which see its result.
     fn request(&self) -> Vec<u8> {
-        let mut bytes = pack(&["MULTI"]);
-        for part in &self.parts {
-            bytes.extend(match part {
-                Part::ReplicaOf => pack(&["REPLICAOF", &self.target[0], &self.target[1]]),
-                Part::Rewrite => pack(&["CONFIG", "REWRITE"]),
-                Part::KillNormal => pack(&["CLIENT", "KILL", "TYPE", "normal"]),
-                Part::KillPubsub => pack(&["CLIENT", "KILL", "TYPE", "pubsub"]),
-            });
+        let parts = self.parts.iter().flat_map(|part| match part {
+            Part::ReplicaOf => pack(&[self.verb, &self.target[0], &self.target[1]]),
+            Part::Rewrite => pack(&["CONFIG", "REWRITE"]),
+            Part::KillNormal => pack(&["CLIENT", "KILL", "TYPE", "normal"]),
+            Part::KillPubsub => pack(&["CLIENT", "KILL", "TYPE", "pubsub"]),
+        });
+        let mut bytes = if self.transaction { pack(&["MULTI"]) } else { Vec::new() };
+        bytes.extend(parts);
+        if self.transaction {
+            bytes.extend(pack(&["EXEC"]));
         }
-        bytes.extend(pack(&["EXEC"]));
         bytes.extend(pack(&["ROLE"]));
         bytes.extend(pack(&["INFO"]));
         bytes
     }
 
     async fn read(&mut self, conn: &mut Conn, node: &NodeAddr) -> Result<Round, NodeFault> {
-        let multi = conn.next().await?;
+        let multi = if self.transaction { Some(conn.next().await?) } else { None };
         let mut replies = Vec::with_capacity(self.parts.len());
         for _ in &self.parts {
             replies.push(conn.next().await?);
         }
-        let exec = conn.next().await?;
+        let exec = if self.transaction { Some(conn.next().await?) } else { None };
         let role = conn.next().await?;
         let info = conn.next().await?;
 
         let aborted = match (multi, exec) {
             // Refused, it opened no transaction: each part was carried out by itself.
-            (Reply::Error(error), _) => {
-                tracing::warn!(%node, %error, "no transaction: grant +multi and +exec to the user");
-                false
+            (Some(Reply::Error(error)), _) => {
+                no_transaction(node, &error);
+                None
             }
-            (_, Reply::Array(results)) => {
+            (_, None) => None,
+            (_, Some(Reply::Array(results))) => {
                 replies = results;
-                false
+                None
             }
-            (_, Reply::Error(error)) if error.code == ErrorCode::ExecAbort => true,
-            (_, Reply::Error(error)) => return Err(error.into()),
+            (_, Some(Reply::Error(error))) if error.code == ErrorCode::ExecAbort => Some(error),
+            (_, Some(Reply::Error(error))) => return Err(error.into()),
             (
                 _,
-                other @ (Reply::Text(_) | Reply::Integer(_) | Reply::Nil | Reply::Unexpected(_)),
+                Some(
+                    other
+                    @ (Reply::Text(_) | Reply::Integer(_) | Reply::Nil | Reply::Unexpected(_)),
+                ),
             ) => return Err(unexpected("EXEC", &other)),
         };
         if replies.len() != self.parts.len() {
             return Err(NodeFault::Error("EXEC gave another number of results".into()));
         }
         let parts = std::mem::take(&mut self.parts);
-        let before = parts.len();
+        let before = (parts.len(), self.verb);
         for (part, reply) in parts.into_iter().zip(replies) {
             if self.keep(part, reply, node)? {
                 self.parts.push(part);
             }
         }
-        if !aborted {
-            return self.confirm(role, info).map(Round::Changed);
+        let renamed = self.verb != before.1;
+        match aborted {
+            None if !renamed => return self.confirm(role, info).map(Round::Changed),
+            // Every part was taken, so it is EXEC itself that was refused.
+            Some(error) if (self.parts.len(), self.verb) == before => {
+                no_transaction(node, &error);
+                self.transaction = false;
+            }
+            Some(_) | None => {}
         }
-        if self.parts.len() == before {
-            return Err(NodeFault::Error(
-                "the transaction was dropped for no visible reason".into(),
-            ));
-        }
-        Ok(Round::Aborted)
+        Ok(Round::Again)
     }
 
     /// Whether the part was taken. A refused one that is not essential is noted and survived.
     fn keep(&mut self, part: Part, reply: Reply, node: &NodeAddr) -> Result<bool, NodeFault> {
         let Reply::Error(error) = reply else { return Ok(true) };
         match part {
+            Part::ReplicaOf if error.says_unknown() && self.verb == "REPLICAOF" => {
+                self.verb = "SLAVEOF";
+                return Ok(true);
+            }
             Part::ReplicaOf => return Err(error.into()),
             Part::Rewrite => self.rewrite_error = Some(error.text),
             Part::KillNormal | Part::KillPubsub => refused_kill(node, &error),
@@ -210,7 +243,8 @@ impl Change {
             }
         };
         if said != self.wanted || view.role != self.wanted {
-            let words = format!("it still says {said} after REPLICAOF {}", self.target.join(" "));
+            let words =
+                format!("it still says {said} after {} {}", self.verb, self.target.join(" "));
             return Err(NodeFault::Error(words));
         }
         Ok(view)
@@ -227,6 +261,10 @@ fn said(word: Option<&Reply>) -> Result<Role, NodeFault> {
     } else {
         Err(unexpected("ROLE", word))
     }
+}
+
+fn no_transaction(node: &NodeAddr, error: &ErrorReply) {
+    tracing::warn!(%node, %error, "no transaction: grant +multi and +exec to the user");
 }
 
 fn refused_kill(node: &NodeAddr, error: &ErrorReply) {

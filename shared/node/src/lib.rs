@@ -6,6 +6,7 @@
 //!           follow, each over a connection of its own    ┘          └─ info   INFO → NodeView
 //! ```
 
+mod client_list;
 pub mod command;
 mod conn;
 mod dial;

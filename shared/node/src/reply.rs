@@ -110,6 +110,11 @@ impl ErrorReply {
         Self { code, text }
     }
 
+    /// Whether the server does not know the command: it is older, or the command was renamed.
+    pub(crate) fn says_unknown(&self) -> bool {
+        self.text.starts_with("ERR unknown command")
+    }
+
     /// Whether a password was given to a server that has none: nothing is locked, so nothing is
     /// denied. The words of Redis 6 and newer, and of Redis 5 and older.
     pub(crate) fn says_no_password_is_set(&self) -> bool {

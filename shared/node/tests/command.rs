@@ -7,6 +7,8 @@ mod server;
 use server::{Server, nobody, password, user};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use vedette_harness::{LIMIT, within};
 use vedette_model::{Answer, Command, Credentials, NodeAddr, NodeFault, NodeView, Role};
 use vedette_node::Link;
@@ -30,13 +32,13 @@ async fn send(server: &Server, command: &Command) -> Answer {
 
 fn done(answer: Answer) -> (NodeView, Option<String>) {
     match answer {
-        Answer::Done { view, rewrite_error } => (view, rewrite_error),
+        Answer::Done { view, rewrite_error, .. } => (view, rewrite_error),
         Answer::Failed(fault) => panic!("failed: {fault}"),
     }
 }
 
 fn follow(server: &Server, cut_clients: bool) -> Command {
-    Command::Follow { master: server.addr().clone(), cut_clients }
+    Command::Follow { master: server.addr().clone(), cut_clients, ask_who: false }
 }
 
 async fn replica_of(master: &Server, lines: &[&str]) -> Server {
@@ -53,6 +55,15 @@ async fn is_linked(replica: &Server, master: &Server) {
 /// A client that does nothing, as most do most of the time.
 async fn idle_client(server: &Server) -> Link {
     Link::open(server.addr(), None, "idle", SOON).await.unwrap()
+}
+
+/// A client that says one line and waits for what comes, or for ever.
+async fn client_that_says(server: &Server, line: &str) -> TcpStream {
+    let mut client = TcpStream::connect(server.addr().to_string()).await.unwrap();
+    client.write_all(format!("PING\r\n{line}\r\n").as_bytes()).await.unwrap();
+    let mut pong = [0; 7];
+    client.read_exact(&mut pong).await.unwrap();
+    client
 }
 
 async fn is_cut(client: &mut Link) -> bool {
@@ -98,6 +109,56 @@ async fn a_demoted_master_follows_and_its_clients_are_cut() {
 }
 
 #[tokio::test]
+async fn whatever_clients_of_a_demoted_master_are_at_they_are_cut() {
+    let master = Server::start(&[]).await;
+    let demoted = Server::start(&[]).await;
+    let mut clients = Vec::new();
+    for line in ["SUBSCRIBE c", "PSUBSCRIBE *", "BLPOP k 0", "MULTI", "WATCH k", "MONITOR"] {
+        clients.push((line, client_that_says(&demoted, line).await));
+    }
+    done(send(&demoted, &follow(&master, true)).await);
+    for (line, mut client) in clients {
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(LIMIT, client.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "{line} is still connected");
+    }
+}
+
+#[tokio::test]
+async fn who_changed_a_role_is_named_while_connected() {
+    let master = Server::start(&[]).await;
+    let replica = replica_of(&master, &["user script on >pw +@all"]).await;
+    let asks = Command::Follow { master: master.addr().clone(), cut_clients: true, ask_who: true };
+    let who = async || match send(&replica, &asks).await {
+        Answer::Done { changed_by, view, .. } => {
+            assert_eq!(view.role, Role::Replica);
+            changed_by
+        }
+        Answer::Failed(fault) => panic!("failed: {fault}"),
+    };
+    assert_eq!(who().await, None, "nobody did anything");
+    let mut client = client_that_says(&replica, "AUTH script pw").await;
+    let lines = b"CLIENT SETNAME healer\r\nREPLICAOF NO ONE\r\n";
+    client.write_all(lines).await.unwrap();
+    let promoted = async || (replica.view().await.role == Role::Master).then_some(());
+    within(LIMIT, "the script promoted it", promoted).await.unwrap();
+    let from = client.local_addr().unwrap();
+    let words = format!("{from}, name healer, user script, last command replicaof");
+    assert_eq!(who().await, Some(words));
+}
+
+#[tokio::test]
+async fn a_right_to_see_clients_that_is_missing_stops_nothing() {
+    let master = Server::start(&[]).await;
+    let lines = ["user errand on >pw +@all -client|list"];
+    let replica = Server::start_as(None, None, &lines).await;
+    let asks = Command::Follow { master: master.addr().clone(), cut_clients: true, ask_who: true };
+    let credentials = user("errand", "pw");
+    let answer = errand(replica.addr(), Some(&credentials), &asks, || true).await;
+    assert_eq!(done(answer).0.role, Role::Replica);
+}
+
+#[tokio::test]
 async fn a_moved_replica_keeps_its_clients() {
     let master = Server::start(&[]).await;
     let replica = Server::start(&[]).await;
@@ -134,6 +195,37 @@ async fn a_renamed_config_command_is_reported_and_survived() {
     let (view, rewrite_error) = done(send(&replica, &follow(&master, true)).await);
     assert_eq!(view.role, Role::Replica);
     assert!(rewrite_error.is_some());
+}
+
+#[tokio::test]
+async fn where_replicaof_is_renamed_its_older_name_does() {
+    let master = Server::start(&[]).await;
+    let renamed = "rename-command REPLICAOF \"\"";
+    for more in ["rename-command CONFIG \"\"", "user other on >pw +@all"] {
+        let replica = Server::start_as(None, None, &[renamed, more]).await;
+        let (view, _) = done(send(&replica, &follow(&master, true)).await);
+        assert_eq!(view.role, Role::Replica);
+        let (view, _) = done(send(&replica, &Command::Promote).await);
+        assert_eq!(view.role, Role::Master);
+    }
+}
+
+#[tokio::test]
+async fn whichever_right_besides_replicaof_is_missing_the_role_changes() {
+    let master = Server::start(&[]).await;
+    for missing in ["-config", "-client", "-multi", "-exec", "-role", "-config -client -multi"] {
+        let rights = format!("user errand on >pw +@all {missing}");
+        let node = Server::start(&[&rights]).await;
+        let credentials = user("errand", "pw");
+        for (command, role) in
+            [(follow(&master, true), Role::Replica), (Command::Promote, Role::Master)]
+        {
+            let answer = errand(node.addr(), Some(&credentials), &command, || true).await;
+            let (view, rewrite_error) = done(answer);
+            assert_eq!(view.role, role, "{missing}");
+            assert_eq!(rewrite_error.is_some(), missing.contains("config"), "{missing}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -321,7 +321,7 @@ impl Reconciler {
         let Some(round) = &mut self.round else { return };
         round.asked.remove(addr);
         match answer {
-            Answer::Done { view, rewrite_error } => {
+            Answer::Done { view, rewrite_error, .. } => {
                 if let Some(error) = rewrite_error {
                     self.acts.push_back(Act::Event(rewrite_failed(addr, &error)));
                 }

@@ -240,7 +240,7 @@ impl World {
             let rewrite_error = (changes && self.nodes[node].is.read_only_config)
                 .then(|| words("ERR Rewriting config file: Read-only file system"));
             let back = self.now + Duration::from_micros(self.rng.range(200, 900));
-            self.answer(&errand, Answer::Done { view, rewrite_error }, back);
+            self.answer(&errand, Answer::Done { view, rewrite_error, changed_by: None }, back);
         }
     }
 

@@ -367,7 +367,7 @@ impl Failover {
 
     fn promotion_answer(&mut self, node: &NodeAddr, answer: Answer, until: Instant, now: Instant) {
         let fault = match answer {
-            Answer::Done { view, rewrite_error } if view.role == Role::Master => {
+            Answer::Done { view, rewrite_error, .. } if view.role == Role::Master => {
                 let cause = "its ROLE says master";
                 self.commit_master(node, &view);
                 let promoted = Happening::of(EventName::PromotedSlave, node, cause);

@@ -92,7 +92,7 @@ impl Script {
 }
 
 fn done(view: NodeView) -> Answer {
-    Answer::Done { view, rewrite_error: None }
+    Answer::Done { view, rewrite_error: None, changed_by: None }
 }
 
 fn replica(n: usize) -> Answer {

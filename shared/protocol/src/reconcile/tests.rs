@@ -77,7 +77,7 @@ impl Script {
     }
 
     fn says(&mut self, now: u64, n: usize, view: NodeView) -> Vec<Act> {
-        self.answer(now, n, Answer::Done { view, rewrite_error: None })
+        self.answer(now, n, Answer::Done { view, rewrite_error: None, changed_by: None })
     }
 
     fn fails(&mut self, now: u64, n: usize, fault: NodeFault) -> Vec<Act> {
@@ -416,7 +416,11 @@ fn a_quiet_round_does_not_wait_for_links() {
 fn a_role_that_was_not_written_down_is_told() {
     let mut script = Script::round(2, true);
     let _ = script.says(0, 2, stray(2));
-    let answer = Answer::Done { view: good(2), rewrite_error: Some("read-only".to_string()) };
+    let answer = Answer::Done {
+        view: good(2),
+        rewrite_error: Some("read-only".to_string()),
+        changed_by: None,
+    };
     let acts = script.answer(10, 2, answer);
     assert_eq!(acts[0], Act::Event(rewrite_failed(&node(2), "read-only")));
     assert_eq!(acts[1], Act::Repaired(node(2)));

@@ -47,7 +47,8 @@ impl Group {
             reconcile::Act::Inspect(node) => self.command(node, Command::Inspect),
             reconcile::Act::Follow { node, cut_clients, told } => {
                 let Some(master) = self.record.as_ref().map(|r| r.master.clone()) else { return };
-                if self.guarded(node, Command::Follow { master, cut_clients }, now) {
+                if self.guarded(node, Command::Follow { master, cut_clients, ask_who: false }, now)
+                {
                     self.event(told);
                 }
             }

@@ -43,7 +43,7 @@ impl Says {
     fn answer(self, n: usize) -> Answer {
         let fault =
             if matches!(self, Self::Expired) { NodeFault::Expired } else { NodeFault::TimedOut };
-        let done = |view| Answer::Done { view, rewrite_error: None };
+        let done = |view| Answer::Done { view, rewrite_error: None, changed_by: None };
         self.view(n).map_or(Answer::Failed(fault), done)
     }
 }
