@@ -36,6 +36,18 @@ fn words(text: &str) -> String {
     text.to_string()
 }
 
+/// What a node answers.
+pub(crate) type Answerer = fn(&mut World, usize) -> LinkEvent;
+
+/// What lies in the socket of a stopped node, to be answered when it wakes.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    index: usize,
+    pub(crate) watch: prober::Watch,
+    attempt: u64,
+    answer: Answerer,
+}
+
 impl World {
     pub(crate) fn prober_output(&mut self, index: usize, output: prober::Output) {
         match output {
@@ -85,12 +97,12 @@ impl World {
                     (LinkEvent::ConnectFailed(fault), 5)
                 }
                 (_, Life::Dead) => refused,
-                (_, Life::Stopped) => timed_out,
                 (Mood::Denies, Life::Up) => {
                     let fault = NodeFault::Denied(words("WRONGPASS"));
                     (LinkEvent::ConnectFailed(fault), 0)
                 }
-                (Mood::Well | Mood::Busy | Mood::Misconf, Life::Up) => {
+                // The kernel accepts for a stopped process.
+                (Mood::Well | Mood::Busy | Mood::Misconf, Life::Up) | (_, Life::Stopped) => {
                     let node_life = self.nodes[node].incarnation;
                     self.conns.insert(key, Conn { attempt, node, node_life });
                     (LinkEvent::Connected, 0)
@@ -102,18 +114,18 @@ impl World {
     }
 
     /// A question over an open connection: answered if the same life of the node is there.
-    fn ask(
-        &mut self,
-        index: usize,
-        watch: &prober::Watch,
-        answer: impl FnOnce(&mut Self, usize) -> LinkEvent,
-    ) {
+    fn ask(&mut self, index: usize, watch: &prober::Watch, answer: Answerer) {
         let Some(group) = self.names.get(&watch.group).copied() else { return };
         let key = (index, group, watch.node.clone());
         let Some(Conn { attempt, node, node_life }) = self.conns.get(&key).copied() else { return };
         let there = self.nodes[node].incarnation == node_life;
         let broken = self.net.is_broken(Site::Process(index), Site::Node(node));
-        if there && self.nodes[node].life == Life::Up && !broken {
+        if !there || broken {
+            return;
+        }
+        if self.nodes[node].life == Life::Stopped {
+            self.unanswered.push(Question { index, watch: watch.clone(), attempt, answer });
+        } else if self.nodes[node].life == Life::Up {
             let event = answer(self, node);
             let after = Duration::from_micros(self.rng.range(150, 700));
             self.link_event(index, group, &watch.node, attempt, event, after);
@@ -267,6 +279,18 @@ impl World {
     /// A stopped node goes on: it first does what lay in its sockets.
     pub(crate) fn wake_up(&mut self, node: usize) {
         let addr = self.nodes[node].addr.clone();
+        for question in std::mem::take(&mut self.unanswered) {
+            if question.watch.node != addr {
+                self.unanswered.push(question);
+                continue;
+            }
+            let Question { index, watch, attempt, answer } = question;
+            let group = self.names.get(&watch.group).copied();
+            let conn = group.and_then(|g| self.conns.get(&(index, g, addr.clone())));
+            if conn.is_some_and(|conn| conn.attempt == attempt) {
+                self.ask(index, &watch, answer);
+            }
+        }
         for errand in std::mem::take(&mut self.asleep) {
             if errand.node == addr {
                 self.obey(node, &errand, true);

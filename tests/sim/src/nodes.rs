@@ -197,6 +197,7 @@ impl World {
         self.nodes[node].life = Life::Dead;
         let addr = self.nodes[node].addr.clone();
         self.asleep.retain(|errand| errand.node != addr);
+        self.unanswered.retain(|question| question.watch.node != addr);
         self.unlink_around(node);
         self.break_connections(node);
     }

@@ -106,6 +106,8 @@ pub struct World {
     pub(crate) conns: BTreeMap<(usize, usize, NodeAddr), Conn>,
     /// Commands a stopped node will execute when it wakes.
     pub(crate) asleep: Vec<Errand>,
+    /// What a stopped node will answer when it wakes.
+    pub(crate) unanswered: Vec<crate::links::Question>,
     pub(crate) hooks: Vec<Hook>,
     /// The orchestrator that the last hook did harm to.
     pub(crate) struck: Option<usize>,
@@ -132,6 +134,7 @@ impl World {
             net: Net::default(),
             conns: BTreeMap::new(),
             asleep: Vec::new(),
+            unanswered: Vec::new(),
             hooks: Vec::new(),
             struck: None,
             queue: Queue::new(),

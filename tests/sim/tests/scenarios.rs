@@ -1,10 +1,36 @@
 //! Stories that are told to the whole system, one file each: `scenarios/<row>_<words>.rs`.
 
+#[path = "../scenarios/row01_shared_address.rs"]
+mod row01_shared_address;
+#[path = "../scenarios/row03_power_cut.rs"]
+mod row03_power_cut;
+#[path = "../scenarios/row04_no_good_replica.rs"]
+mod row04_no_good_replica;
+#[path = "../scenarios/row05_isolated_master.rs"]
+mod row05_isolated_master;
+#[path = "../scenarios/row06_old_master_returns.rs"]
+mod row06_old_master_returns;
+#[path = "../scenarios/row10_other_declarations.rs"]
+mod row10_other_declarations;
 #[path = "../scenarios/row12_replica_that_is_behind.rs"]
 mod row12_replica_that_is_behind;
+#[path = "../scenarios/row15_frozen_master.rs"]
+mod row15_frozen_master;
+#[path = "../scenarios/row16_busy_script.rs"]
+mod row16_busy_script;
 #[path = "../scenarios/row18_leader_dies_at_each_step.rs"]
 mod row18_leader_dies_at_each_step;
 #[path = "../scenarios/row23_paused_processes.rs"]
 mod row23_paused_processes;
+#[path = "../scenarios/row24_names.rs"]
+mod row24_names;
+#[path = "../scenarios/row26_wrong_password.rs"]
+mod row26_wrong_password;
+#[path = "../scenarios/row36_announced_too_early.rs"]
+mod row36_announced_too_early;
+#[path = "../scenarios/row37_silent_change.rs"]
+mod row37_silent_change;
 #[path = "../scenarios/row40_leader_sleeps_at_each_step.rs"]
 mod row40_leader_sleeps_at_each_step;
+#[path = "../scenarios/row42_mass_failure.rs"]
+mod row42_mass_failure;
