@@ -352,8 +352,10 @@ fn classify(path: &Path, error: redb::Error) -> Error {
         return Error::OtherFormat { path, found: format!("redb {version}") };
     }
     if let redb::Error::Io(source) = error {
-        // `redb` calls a file that is not its own invalid data.
-        return if source.kind() == io::ErrorKind::InvalidData {
+        // `redb` calls a file that is not its own invalid data; in a damaged one, pages may also
+        // point past its end.
+        let damage = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof];
+        return if damage.contains(&source.kind()) {
             Error::Damaged { path, what: source.to_string() }
         } else {
             Error::Io { path, source }
