@@ -13,8 +13,8 @@
 //! sources, exactly once.
 //!
 //! A mutant is a file: what the bug is, what it would break, where, what stands there, what
-//! takes its place, and the nets that are tried on it. All of them are, also after one has caught
-//! it, because it is worth knowing whether the simulator sees a bug from outside.
+//! takes its place, and the nets that are tried on it. The tests of the code are also run after
+//! the simulator has caught it, because it is worth knowing whether both see it.
 
 mod mutant;
 mod net;

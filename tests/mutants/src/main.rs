@@ -15,8 +15,9 @@ struct Args {
     /// Only the mutants of this name; may be given more than once.
     #[arg(long)]
     only: Vec<String>,
-    /// Schedules that the simulator runs at most on each mutant.
-    #[arg(long, default_value_t = 1_000)]
+    /// Short schedules that the simulator runs at most on each mutant; one tenth as many long ones
+    /// follow.
+    #[arg(long, default_value_t = 2_000)]
     seeds: u64,
     /// The first of them.
     #[arg(long, default_value_t = 1)]
@@ -101,7 +102,15 @@ fn run_all(sources: &Snapshot, mutants: &[Mutant], seeds: Seeds, jobs: usize) ->
 fn try_nets(tree: &Tree<'_>, mutant: &Mutant, seeds: Seeds) -> Result<Vec<Verdict>> {
     tree.restore()?;
     tree.spoil(mutant)?;
-    mutant.nets.iter().map(|net| net.run(tree, seeds)).collect()
+    let mut verdicts: Vec<Verdict> = Vec::new();
+    for net in &mutant.nets {
+        // Both are the simulator; the stories are for what chance does not find.
+        let seen = verdicts.iter().any(|v| v.net == Net::Sim && v.caught.is_some());
+        if !(seen && *net == Net::Scenarios) {
+            verdicts.push(net.run(tree, seeds)?);
+        }
+    }
+    Ok(verdicts)
 }
 
 /// Whether every mutant was caught.
@@ -112,7 +121,8 @@ fn conclude(reports: &[Report]) -> bool {
     };
     let (broken, which_broken) = names(&Report::is_broken);
     let (survived, which_survived) = names(&Report::survived);
-    let (seen, _) = names(&|report| report.caught_by(Net::Sim));
+    let sees = |report: &Report| [Net::Sim, Net::Scenarios].iter().any(|n| report.caught_by(*n));
+    let (seen, _) = names(&sees);
     let (tested, _) = names(&|report| report.caught_by(Net::Protocol));
     let total = reports.len();
     println!("{total} mutants: {} caught", total - broken - survived);

@@ -13,18 +13,22 @@ const BUILD_LIMIT: u64 = 1_800;
 /// takes longer is caught in a loop.
 const RUN_LIMIT: u64 = 180;
 /// Schedules between two looks at whether the simulator has found something.
-const SEEDS_AT_ONCE: u64 = 100;
+const SEEDS_AT_ONCE: u64 = 500;
+/// Of so many schedules one more is run that is long.
+const ONE_IS_LONG_OF: u64 = 10;
 /// Characters shown of a violation: records in it are long.
 const TOLD: usize = 160;
 /// What `timeout` exits with when it had to end its child.
 const TIMED_OUT: i32 = 124;
 
-/// What may catch a bug, the one that says most first.
+/// What may catch a bug: those that look from outside first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Net {
     /// The simulator's schedules: behaviour as seen from outside.
     Sim,
+    /// The simulator's stories: each a trouble that was once met.
+    Scenarios,
     /// Tests beside the decision core.
     Protocol,
     /// Tests of subjects and bytes.
@@ -41,6 +45,7 @@ impl fmt::Display for Net {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Sim => "sim",
+            Self::Scenarios => "scenarios",
             Self::Protocol => "protocol",
             Self::Wire => "wire",
             Self::Node => "node",
@@ -83,7 +88,12 @@ impl Net {
         let built = now();
         let caught = match self {
             Self::Sim => simulate(tree, seeds)?,
-            Self::Protocol | Self::Wire | Self::Node | Self::Voter | Self::Orchestrator => {
+            Self::Scenarios
+            | Self::Protocol
+            | Self::Wire
+            | Self::Node
+            | Self::Voter
+            | Self::Orchestrator => {
                 let (subcommand, options, filter) = self.command();
                 let args = [&[subcommand], options, filter].concat();
                 first_failure(&cargo(tree, &args, RUN_LIMIT)?)
@@ -97,6 +107,9 @@ impl Net {
     const fn command(self) -> (&'static str, &'static [&'static str], &'static [&'static str]) {
         match self {
             Self::Sim => ("run", &["--release", "--package", "vedette-sim"], &[]),
+            Self::Scenarios => {
+                ("test", &["--release", "--package", "vedette-sim", "--test", "scenarios"], &[])
+            }
             Self::Protocol => ("test", &["--package", "vedette-protocol", "--lib"], &[]),
             Self::Wire => ("test", &["--package", "vedette-wire"], &[]),
             Self::Node => ("test", &["--package", "vedette-node"], &[]),
@@ -116,7 +129,12 @@ impl Net {
         args.extend(options);
         match self {
             Self::Sim => args[0] = "build",
-            Self::Protocol | Self::Wire | Self::Node | Self::Voter | Self::Orchestrator => {
+            Self::Scenarios
+            | Self::Protocol
+            | Self::Wire
+            | Self::Node
+            | Self::Voter
+            | Self::Orchestrator => {
                 args.push("--no-run");
             }
         }
@@ -132,19 +150,25 @@ impl Net {
 
 /// Schedules, some at a time, until one is violated.
 fn simulate(tree: &Tree<'_>, seeds: Seeds) -> Result<Option<String>> {
-    let end = seeds.from + seeds.count;
-    let mut from = seeds.from;
-    while from < end {
-        let count = SEEDS_AT_ONCE.min(end - from);
-        let (from_text, count_text) = (from.to_string(), count.to_string());
-        let (subcommand, options, _) = Net::Sim.command();
-        let tail = ["--", "--from", &from_text, "--seeds", &count_text];
-        let args = [&[subcommand], options, &tail].concat();
-        let caught = first_failure(&cargo(tree, &args, RUN_LIMIT)?);
-        if caught.is_some() {
-            return Ok(caught);
+    let long = Seeds { count: seeds.count / ONE_IS_LONG_OF, ..seeds };
+    for (seeds, at_once, kind) in
+        [(seeds, SEEDS_AT_ONCE, None), (long, SEEDS_AT_ONCE / ONE_IS_LONG_OF, Some("--long"))]
+    {
+        let end = seeds.from + seeds.count;
+        let mut from = seeds.from;
+        while from < end {
+            let count = at_once.min(end - from);
+            let (from_text, count_text) = (from.to_string(), count.to_string());
+            let (subcommand, options, _) = Net::Sim.command();
+            let mut args = [&[subcommand], options].concat();
+            args.extend(["--", "--from", &from_text, "--seeds", &count_text]);
+            args.extend(kind);
+            let caught = first_failure(&cargo(tree, &args, RUN_LIMIT)?);
+            if caught.is_some() {
+                return Ok(caught);
+            }
+            from += count;
         }
-        from += count;
     }
     Ok(None)
 }
