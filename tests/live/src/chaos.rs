@@ -29,6 +29,9 @@ use vedette_model::NodeAddr;
 
 /// After the faults, until all is well.
 const HEAL_LIMIT: Duration = Duration::from_secs(90);
+/// All must stay well for so long: what was reported before the healing may come late, and still
+/// bring a master down that answers again.
+const STEADY: Duration = Duration::from_millis(2_500);
 
 /// What the nodes keep over a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,10 +142,14 @@ fn plan(keep: Keep) -> Plan {
         ["failover_timeout_ms = 10000", "hold_off_ms = 500", "flap_limit = 0"]
             .map(Into::into)
             .into();
-    if keep == Keep::All {
-        node_lines.push("appendonly yes".into());
-        // After a restart such a node has a new history.
-        settings.push("trust_recorded_address = true".into());
+    match keep {
+        Keep::All => {
+            node_lines.push("appendonly yes".into());
+            // After a restart such a node has a new history.
+            settings.push("trust_recorded_address = true".into());
+        }
+        // Nor what a synchronisation left on the disk.
+        Keep::Nothing => node_lines.push("rdb-del-sync-files yes".into()),
     }
     Plan { nats: 3, notifiers: 0, settings, node_lines, ..Plan::default() }
 }
@@ -196,9 +203,10 @@ async fn rounds(
         faults.heal();
         let healed = now();
         let master = well(system, writer, nodes, &mut faults, story, report).await?;
-        let took = crate::ms(healed, now());
+        let (since, master) = master;
+        let took = crate::ms(healed, since);
         report.healed_ms.push(took);
-        story.tell(&format!("round {number}: all is well {took:.0} ms after healing: {master}"));
+        story.tell(&format!("round {number}: all was well {took:.0} ms after healing: {master}"));
         checks.round(system, writer, nodes, &master, story, report).await?;
         report.rounds = number;
     }
@@ -206,7 +214,7 @@ async fn rounds(
 }
 
 /// Waits until there is one master whom everybody follows, whom the orchestrators name and late
-/// subscribers find, and the writer writes there.
+/// subscribers find, and the writer writes there, and this stays so. Since when it is so, and who.
 async fn well(
     system: &mut System,
     writer: &Writer,
@@ -214,16 +222,22 @@ async fn well(
     faults: &mut Faults,
     story: &mut Story,
     report: &mut Report,
-) -> Result<NodeAddr> {
+) -> Result<(Instant, NodeAddr)> {
     let (healed, mut missing) = (now(), String::new());
+    let mut well: Option<(Instant, NodeAddr)> = None;
     let result = within(HEAL_LIMIT, "all is well", async || {
         if let Err(error) = faults.look_after(system, nodes, story, &mut report.notes) {
             missing = format!("{error:#}");
         }
         match is_well(system, writer, healed).await {
-            Ok(master) => Some(master),
+            Ok(master) => {
+                well = well.take().filter(|(_, known)| *known == master);
+                let since = well.get_or_insert_with(|| (now(), master));
+                (now() >= since.0 + STEADY).then(|| since.clone())
+            }
             Err(error) => {
                 missing = format!("{error:#}");
+                well = None;
                 None
             }
         }
