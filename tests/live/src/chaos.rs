@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use story::Story;
 use tokio::signal::unix::{SignalKind, signal};
-use vedette_harness::{Network, Plan, System, Writer, now, within};
+use vedette_harness::{Network, Plan, System, Writer, now, until, within};
 use vedette_model::NodeAddr;
 
 /// After the faults, until all is well.
@@ -138,16 +138,17 @@ fn timeline_in(folder: PathBuf) -> PathBuf {
 fn plan(keep: Keep) -> Plan {
     // A link that a cut left hanging is noticed soon.
     let mut node_lines = vec!["repl-timeout 5".to_string()];
-    let mut settings: Vec<String> =
-        ["failover_timeout_ms = 10000", "hold_off_ms = 500", "flap_limit = 0"]
-            .map(Into::into)
-            .into();
+    let settings = [
+        "failover_timeout_ms = 10000",
+        "hold_off_ms = 500",
+        "flap_limit = 0",
+        // After a restart a node has a new history: always with an append-only file, and an empty
+        // one as soon as somebody who has not heard of the new master writes to it.
+        "trust_recorded_address = true",
+    ];
+    let settings = settings.map(Into::into).into();
     match keep {
-        Keep::All => {
-            node_lines.push("appendonly yes".into());
-            // After a restart such a node has a new history.
-            settings.push("trust_recorded_address = true".into());
-        }
+        Keep::All => node_lines.push("appendonly yes".into()),
         // Nor what a synchronisation left on the disk.
         Keep::Nothing => node_lines.push("rdb-del-sync-files yes".into()),
     }
@@ -245,12 +246,20 @@ async fn well(
     .await;
     if result.is_err() {
         story.tell(&format!("NOT well after {} s: {missing}", HEAL_LIMIT.as_secs()));
-        let mark = system.watcher.mark();
-        let standings = system.status_says(&["nothing says this"]).await;
-        story.tell(&format!("status: {:#}", standings.err().context("no such status")?));
-        story.tell(&system.standings(mark));
+        story.tell(&status(system).await);
     }
     result.with_context(|| missing)
+}
+
+/// What each service says of itself now.
+async fn status(system: &mut System) -> String {
+    let mark = system.watcher.mark();
+    // Every answer says this; after the first one the others come soon.
+    if let Err(error) = system.status_says(&[""]).await {
+        return format!("{error:#}");
+    }
+    until(now() + Duration::from_millis(500)).await;
+    system.standings(mark)
 }
 
 async fn is_well(system: &System, writer: &Writer, healed: Instant) -> Result<NodeAddr> {
