@@ -1,16 +1,20 @@
 //! What must hold after each round, seen from outside.
 
 use super::Report;
-use super::nodes::Nodes;
+use super::nodes::{Nodes, Promotion};
 use super::story::Story;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use vedette_harness::{LIMIT, Seen, System, Write, Writer, Writes, pick, within};
 use vedette_model::{
     Epoch, Fact, GroupRecord, MasterRecord, NodeAddr, ProposalAnswer, Revision, Sender, Service,
     VoterId,
 };
+
+/// A promotion may be seen so long after the first write that it made possible.
+const SEEN_LATE: Duration = Duration::from_secs(1);
 
 /// What is known from the rounds before.
 #[derive(Default)]
@@ -137,7 +141,8 @@ impl Checks {
         let writes = Writes { acknowledged };
         let missing = writes.missing_on(system.node(master)?).await?;
         let missing: BTreeSet<u64> = missing.iter().map(|write| write.number).collect();
-        let held = nodes.promotions().into_iter().rfind(|promotion| promotion.node == *master);
+        let promotions = nodes.promotions();
+        let held = promotions.iter().rfind(|promotion| promotion.node == *master);
         if let Some(promotion) = held {
             let gone: Vec<&u64> = missing.intersection(&promotion.held).collect();
             let gone: Vec<_> = gone.iter().filter(|n| !self.written_off.contains(n)).collect();
@@ -159,7 +164,7 @@ impl Checks {
             gone.len(),
             gone.iter().take(20).collect::<Vec<_>>()
         );
-        for (epoch, lost) in lost_by_epoch(new, &missing)? {
+        for (epoch, lost) in lost_by_epoch(new, &missing, &promotions)? {
             let stated = self.announced.range(epoch.next()..).next().map(|(_, next)| &next.loss);
             let words = format!("{lost} acknowledged writes of {epoch} lost; stated: {stated:?}");
             story.tell(&words);
@@ -173,32 +178,32 @@ impl Checks {
     }
 }
 
-/// How many acknowledged writes of each epoch are lost.
-fn lost_by_epoch(writes: &[Write], missing: &BTreeSet<u64>) -> Result<BTreeMap<Epoch, usize>> {
-    let mut lost: BTreeMap<(Epoch, NodeAddr), Vec<u64>> = BTreeMap::new();
+/// How many acknowledged writes of each epoch are lost. A node that was demoted and promoted again
+/// begins anew, also for a writer that has heard of neither.
+fn lost_by_epoch(
+    writes: &[Write],
+    missing: &BTreeSet<u64>,
+    promotions: &[Promotion],
+) -> Result<BTreeMap<Epoch, usize>> {
+    let mut counts = BTreeMap::new();
+    let mut last_lost: BTreeMap<(Epoch, &NodeAddr), &Write> = BTreeMap::new();
     for write in writes {
         // Before the first announcement it is the first epoch.
-        let key = (write.epoch.unwrap_or(Epoch(1)), write.node.clone());
-        let list = lost.entry(key).or_default();
+        let epoch = write.epoch.unwrap_or(Epoch(1));
+        let key = (epoch, &write.node);
         if missing.contains(&write.number) {
-            list.push(write.number);
-            continue;
-        }
-        ensure!(
-            list.is_empty(),
-            "{} acknowledged write {} in epoch {} after {} others that are lost, from {:?} on, and \
-             it is still there: not an end of the stream is lost, but its middle",
-            write.node,
-            write.number,
-            write.epoch.unwrap_or(Epoch(1)),
-            list.len(),
-            list.first()
-        );
-    }
-    let mut counts = BTreeMap::new();
-    for ((epoch, _), list) in lost {
-        if !list.is_empty() {
-            *counts.entry(epoch).or_default() += list.len();
+            last_lost.insert(key, write);
+            *counts.entry(epoch).or_default() += 1;
+        } else if let Some(lost) = last_lost.remove(&key) {
+            let span = lost.at..=write.at + SEEN_LATE;
+            ensure!(
+                promotions.iter().any(|p| p.node == write.node && span.contains(&p.at)),
+                "{} acknowledged write {} in epoch {epoch} after write {}, which is lost, and it is \
+                 still there: not an end of the stream is lost, but its middle",
+                write.node,
+                write.number,
+                lost.number
+            );
         }
     }
     Ok(counts)

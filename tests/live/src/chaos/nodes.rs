@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// A node that became a master while it ran.
 #[derive(Debug, Clone)]
 pub struct Promotion {
+    /// When it was seen, which is up to a tenth of a second after it happened.
+    pub at: Instant,
     /// Who.
     pub node: NodeAddr,
     /// The numbers of the writes that it held right afterwards; none if it did not answer.
@@ -96,12 +98,12 @@ async fn watch(client: Client, name: String, addr: NodeAddr, zero: Instant, log:
             _ => false,
         };
         if promoted && let Some(connection) = &mut connection {
-            let at = signed_ms(now(), zero);
+            let at = now();
             let held = held(connection).await.unwrap_or_default();
             let words = format!("{name:<18} was promoted and holds {} writes", held.len());
             let mut log = lock(&log);
-            log.changes.push((at, words));
-            log.promotions.push(Promotion { node: addr.clone(), held });
+            log.changes.push((signed_ms(at, zero), words));
+            log.promotions.push(Promotion { at, node: addr.clone(), held });
         }
         {
             let mut log = lock(&log);
