@@ -217,6 +217,10 @@ impl Group {
                 break;
             }
         }
+        if let Some(record) = &self.record {
+            let (owner, calm) = (self.candidate.owns(), !self.candidate.is_odown());
+            self.reconciler.watch_over(record, owner, calm, now);
+        }
         let work = match &self.record {
             None => self.seed.is_some() || unsettled,
             Some(record) => unsettled || self.reconciler.has_work(record, now),
@@ -280,7 +284,7 @@ impl Group {
                 let before = self.record.clone();
                 self.effects.push_back(Effect::Committed(committed));
                 self.record(&record, now);
-                self.tell_news(before.as_ref(), &record);
+                self.tell_news(before.as_ref(), &record, now);
                 match &mut self.tenure {
                     Tenure::Walk(walk) => walk.committed(&record, now),
                     Tenure::Mend { act_after } => {

@@ -1,13 +1,18 @@
 //! Scripts: what the nodes say, and exactly these corrections.
 
+mod chains;
+mod external;
+mod identity;
 mod properties;
+mod tombstones;
 
 use super::*;
+use crate::failover::rewrite_failed;
 use crate::tests::{at, drain, history, master_view, node, record, replica_view, run_id};
 use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
-use vedette_model::{Pause, Revision};
+use vedette_model::{Answer, EventName, Member, NodeFault, Pause, Revision};
 
 /// As recorded.
 fn good(n: usize) -> NodeView {
@@ -46,7 +51,14 @@ impl Script {
     fn new(nodes: usize) -> Self {
         let mut reconciler = Reconciler::default();
         reconciler.permit(true);
-        Self { reconciler, record: record(nodes) }
+        let mut script = Self { reconciler, record: record(nodes) };
+        script.watch_over(true, 0);
+        script
+    }
+
+    /// The group is this orchestrator's, and nobody says ODOWN, or somebody does.
+    fn watch_over(&mut self, calm: bool, now: u64) {
+        self.reconciler.watch_over(&self.record, true, calm, at(now));
     }
 
     /// In a round after a failover, or in quiet times; all nodes have been asked.
@@ -86,6 +98,7 @@ impl Script {
 
     fn seen(&mut self, now: u64, n: usize, view: NodeView) -> Vec<Act> {
         self.reconciler.view(&self.record, &node(n), view, at(now));
+        self.watch_over(true, now);
         self.acts()
     }
 
@@ -101,7 +114,7 @@ impl Script {
 /// Who is told to follow, and under which name people hear of it.
 fn follows(acts: &[Act]) -> Vec<(NodeAddr, EventName)> {
     let follow = |act: &Act| {
-        let Act::Follow { node, cut_clients, told } = act else { return None };
+        let Act::Follow { node, cut_clients, told, .. } = act else { return None };
         assert_eq!(*cut_clients, told.name == EventName::ConvertToSlave);
         Some((node.clone(), told.name))
     };
@@ -206,14 +219,14 @@ fn the_first_correction_is_confirmed_before_the_rest_and_then_parallel_syncs_at_
         assert_eq!(script.says(10, n, wrong(n)), []);
     }
     assert_eq!(follows(&script.says(20, 2, linking(2, 1))), [], "its link is not up yet");
-    let acts = script.says(200, 2, good(2));
+    let acts = script.says(60, 2, good(2));
     assert_eq!(acts[0], Act::Repaired(node(2)));
     assert!(matches!(&acts[1], Act::Event(told) if told.name == EventName::SlaveReconfDone));
     assert_eq!(follows(&acts), [sent(3), sent(4)]);
-    assert_eq!(follows(&script.says(210, 4, good(4))), [sent(5)]);
-    assert_eq!(follows(&script.says(220, 5, good(5))), [sent(6)]);
-    assert_eq!(follows(&script.says(230, 3, good(3))), []);
-    let acts = script.says(240, 6, good(6));
+    assert_eq!(follows(&script.says(70, 4, good(4))), [sent(5)]);
+    assert_eq!(follows(&script.says(80, 5, good(5))), [sent(6)]);
+    assert_eq!(follows(&script.says(90, 3, good(3))), []);
+    let acts = script.says(95, 6, good(6));
     assert_eq!(acts.last(), Some(&Act::Finished { timed_out: false }));
     assert!(!script.reconciler.in_round());
 }
@@ -224,8 +237,9 @@ fn a_node_whose_link_is_not_up_within_10_s_gives_its_slot_to_the_next() {
     assert_eq!(follows(&script.says(0, 2, wrong(2))), [sent(2)]);
     assert_eq!(script.says(0, 3, wrong(3)), []);
     let _ = script.says(10, 2, linking(2, 1));
-    assert_eq!(follows(&script.tick(9_999)), []);
-    assert_eq!(follows(&script.tick(10_000)), [sent(3)]);
+    assert_eq!(script.tick(9_999), [Act::Inspect(node(2))]);
+    assert_eq!(script.tick(10_000), [Act::Inspect(node(3))], "it was seen long ago");
+    assert_eq!(follows(&script.says(10_000, 3, wrong(3))), [sent(3)]);
 }
 
 #[test]
@@ -249,16 +263,16 @@ fn without_permission_nothing_is_corrected() {
     let mut script = Script::round(2, false);
     script.reconciler.permit(false);
     assert_eq!(script.says(10, 2, stray(2)), []);
-    assert_eq!(script.tick(100), []);
+    assert_eq!(script.tick(50), []);
     script.reconciler.permit(true);
-    assert_eq!(follows(&script.tick(200)), [converted(2)]);
+    assert_eq!(follows(&script.tick(60)), [converted(2)]);
 }
 
 #[test]
 fn nothing_is_corrected_before_its_time() {
     let mut script = Script::new(2);
     assert_eq!(script.begin(false, 550, 0), [Act::Inspect(node(2))]);
-    assert_eq!(script.says(10, 2, stray(2)), []);
+    assert_eq!(script.says(500, 2, stray(2)), []);
     assert_eq!(script.tick(549), []);
     assert_eq!(script.reconciler.poll_timeout(), Some(at(550)));
     assert_eq!(follows(&script.tick(550)), [converted(2)]);
@@ -269,16 +283,16 @@ fn what_was_not_sent_is_tried_again_and_counts_for_nothing() {
     let mut script = Script::round(2, true);
     assert_eq!(follows(&script.says(0, 2, stray(2))), [converted(2)]);
     assert_eq!(script.fails(10, 2, NodeFault::Expired), []);
-    assert_eq!(script.tick(100), [Act::Inspect(node(2))], "a fresh look before anything else");
+    assert_eq!(script.tick(110), [Act::Inspect(node(2))], "a fresh look before anything else");
     assert_eq!(follows(&script.says(110, 2, stray(2))), [converted(2)]);
     assert_eq!(script.fails(120, 2, NodeFault::Expired), []);
-    let _ = script.tick(200);
+    let _ = script.tick(220);
     assert_eq!(
-        script.says(210, 2, good(2)),
+        script.says(230, 2, good(2)),
         [Act::Finished { timed_out: false }],
         "somebody else repaired it"
     );
-    assert_eq!(script.reconciler.work_due(at(210)), None);
+    assert_eq!(script.reconciler.work_due(at(230)), None);
 }
 
 #[test]
@@ -424,4 +438,55 @@ fn a_role_that_was_not_written_down_is_told() {
     let acts = script.answer(10, 2, answer);
     assert_eq!(acts[0], Act::Event(rewrite_failed(&node(2), "read-only")));
     assert_eq!(acts[1], Act::Repaired(node(2)));
+}
+
+#[test]
+fn a_role_that_cannot_be_written_down_is_told_once_per_process() {
+    let mut script = Script::round(2, true);
+    let mut told = 0;
+    for (now, n) in [(0, 2), (5_000, 2), (10_000, 77), (15_000, 77)] {
+        let again = changed(stray(2), |v| v.run_id = run_id(n));
+        assert_eq!(follows(&script.says(now, 2, again.clone())), [converted(2)]);
+        let rewrite_error = Some("read-only".to_string());
+        let answer = Answer::Done { view: again, rewrite_error, changed_by: None };
+        let acts = script.answer(now + 10, 2, answer);
+        told += acts
+            .iter()
+            .filter(|a| matches!(a, Act::Event(e) if e.name == EventName::RewriteFailed))
+            .count();
+    }
+    assert_eq!(told, 2);
+}
+
+#[test]
+fn what_was_seen_100_ms_ago_is_looked_at_again_before_it_is_corrected() {
+    let mut script = Script::round(3, true);
+    assert_eq!(follows(&script.says(0, 2, wrong(2))), [sent(2)]);
+    assert_eq!(script.says(0, 3, wrong(3)), []);
+    let acts = script.says(100, 2, good(2));
+    assert_eq!((follows(&acts), acts.last()), (vec![], Some(&Act::Inspect(node(3)))));
+    let acts = script.says(101, 3, good(3));
+    assert_eq!(acts, [Act::Finished { timed_out: false }], "somebody else repaired it");
+}
+
+#[test]
+fn a_node_that_was_told_to_follow_is_looked_at_sooner_at_first() {
+    let mut script = Script::round(2, true);
+    assert_eq!(follows(&script.says(0, 2, wrong(2))), [sent(2)]);
+    let mut now = 3;
+    for pause in [5, 10, 20, 50, 100, 100] {
+        assert_eq!(script.says(now, 2, linking(2, 1)), []);
+        assert_eq!(script.tick(now + pause - 1), []);
+        assert_eq!(script.tick(now + pause), [Act::Inspect(node(2))]);
+        now += pause;
+    }
+}
+
+#[test]
+fn a_pause_ends_the_round_and_teaches_nothing() {
+    let mut script = Script::round(2, false);
+    let _ = script.seen(0, 3, good(3));
+    script.record.pause = Some(Pause { reason: "maintenance".to_string() });
+    assert_eq!(script.says(10, 2, stray(2)), [Act::Finished { timed_out: true }]);
+    assert_eq!(script.learned(10), None);
 }

@@ -33,7 +33,7 @@ impl Group {
 
     /// The record is settled under this ballot: write down what was learned, then correct.
     pub(super) fn mend(&mut self, record: GroupRecord, act_after: Instant, now: Instant) {
-        if record.failover.is_some() {
+        if record.failover.is_some() || record.pause.is_some() {
             self.leave(QUIET_PAUSE, String::new(), now);
         } else if let Some(learned) = self.reconciler.learned(&record, now) {
             self.proposer.propose(learned, now);
@@ -45,10 +45,9 @@ impl Group {
     pub(super) fn reconcile_act(&mut self, act: reconcile::Act, now: Instant) {
         match act {
             reconcile::Act::Inspect(node) => self.command(node, Command::Inspect),
-            reconcile::Act::Follow { node, cut_clients, told } => {
+            reconcile::Act::Follow { node, cut_clients, ask_who, told } => {
                 let Some(master) = self.record.as_ref().map(|r| r.master.clone()) else { return };
-                if self.guarded(node, Command::Follow { master, cut_clients, ask_who: false }, now)
-                {
+                if self.guarded(node, Command::Follow { master, cut_clients, ask_who }, now) {
                     self.event(told);
                 }
             }

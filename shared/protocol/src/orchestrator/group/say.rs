@@ -4,20 +4,58 @@ use super::{Effect, Group, Tenure};
 use crate::happening::Happening;
 use alloc::format;
 use core::time::Duration;
-use vedette_model::{EventName, Fact, FailoverStep, GroupRecord, Instant, Revision, Step, TraceId};
+use vedette_model::{
+    EventName, Fact, FailoverStep, GroupRecord, Instant, Member, Revision, Step, TraceId,
+};
 
 impl Group {
-    /// A group that was seeded and replicas that were admitted are news.
-    pub(super) fn tell_news(&mut self, before: Option<&GroupRecord>, record: &GroupRecord) {
+    /// A group that was seeded, and replicas that came, moved or went, are news.
+    pub(super) fn tell_news(
+        &mut self,
+        before: Option<&GroupRecord>,
+        record: &GroupRecord,
+        now: Instant,
+    ) {
         if before.is_none() && record.revision == Revision(1) {
             self.effects.push_back(Effect::Announce(record.clone()));
             let cause = format!("declared, quorum {}", record.settings.quorum);
             self.event(Happening::new(EventName::Monitor, cause));
         }
         let Some(before) = before else { return };
-        for member in record.members.iter().filter(|m| before.member(&m.addr).is_none()) {
-            let cause = "it shares the group's history and is a member now";
-            self.event(Happening::of(EventName::Slave, &member.addr, cause));
+        for member in &record.members {
+            let happening = match before.member(&member.addr) {
+                None => self.news_of(before, member, record),
+                Some(was) if was.gone == member.gone => continue,
+                Some(_) if member.gone => {
+                    let silent = self.reconciler.silent_for(&member.addr, now).as_secs();
+                    let cause = format!(
+                        "nobody has seen it for {silent} s while the master was well; it is no \
+                         longer shown, and welcome if it comes back"
+                    );
+                    Happening::of(EventName::SlaveGone, &member.addr, cause)
+                }
+                Some(_) => Happening::of(EventName::Slave, &member.addr, "it is back"),
+            };
+            self.event(happening);
+        }
+    }
+
+    /// A member at an address that had none: a new one, or one that moved.
+    fn news_of(&self, before: &GroupRecord, member: &Member, record: &GroupRecord) -> Happening {
+        let same = |m: &&Member| m.run_id.is_some() && m.run_id == member.run_id;
+        let moved = before.members.iter().find(same).filter(|m| record.member(&m.addr).is_none());
+        match moved {
+            Some(was) => {
+                let cause = format!(
+                    "the same process was known at {}, where it has not answered for 15 s",
+                    was.addr
+                );
+                Happening::of(EventName::AddressChanged, &member.addr, cause)
+            }
+            None => {
+                let cause = "it shares the group's history and is a member now";
+                Happening::of(EventName::Slave, &member.addr, cause)
+            }
         }
     }
 

@@ -23,7 +23,13 @@ enum Says {
     Linking,
     Stray,
     Wrong,
+    /// A replica of another member; its link is up or not.
+    Behind(usize, bool),
+    /// The recorded master by another address.
+    Alias,
     Foreign,
+    /// A stranger that follows a member.
+    ForeignBehind(usize),
     TimedOut,
     Expired,
 }
@@ -35,7 +41,15 @@ impl Says {
             Self::Linking => Some(linking(n, 1)),
             Self::Stray => Some(stray(n)),
             Self::Wrong => Some(wrong(n)),
+            Self::Behind(of, true) => Some(replica_view(n, of, 100)),
+            Self::Behind(of, false) => Some(linking(n, of)),
+            Self::Alias => Some(changed(stray(n), |v| v.run_id = run_id(1))),
             Self::Foreign => Some(foreign(n)),
+            Self::ForeignBehind(of) => {
+                let (run_id, replid) = (run_id(n + 100), history(2));
+                let set = |v: &mut NodeView| (v.run_id, v.replid) = (run_id, replid);
+                Some(changed(linking(n, of), set))
+            }
             Self::TimedOut | Self::Expired => None,
         }
     }
@@ -58,7 +72,12 @@ fn happens() -> impl Strategy<Value = Happens> {
         Says::Linking,
         Says::Stray,
         Says::Wrong,
+        Says::Behind(2, true),
+        Says::Behind(3, true),
+        Says::Behind(4, false),
+        Says::Alias,
         Says::Foreign,
+        Says::ForeignBehind(3),
         Says::TimedOut,
         Says::Expired,
     ]);
@@ -78,7 +97,7 @@ struct Watch {
     permitted: bool,
     act_after: u64,
     /// What each node said itself, asked in this round.
-    said: BTreeMap<NodeAddr, Fit>,
+    said: BTreeMap<NodeAddr, (Fit, u64)>,
     corrected: BTreeMap<NodeAddr, u64>,
 }
 
@@ -90,9 +109,12 @@ impl Watch {
             assert!(self.permitted && now >= self.act_after, "{addr} without the right to");
             let before = self.corrected.insert(addr.clone(), now);
             assert!(before.is_none_or(|at| now >= at + 5_000), "{addr} twice in 5 s");
-            match self.said.remove(&addr) {
+            let said = self.said.remove(&addr);
+            assert!(said.is_some_and(|(_, at)| now < at + 100), "{addr} for what it said long ago");
+            match said.map(|(fit, _)| fit) {
                 Some(Fit::Stray) => assert_eq!(name, EventName::ConvertToSlave),
                 Some(Fit::WrongUpstream) => assert_ne!(name, EventName::ConvertToSlave),
+                Some(Fit::Chained) => assert!(script.record.settings.chained_replicas),
                 other => panic!("{addr} is corrected for {other:?}"),
             }
         }
@@ -127,7 +149,7 @@ impl Watch {
                 match says.view(*n).filter(|_| script.reconciler.in_round()) {
                     Some(view) => {
                         let fit = compare(&script.record, &node(*n), &view);
-                        self.said.insert(node(*n), fit);
+                        self.said.insert(node(*n), (fit, now));
                     }
                     None => drop(self.said.remove(&node(*n))),
                 }
@@ -146,10 +168,14 @@ proptest! {
     #[test]
     fn a_correction_needs_the_right_to_it_and_the_nodes_own_word_in_this_round(
         parallel_syncs in 1_u32..4,
+        chained_replicas in any::<bool>(),
+        one_is_gone in any::<bool>(),
         history in prop::collection::vec((0_u64..2_500, happens()), 0..80),
     ) {
         let mut script = Script::new(MEMBERS);
         script.record.settings.parallel_syncs = parallel_syncs;
+        script.record.settings.chained_replicas = chained_replicas;
+        script.record.members[3].gone = one_is_gone;
         let mut watch = Watch { permitted: true, ..Watch::default() };
         let mut now = 0;
         for (wait, happens) in &history {

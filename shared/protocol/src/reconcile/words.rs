@@ -1,0 +1,62 @@
+//! What the reconciliation says to people.
+
+use crate::happening::Happening;
+use alloc::format;
+use alloc::string::String;
+use vedette_model::{EventName, GroupRecord, NodeAddr, NodeView, Role};
+
+pub(super) fn foreign(record: &GroupRecord, addr: &NodeAddr, view: &NodeView) -> Happening {
+    let cause = format!(
+        "a {} with a history that is not the group's ({}) answers there; it is left alone. If it \
+         is yours and its data may be replaced, send it REPLICAOF {} {}",
+        view.role,
+        view.replid,
+        record.master.host(),
+        record.master.port()
+    );
+    Happening::of(EventName::IdentityConflict, addr, cause)
+}
+
+/// What was found at a node that somebody changed.
+pub(super) fn found(view: &NodeView) -> String {
+    match (view.role, &view.upstream) {
+        (Role::Master, _) => "it was made a master".into(),
+        (Role::Replica, Some(up)) => format!("it was made to follow {}", up.addr),
+        (Role::Replica, None) => "it was made a replica of nobody".into(),
+    }
+}
+
+pub(super) fn external_change(addr: &NodeAddr, found: &str, by: Option<&str>) -> Happening {
+    let who = by.map_or_else(
+        || "by whom is not known: that client is gone, or CLIENT LIST is not permitted".into(),
+        |by| format!("by {by}"),
+    );
+    let cause = format!(
+        "{found}, and not by us ({who}); it is brought back. To work on it by hand, pause the group"
+    );
+    Happening::of(EventName::ExternalChange, addr, cause)
+}
+
+pub(super) fn master_changed(addr: &NodeAddr, view: &NodeView) -> Happening {
+    let cause = format!(
+        "{} although it is the recorded master, and not by us. To work on it by hand, pause the \
+         group",
+        found(view)
+    );
+    Happening::of(EventName::ExternalChange, addr, cause)
+}
+
+pub(super) fn correction(
+    record: &GroupRecord,
+    addr: &NodeAddr,
+    stray: bool,
+    repair: bool,
+) -> Happening {
+    let master = &record.master;
+    let (name, cause) = match (stray, repair) {
+        (true, _) => (EventName::ConvertToSlave, format!("it says master, {master} is")),
+        (false, true) => (EventName::SlaveReconfSent, format!("{master} is master now")),
+        (false, false) => (EventName::FixSlaveConfig, format!("it does not follow {master}")),
+    };
+    Happening::of(name, addr, cause)
+}
