@@ -8,6 +8,8 @@ use vedette_model::{Fact, FactKind, Health, Heartbeat, Place, Sender, StatusQuer
 
 /// How long others may object.
 const LISTEN: Duration = Duration::from_millis(500);
+/// What a bus that was stuck delivers late comes within this.
+const DRAIN: Duration = Duration::from_millis(200);
 
 /// Why an id could not be claimed.
 #[derive(Debug, Error)]
@@ -39,22 +41,41 @@ pub enum IdentityError {
 /// smaller incarnation does. Two that cannot hear each other both get it, which the voters'
 /// promises survive.
 ///
+/// Whoever objects is asked once more: a bus that was stuck delivers the last words of a process
+/// that is dead by now, and that may be the claimant's own life before.
+///
 /// # Errors
 /// [`IdentityError::Taken`] names both processes.
 pub async fn claim(bus: &Bus, place: &Place) -> Result<(), IdentityError> {
     let mut heard = bus.subscribe(&[FactKind::Heartbeat]).await?;
     let own = first_heartbeat(bus.sender(), place);
-    bus.publish(&own).await;
-    bus.publish(&StatusQuery::default().into()).await;
-    match tokio::time::timeout(LISTEN, objection(bus, &own, &mut heard)).await {
-        Ok(other) => Err(IdentityError::Taken {
-            own: bus.sender().clone(),
-            own_place: place.clone(),
-            other: other.incarnation,
-            other_place: other.place,
-        }),
-        Err(_) => Ok(()),
+    let Some(first) = ask(bus, &own, &mut heard).await else { return Ok(()) };
+    let mut said = (first.incarnation, first.tick);
+    let drain = async {
+        loop {
+            let late = objection(bus, &own, &mut heard).await;
+            said = said.max((late.incarnation, late.tick));
+        }
+    };
+    let _: Result<(), _> = tokio::time::timeout(DRAIN, drain).await;
+    match ask(bus, &own, &mut heard).await {
+        Some(other) if other.tick == 0 || (other.incarnation, other.tick) > said => {
+            Err(IdentityError::Taken {
+                own: bus.sender().clone(),
+                own_place: place.clone(),
+                other: other.incarnation,
+                other_place: other.place,
+            })
+        }
+        Some(_) | None => Ok(()),
     }
+}
+
+/// Claims and asks; gives the first objection.
+async fn ask(bus: &Bus, own: &Fact, heard: &mut mpsc::Receiver<Received>) -> Option<Heartbeat> {
+    bus.publish(own).await;
+    bus.publish(&StatusQuery::default().into()).await;
+    tokio::time::timeout(LISTEN, objection(bus, own, heard)).await.ok()
 }
 
 /// Waits for a heartbeat that has more right to the name.

@@ -13,16 +13,18 @@ use vedette_runtime::identity::{IdentityError, claim};
 async fn run(bus: Bus) {
     let mut heard = bus.subscribe(&[FactKind::StatusQuery]).await.unwrap();
     tokio::spawn(async move {
+        let mut tick = 12;
         while let Some(received) = heard.recv().await {
             if !matches!(received.fact, Fact::StatusQuery(_)) {
                 continue;
             }
+            tick += 1;
             let me = bus.sender().clone();
             let alive = Heartbeat {
                 service: me.service,
                 id: me.id,
                 incarnation: me.incarnation,
-                tick: 12,
+                tick,
                 place: Place::parse("elsewhere").unwrap(),
                 health: Health::Well,
                 roster: None,
@@ -73,4 +75,32 @@ async fn of_two_that_start_together_the_smaller_incarnation_stays() {
         stays.unwrap();
         assert!(matches!(refused(yields), IdentityError::Taken { other: 1, .. }));
     }
+}
+
+#[tokio::test]
+async fn late_words_of_a_process_that_is_dead_by_now_are_no_objection() {
+    let server = NatsServer::start(&[]).await;
+    let dead = server.bus(Service::Prober, "p1", 0x50).await;
+    let mut asked = dead.subscribe(&[FactKind::StatusQuery]).await.unwrap();
+    tokio::spawn(async move {
+        // A stuck bus lets several heartbeats go at once; then there are none.
+        asked.recv().await.unwrap();
+        for tick in 12..16 {
+            let me = dead.sender().clone();
+            let alive = Heartbeat {
+                service: me.service,
+                id: me.id,
+                incarnation: me.incarnation,
+                tick,
+                place: place(),
+                health: Health::Well,
+                roster: None,
+                standings: vec![],
+            };
+            dead.publish(&alive.into()).await;
+        }
+        std::future::pending::<()>().await;
+    });
+    let reborn = server.bus(Service::Prober, "p1", 0x90).await;
+    soon(claim(&reborn, &place())).await.unwrap();
 }
