@@ -3,7 +3,9 @@
 use super::collect::Heard;
 use serde::Serialize;
 use std::collections::BTreeSet;
-use vedette_model::{Epoch, GroupName, GroupRecord, Health, NodeState, Roster, Service, Standing};
+use vedette_model::{
+    Epoch, GroupName, GroupRecord, Health, Member, NodeState, Roster, Service, Standing,
+};
 
 /// The system, for people and scripts.
 #[derive(Debug, Serialize)]
@@ -54,7 +56,10 @@ pub struct RecordLine {
     pub master: String,
     pub quorum: u32,
     pub down_after_ms: u64,
+    /// Without those that are gone.
     pub members: Vec<MemberLine>,
+    /// Members that nobody has seen for long.
+    pub gone: usize,
     pub failover: Option<String>,
     pub paused: Option<String>,
 }
@@ -249,7 +254,7 @@ fn judge(
     if let Some(pause) = &record.pause {
         attention.push(format!("{name}: paused ({}): nothing is done to it", pause.reason));
     }
-    if record.members.len() < 2 {
+    if present(record).count() < 2 {
         attention.push(format!(
             "{name}: {} has no replica that is known: nobody could take over; start one",
             record.master
@@ -258,6 +263,9 @@ fn judge(
     for ((_, node), reports) in
         heard.down.iter().filter(|((group, _), reports)| group == name && !reports.is_empty())
     {
+        if record.member(node).is_some_and(|member| member.gone) {
+            continue;
+        }
         let who: Vec<_> = reports.keys().map(|prober| format!("prober/{prober}")).collect();
         let who = who.join(", ");
         let count = reports.len();
@@ -282,6 +290,11 @@ fn judge(
     }
 }
 
+/// The members that are not gone.
+fn present(record: &GroupRecord) -> impl Iterator<Item = &Member> {
+    record.members.iter().filter(|member| !member.gone)
+}
+
 fn record_line(heard: &Heard, record: &GroupRecord) -> RecordLine {
     let failover = record.failover.as_ref();
     RecordLine {
@@ -290,7 +303,8 @@ fn record_line(heard: &Heard, record: &GroupRecord) -> RecordLine {
         master: record.master.to_string(),
         quorum: record.settings.quorum.get(),
         down_after_ms: record.settings.down_after_ms,
-        members: record.members.iter().map(|m| member(heard, record, &m.addr)).collect(),
+        members: present(record).map(|m| member(heard, record, &m.addr)).collect(),
+        gone: record.members.len() - present(record).count(),
         failover: failover.map(|f| format!("from {} to {}", f.failed, f.target)),
         paused: record.pause.as_ref().map(|pause| pause.reason.clone()),
     }

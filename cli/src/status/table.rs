@@ -75,6 +75,9 @@ fn group(line: &GroupLine, out: &mut String) -> fmt::Result {
                 };
                 writeln!(out, "    {:<21} {:<8}{down}", member.node, member.role)?;
             }
+            if record.gone > 0 {
+                writeln!(out, "    {} gone", record.gone)?;
+            }
         }
     }
     for standing in &line.standings {

@@ -129,6 +129,22 @@ fn a_node_that_is_down_needs_attention_until_the_report_is_withdrawn() {
 }
 
 #[test]
+fn a_member_that_is_gone_is_counted_and_not_shown() {
+    let mut heard = healthy(1);
+    let mut record = record(1);
+    record.revision = record.revision.next();
+    record.members.push(Member { addr: addr(3), run_id: None, gone: true });
+    heard.take(says("v1", vec![record.clone()]));
+    let text = table(&judged(&heard));
+    assert!(text.contains("    1 gone\n") && !text.contains("127.0.0.1:3"), "{text}");
+    assert!(judged(&heard).well);
+    record.revision = record.revision.next();
+    record.members[1].gone = true;
+    heard.take(says("v1", vec![record]));
+    assert!(only(&heard).contains("no replica that is known"));
+}
+
+#[test]
 fn a_verdict_on_the_recorded_master_needs_attention() {
     let mut heard = healthy(1);
     let verdict = |master| OdownVerdict {
