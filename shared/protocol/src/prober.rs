@@ -339,7 +339,6 @@ impl Prober {
     }
 
     fn act(&mut self, watch: &Watch, act: Act, now: Instant) {
-        let Some(record) = self.directory.get(&watch.group).cloned() else { return };
         match act {
             Act::Connect { attempt } => {
                 let credentials = self.watches.get(watch).and_then(|w| w.credentials.clone());
@@ -348,23 +347,27 @@ impl Prober {
             }
             Act::Ping => self.outputs.push_back(Output::Ping { watch: watch.clone() }),
             Act::Info => self.outputs.push_back(Output::Info { watch: watch.clone() }),
-            Act::Report(state) => self.report(watch, state, &record, now),
-            Act::View(view) => self.view(watch, view, &record, now),
+            Act::Report(state) => self.report(watch, state, now),
+            Act::View(view) => self.view(watch, view, now),
             Act::Event(EventName::SelfSuspect, cause) => {
                 let told = self.suspect_told.is_some_and(|at| now.since(at) < SUSPECT_EVERY);
                 if !told {
                     self.suspect_told = Some(now);
-                    self.event(Happening::new(EventName::SelfSuspect, cause), &record);
+                    self.tell(watch, Happening::new(EventName::SelfSuspect, cause));
                 }
             }
             Act::Event(EventName::SelfSuspectOver, cause) => {
                 if self.suspect_told.take().is_some() {
-                    self.event(Happening::new(EventName::SelfSuspectOver, cause), &record);
+                    self.tell(watch, Happening::new(EventName::SelfSuspectOver, cause));
                 }
             }
-            Act::Event(name, cause) => {
-                self.event(Happening::of(name, &watch.node, cause), &record);
-            }
+            Act::Event(name, cause) => self.tell(watch, Happening::of(name, &watch.node, cause)),
+        }
+    }
+
+    fn tell(&mut self, watch: &Watch, happening: Happening) {
+        if let Some(record) = self.directory.get(&watch.group).cloned() {
+            self.event(happening, &record);
         }
     }
 
@@ -373,7 +376,8 @@ impl Prober {
         self.outputs.push_back(Output::Publish(event.into()));
     }
 
-    fn report(&mut self, watch: &Watch, state: NodeState, record: &GroupRecord, now: Instant) {
+    fn report(&mut self, watch: &Watch, state: NodeState, now: Instant) {
+        let Some(record) = self.directory.get(&watch.group).cloned() else { return };
         let Some(watched) = self.watches.get_mut(watch).filter(|w| w.member) else { return };
         let was_down = watched.told_down;
         watched.told_down = state != NodeState::Up;
@@ -402,11 +406,12 @@ impl Prober {
             }
             (true, NodeState::Down(_)) | (false, NodeState::Up) => return,
         };
-        self.event(happening, record);
-        self.set_trouble(record, now);
+        self.event(happening, &record);
+        self.set_trouble(&record, now);
     }
 
-    fn view(&mut self, watch: &Watch, view: NodeView, record: &GroupRecord, now: Instant) {
+    fn view(&mut self, watch: &Watch, view: NodeView, now: Instant) {
+        let Some(record) = self.directory.get(&watch.group).cloned() else { return };
         let listed: BTreeSet<_> = view
             .replicas
             .iter()
@@ -431,7 +436,7 @@ impl Prober {
             known.discovered = listed;
             self.rewatch(&watch.group, now);
         } else {
-            self.set_trouble(record, now);
+            self.set_trouble(&record, now);
         }
     }
 

@@ -78,7 +78,8 @@ impl World {
             role: None,
             stopped: false,
             inbox: VecDeque::new(),
-            outbox: VecDeque::new(),
+            held: None,
+            conns: BTreeMap::new(),
             syncing: false,
             disk: BTreeMap::new(),
             sequence: 0,
@@ -136,10 +137,10 @@ impl World {
         process.stopped = false;
         process.syncing = false;
         process.inbox.clear();
-        process.outbox.clear();
+        process.held = None;
+        process.conns.clear();
         process.timer = None;
         process.ballots.clear();
         process.shown.clear();
-        self.conns.retain(|(of, _, _), _| *of != index);
     }
 }

@@ -108,7 +108,7 @@ impl World {
         if !hook.before {
             self.carry_out(index, output);
         } else if hook.harm == Harm::Stop {
-            self.processes[index].outbox.push_front(output);
+            self.processes[index].held = Some(output);
         }
         self.line("FAULT", || {
             let when = if hook.before { "before" } else { "after" };

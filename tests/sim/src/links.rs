@@ -52,9 +52,9 @@ impl World {
     pub(crate) fn prober_output(&mut self, index: usize, output: prober::Output) {
         match output {
             prober::Output::Publish(fact) => self.publish(index, &fact),
-            prober::Output::Connect { watch, attempt, .. } => self.connect(index, &watch, attempt),
+            prober::Output::Connect { watch, attempt, .. } => self.connect(index, watch, attempt),
             prober::Output::Ping { watch } => {
-                self.ask(index, &watch, |world, node| {
+                self.ask(index, watch, |world, node| {
                     let of = &world.nodes[node];
                     LinkEvent::Pong(match of.mood {
                         _ if world.now < of.loaded_at => PingReply::Loading,
@@ -66,7 +66,7 @@ impl World {
                 });
             }
             prober::Output::Info { watch } => {
-                self.ask(index, &watch, |world, node| {
+                self.ask(index, watch, |world, node| {
                     LinkEvent::Info(match world.nodes[node].mood {
                         Mood::Busy => Err(NodeFault::Error(words("BUSY"))),
                         Mood::Denies => Err(NodeFault::Denied(words("NOAUTH"))),
@@ -75,17 +75,13 @@ impl World {
                 });
             }
             prober::Output::Forget { watch } => {
-                if let Some(group) = self.names.get(&watch.group) {
-                    self.conns.remove(&(index, *group, watch.node));
-                }
+                self.processes[index].conns.remove(&watch);
             }
         }
     }
 
-    fn connect(&mut self, index: usize, watch: &prober::Watch, attempt: u64) {
-        let Some(group) = self.names.get(&watch.group).copied() else { return };
-        let key = (index, group, watch.node.clone());
-        self.conns.remove(&key);
+    fn connect(&mut self, index: usize, watch: prober::Watch, attempt: u64) {
+        self.processes[index].conns.remove(&watch);
         let refused = (LinkEvent::ConnectFailed(NodeFault::Refused), 0);
         let timed_out = (LinkEvent::ConnectFailed(NodeFault::TimedOut), 900);
         let (event, millis) = match self.occupants.get(&watch.node).copied() {
@@ -104,57 +100,66 @@ impl World {
                 // The kernel accepts for a stopped process.
                 (Mood::Well | Mood::Busy | Mood::Misconf, Life::Up) | (_, Life::Stopped) => {
                     let node_life = self.nodes[node].incarnation;
-                    self.conns.insert(key, Conn { attempt, node, node_life });
+                    let conn = Conn { attempt, node, node_life };
+                    self.processes[index].conns.insert(watch.clone(), conn);
                     (LinkEvent::Connected, 0)
                 }
             },
         };
         let after = Duration::from_micros(millis * 1_000 + self.rng.range(150, 500));
-        self.link_event(index, group, &watch.node, attempt, event, after);
+        self.link_event(index, watch, attempt, event, after);
     }
 
     /// A question over an open connection: answered if the same life of the node is there.
-    fn ask(&mut self, index: usize, watch: &prober::Watch, answer: Answerer) {
-        let Some(group) = self.names.get(&watch.group).copied() else { return };
-        let key = (index, group, watch.node.clone());
-        let Some(Conn { attempt, node, node_life }) = self.conns.get(&key).copied() else { return };
+    fn ask(&mut self, index: usize, watch: prober::Watch, answer: Answerer) {
+        let conn = self.processes[index].conns.get(&watch).copied();
+        let Some(Conn { attempt, node, node_life }) = conn else { return };
         let there = self.nodes[node].incarnation == node_life;
         let broken = self.net.is_broken(Site::Process(index), Site::Node(node));
         if !there || broken {
             return;
         }
         if self.nodes[node].life == Life::Stopped {
-            self.unanswered.push(Question { index, watch: watch.clone(), attempt, answer });
+            self.unanswered.push(Question { index, watch, attempt, answer });
         } else if self.nodes[node].life == Life::Up {
             let event = answer(self, node);
             let after = Duration::from_micros(self.rng.range(150, 700));
-            self.link_event(index, group, &watch.node, attempt, event, after);
+            self.link_event(index, watch, attempt, event, after);
         }
     }
 
     fn link_event(
         &mut self,
         to: usize,
-        group: usize,
-        node: &NodeAddr,
+        watch: prober::Watch,
         attempt: u64,
         what: LinkEvent,
         after: Duration,
     ) {
         let life = self.processes[to].sender.incarnation;
-        self.schedule(after, Due::Link { to, life, group, node: node.clone(), attempt, what });
+        let due = match what {
+            LinkEvent::Pong(reply) => Due::Pong { to, life, watch, attempt, reply },
+            LinkEvent::Connected
+            | LinkEvent::ConnectFailed(_)
+            | LinkEvent::Lost
+            | LinkEvent::Info(_) => Due::Link { to, life, watch, attempt, what: Box::new(what) },
+        };
+        self.schedule(after, due);
     }
 
     /// All connections to a node break, and whoever can be told is told.
     pub(crate) fn break_connections(&mut self, node: usize) {
-        let broken: Vec<_> = self.conns.iter().filter(|(_, c)| c.node == node).collect();
-        let broken: Vec<_> = broken.into_iter().map(|(k, c)| (k.clone(), c.attempt)).collect();
-        for (key, attempt) in broken {
-            self.conns.remove(&key);
-            let (process, group, addr) = key;
-            if !self.net.is_cut(Site::Node(node), Site::Process(process)) {
+        for process in 0..self.processes.len() {
+            let conns = &mut self.processes[process].conns;
+            let broken: Vec<_> = conns.iter().filter(|(_, conn)| conn.node == node).collect();
+            let broken: Vec<_> = broken.into_iter().map(|(w, conn)| (w.clone(), *conn)).collect();
+            conns.retain(|_, conn| conn.node != node);
+            if self.net.is_cut(Site::Node(node), Site::Process(process)) {
+                continue;
+            }
+            for (watch, conn) in broken {
                 let after = Duration::from_micros(self.rng.range(300, 5_000));
-                self.link_event(process, group, &addr, attempt, LinkEvent::Lost, after);
+                self.link_event(process, watch, conn.attempt, LinkEvent::Lost, after);
             }
         }
     }
@@ -190,7 +195,7 @@ impl World {
             deadline: self.now + limit,
         };
         let connect = Duration::from_micros(self.rng.range(100, 400));
-        self.schedule(connect, Due::Execute(errand));
+        self.schedule(connect, Due::Execute(Box::new(errand)));
     }
 
     /// A command does not say for which group it is: for the one that has the node as a member,
@@ -209,7 +214,7 @@ impl World {
     fn answer(&mut self, errand: &Errand, answer: Answer, at: Instant) {
         let (to, life, ticket) = (errand.from, errand.life, errand.ticket);
         let input = orchestrator::Input::Answer { ticket, answer };
-        self.schedule(at.since(self.now), Due::Answer { to, life, input });
+        self.schedule(at.since(self.now), Due::Answer { to, life, input: Box::new(input) });
     }
 
     pub(crate) fn execute(&mut self, errand: Errand) {
@@ -285,10 +290,9 @@ impl World {
                 continue;
             }
             let Question { index, watch, attempt, answer } = question;
-            let group = self.names.get(&watch.group).copied();
-            let conn = group.and_then(|g| self.conns.get(&(index, g, addr.clone())));
+            let conn = self.processes[index].conns.get(&watch);
             if conn.is_some_and(|conn| conn.attempt == attempt) {
-                self.ask(index, &watch, answer);
+                self.ask(index, watch, answer);
             }
         }
         for errand in std::mem::take(&mut self.asleep) {

@@ -49,6 +49,8 @@ impl Wanted {
 #[derive(Debug, Default)]
 struct Sum {
     switches: u64,
+    /// Seconds of processor time; less than the time that passes where others use the machine too.
+    busy: f64,
     violations: u64,
     slowest: Duration,
 }
@@ -58,7 +60,7 @@ fn work(wanted: Wanted, next: &AtomicU64, sum: &Mutex<Sum>) {
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
         if seed >= wanted.from + wanted.seeds {
-            return;
+            break;
         }
         let run = || runner.run(seed, wanted.kind, wanted.trace);
         let Ok(outcome) = catch_unwind(AssertUnwindSafe(run)) else {
@@ -78,6 +80,13 @@ fn work(wanted: Wanted, next: &AtomicU64, sum: &Mutex<Sum>) {
             println!("seed {seed}: {violation}\nreplay: {}", wanted.replay(seed));
         }
     }
+    sum.lock().expect("no thread panics with it").busy += processor_time().unwrap_or_default();
+}
+
+/// Seconds that this thread has had a processor, as Linux counts them.
+fn processor_time() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split(' ').next()?.parse::<f64>().ok().map(|nanos| nanos / 1e9)
 }
 
 #[expect(clippy::disallowed_methods, reason = "only the rate that is printed depends on it")]
@@ -97,9 +106,10 @@ fn main() -> ExitCode {
     let sum = sum.into_inner().expect("no thread panicked");
     let Wanted { seeds, from, threads, .. } = wanted;
     println!(
-        "{seeds} schedules from seed {from} on {threads} threads in {took:.1} s: {:.0} a second; \
-         {} switches, slowest recovery {:.1} s, {} violations",
+        "{seeds} schedules from seed {from} on {threads} threads in {took:.1} s: {:.0} a second, \
+         {:.0} a second of processor time; {} switches, slowest recovery {:.1} s, {} violations",
         seeds as f64 / took,
+        seeds as f64 / sum.busy,
         sum.switches,
         sum.slowest.as_secs_f64(),
         sum.violations

@@ -1,6 +1,7 @@
 //! A process of ours: a role machine, the life it is in, and its disk.
 
 use crate::clock::Clock;
+use crate::links::Conn;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use vedette_model::{
@@ -130,8 +131,8 @@ pub struct Process {
     pub stopped: bool,
     /// Inputs that have arrived and wait for the loop.
     pub inbox: VecDeque<Input>,
-    /// Outputs that wait for the disk.
-    pub outbox: VecDeque<Output>,
+    /// An output that was held back by a signal; all others wait in the machine.
+    pub held: Option<Output>,
     /// Whether a write is being synced.
     pub syncing: bool,
     /// What is on the disk: survives everything.
@@ -142,6 +143,8 @@ pub struct Process {
     pub timer: Option<Instant>,
     /// Its clock.
     pub clock: Clock,
+    /// A prober's connections.
+    pub(crate) conns: BTreeMap<prober::Watch, Conn>,
     /// Where it lives.
     pub place: Place,
     /// Where replies to this life of it go.

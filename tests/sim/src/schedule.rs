@@ -53,7 +53,7 @@ pub enum Fault {
 /// What kind of schedule a seed stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// One incident and what else goes wrong within a second and a half.
+    /// One incident and what else goes wrong within a second.
     Short,
     /// Up to seven faults within eight seconds, noise, and one voter that may be gone for good.
     Long,
@@ -63,7 +63,7 @@ impl Kind {
     /// Faults last so long.
     pub const fn span(self) -> Duration {
         match self {
-            Self::Short => ms(1_500),
+            Self::Short => ms(1_000),
             Self::Long => ms(8_000),
         }
     }
@@ -71,7 +71,7 @@ impl Kind {
     /// All must be well for so long after the last fault; what still moves must come to rest.
     pub const fn rest(self) -> Duration {
         match self {
-            Self::Short => ms(600),
+            Self::Short => ms(400),
             Self::Long => ms(8_000),
         }
     }
@@ -125,7 +125,7 @@ impl Plan<'_> {
         for site in everything {
             self.add(at, Fault::Kill(site));
             if Some(site) != without {
-                let start = at + self.rng.range(20, 900);
+                let start = at + self.rng.range(20, 600);
                 self.add(start, Fault::Start(site));
             }
         }
@@ -202,11 +202,11 @@ impl Plan<'_> {
         }
         match self.kind {
             Kind::Short => {
-                let at = self.rng.range(0, 400);
+                let at = self.rng.range(0, 200);
                 self.incident(at);
                 for _ in 0..self.rng.range(0, 4) {
-                    let at = self.rng.range(0, span - 300);
-                    let until = at + self.rng.range(20, 1_200);
+                    let at = self.rng.range(0, span - 200);
+                    let until = at + self.rng.range(20, 800);
                     self.complication(at, until);
                 }
             }

@@ -2,7 +2,7 @@
 
 use crate::hook::Hook;
 use crate::invariants::{Invariants, Seen, all_is_well_in_the_end};
-use crate::links::{Conn, Errand};
+use crate::links::Errand;
 use crate::net::{Net, Packet};
 use crate::node::Node;
 use crate::options::Options;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use vedette_model::{
     Fact, GroupName, GroupRecord, Instant, MasterRecord, NodeAddr, Roster, Settings, VoterId,
 };
-use vedette_protocol::prober::LinkEvent;
+use vedette_protocol::prober::{LinkEvent, PingReply};
 use vedette_protocol::voter::{self, Stored};
 use vedette_protocol::{orchestrator, prober};
 use vedette_wire::Subjects;
@@ -35,16 +35,23 @@ pub(crate) enum Due {
     Link {
         to: usize,
         life: u64,
-        group: usize,
-        node: NodeAddr,
+        watch: prober::Watch,
         attempt: u64,
-        what: LinkEvent,
+        what: Box<LinkEvent>,
+    },
+    /// The same, for what comes most often.
+    Pong {
+        to: usize,
+        life: u64,
+        watch: prober::Watch,
+        attempt: u64,
+        reply: PingReply,
     },
     /// Something from a node arrives at this life of an orchestrator.
     Answer {
         to: usize,
         life: u64,
-        input: orchestrator::Input,
+        input: Box<orchestrator::Input>,
     },
     /// A process may have something to do.
     Timer(usize),
@@ -52,10 +59,10 @@ pub(crate) enum Due {
     Synced {
         of: usize,
         life: u64,
-        stored: Stored,
+        stored: Box<Stored>,
     },
     /// A command reaches a node.
-    Execute(Errand),
+    Execute(Box<Errand>),
     /// A replica tries to reach its master, and is synchronised.
     Sync {
         node: usize,
@@ -103,7 +110,6 @@ pub struct World {
     pub(crate) occupants: BTreeMap<NodeAddr, usize>,
     pub(crate) branches: u32,
     pub(crate) net: Net,
-    pub(crate) conns: BTreeMap<(usize, usize, NodeAddr), Conn>,
     /// Commands a stopped node will execute when it wakes.
     pub(crate) asleep: Vec<Errand>,
     /// What a stopped node will answer when it wakes.
@@ -132,7 +138,6 @@ impl World {
             occupants: BTreeMap::new(),
             branches: 0,
             net: Net::default(),
-            conns: BTreeMap::new(),
             asleep: Vec::new(),
             unanswered: Vec::new(),
             hooks: Vec::new(),
@@ -171,15 +176,21 @@ impl World {
     fn happen(&mut self, due: Due) {
         match due {
             Due::Deliver { to, life, packet } => self.deliver(to, life, &packet),
-            Due::Link { to, life, group, node, attempt, what } => {
+            Due::Link { to, life, watch, attempt, what } => {
                 if self.processes[to].sender.incarnation == life {
-                    let watch = prober::Watch { group: self.groups[group].name.clone(), node };
+                    let what = *what;
+                    self.push(to, Input::Prober(prober::Input::Link { watch, attempt, what }));
+                }
+            }
+            Due::Pong { to, life, watch, attempt, reply } => {
+                if self.processes[to].sender.incarnation == life {
+                    let what = LinkEvent::Pong(reply);
                     self.push(to, Input::Prober(prober::Input::Link { watch, attempt, what }));
                 }
             }
             Due::Answer { to, life, input } => {
                 if self.processes[to].sender.incarnation == life {
-                    self.push(to, Input::Orchestrator(input));
+                    self.push(to, Input::Orchestrator(*input));
                 }
             }
             Due::Timer(of) => {
@@ -189,8 +200,8 @@ impl World {
                     self.wake(of);
                 }
             }
-            Due::Synced { of, life, stored } => self.synced(of, life, stored),
-            Due::Execute(errand) => self.execute(errand),
+            Due::Synced { of, life, stored } => self.synced(of, life, *stored),
+            Due::Execute(errand) => self.execute(*errand),
             Due::Sync { node, attempt } => self.sync(node, attempt),
             Due::Linked { node, attempt } => self.linked(node, attempt),
             Due::Fault(fault) => self.commit(fault),
@@ -202,8 +213,25 @@ impl World {
         if process.role.is_none() || process.inbox.len() >= INBOX_LIMIT {
             return;
         }
-        process.inbox.push_back(input);
-        self.wake(to);
+        if process.stopped || process.syncing || !process.inbox.is_empty() {
+            process.inbox.push_back(input);
+        } else {
+            self.take(to, input);
+            self.wake(to);
+        }
+    }
+
+    /// Hands an input over, and looks at what the process shows afterwards.
+    fn take(&mut self, index: usize, input: Input) {
+        let shows = self.shown_by(&input);
+        let process = &mut self.processes[index];
+        let now = process.clock.local(self.now);
+        if let Some(role) = process.role.as_mut() {
+            role.handle(input, now);
+        }
+        for group in shows {
+            self.look_at(index, group);
+        }
     }
 
     /// Lets a process run for as long as it has something to do and nothing to wait for.
@@ -213,35 +241,42 @@ impl World {
             if process.stopped || process.syncing {
                 return;
             }
-            let now = process.clock.local(self.now);
             let Some(role) = process.role.as_mut() else { return };
-            if let Some(output) = process.outbox.pop_front() {
+            if let Some(output) = process.held.take().or_else(|| role.poll_output()) {
                 self.carry_out_or_strike(index, output);
                 continue;
             }
-            let mut shows = Shows::Nothing;
+            let now = process.clock.local(self.now);
             if let Some(input) = process.inbox.pop_front() {
-                shows = Shows::by(&input);
-                role.handle(input, now);
+                self.take(index, input);
             } else if role.poll_timeout().is_some_and(|at| at <= now) {
                 role.handle_timeout(now);
             } else {
                 break;
             }
-            while let Some(output) = role.poll_output() {
-                process.outbox.push_back(output);
-            }
-            match shows {
-                Shows::Nothing => {}
-                Shows::Group(name) => {
-                    if let Some(group) = self.names.get(&name) {
-                        self.look_at(index, *group);
-                    }
-                }
-                Shows::All => (0..self.groups.len()).for_each(|group| self.look_at(index, group)),
-            }
         }
         self.set_timer(index);
+    }
+
+    /// Groups whose records may look different after an input.
+    fn shown_by(&self, input: &Input) -> std::ops::Range<usize> {
+        let fact = match input {
+            Input::Prober(prober::Input::Fact(fact))
+            | Input::Orchestrator(orchestrator::Input::Fact { fact, .. }) => fact,
+            Input::Prober(prober::Input::Link { .. })
+            | Input::Voter(_)
+            | Input::Orchestrator(orchestrator::Input::Answer { .. }) => return 0..0,
+        };
+        let one = |name| self.names.get(name).map_or(0..0, |group| *group..group + 1);
+        if let Fact::RecordCommitted(committed) = fact {
+            one(&committed.record.group)
+        } else if let Fact::ProposalReply(reply) = fact {
+            one(&reply.group)
+        } else if let Fact::DigestReply(_) = fact {
+            0..self.groups.len()
+        } else {
+            0..0
+        }
     }
 
     pub(crate) fn set_timer(&mut self, index: usize) {
@@ -291,7 +326,7 @@ impl World {
                 let life = self.processes[index].sender.incarnation;
                 self.schedule(
                     Duration::from_micros(micros),
-                    Due::Synced { of: index, life, stored },
+                    Due::Synced { of: index, life, stored: Box::new(stored) },
                 );
             }
             Output::Voter(voter::Output::Publish(fact)) => self.publish(index, &fact),
@@ -327,7 +362,8 @@ impl World {
             let why = "no space left on device".to_string();
             let process = &mut self.processes[of];
             process.syncing = false;
-            process.outbox.clear();
+            // What the write protected is not sent.
+            while process.role.as_mut().and_then(Role::poll_output).is_some() {}
             self.push(of, Input::Voter(voter::Input::StoreFailed { why }));
             self.wake(of);
             return;
@@ -365,34 +401,6 @@ impl World {
                 .map_err(|what| format!("{}: {what}", group.name))?;
         }
         Ok(())
-    }
-}
-
-/// Whose records may look different after an input.
-enum Shows {
-    Nothing,
-    Group(GroupName),
-    All,
-}
-
-impl Shows {
-    fn by(input: &Input) -> Self {
-        let fact = match input {
-            Input::Prober(prober::Input::Fact(fact))
-            | Input::Orchestrator(orchestrator::Input::Fact { fact, .. }) => fact,
-            Input::Prober(prober::Input::Link { .. })
-            | Input::Voter(_)
-            | Input::Orchestrator(orchestrator::Input::Answer { .. }) => return Self::Nothing,
-        };
-        if let Fact::RecordCommitted(committed) = fact {
-            Self::Group(committed.record.group.clone())
-        } else if let Fact::ProposalReply(reply) = fact {
-            Self::Group(reply.group.clone())
-        } else if let Fact::DigestReply(_) = fact {
-            Self::All
-        } else {
-            Self::Nothing
-        }
     }
 }
 
