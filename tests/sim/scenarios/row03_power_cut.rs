@@ -14,7 +14,7 @@ fn cut_power(world: &mut World, seed: u64, missing: Option<vedette_sim::net::Sit
     let count = sites.len() as u64;
     for n in 0..count {
         let with = (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> n) % count;
-        sites.swap(usize::try_from(n).unwrap(), usize::try_from(with).unwrap());
+        sites.swap(usize::try_from(n).expect("small"), usize::try_from(with).expect("small"));
     }
     for site in sites.into_iter().filter(|site| Some(*site) != missing) {
         world.start(site);
