@@ -211,6 +211,17 @@ async fn where_replicaof_is_renamed_its_older_name_does() {
 }
 
 #[tokio::test]
+async fn a_server_that_takes_the_command_and_stays_a_replica_is_not_promoted() {
+    let master = Server::start(&[]).await;
+    let taken = ["rename-command REPLICAOF \"\"", "rename-command HGET REPLICAOF"];
+    let replica = replica_of(&master, &taken).await;
+    let Answer::Failed(NodeFault::Error(words)) = send(&replica, &Command::Promote).await else {
+        panic!("it is believed")
+    };
+    assert!(words.contains("still says replica"), "{words}");
+}
+
+#[tokio::test]
 async fn whichever_right_besides_replicaof_is_missing_the_role_changes() {
     let master = Server::start(&[]).await;
     for missing in ["-config", "-client", "-multi", "-exec", "-role", "-config -client -multi"] {
