@@ -1,17 +1,19 @@
 //! What may catch a bug.
 
 use crate::tree::Tree;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::fmt;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-/// A build may take so many seconds: the first one brings every dependency along.
-const BUILD_LIMIT: u64 = 1_800;
-/// A net may take so many seconds. Each is done in a fraction of that with sound sources: who
-/// takes longer is caught in a loop.
-const RUN_LIMIT: u64 = 180;
+/// A build or a net that gives no answer for so many seconds is given up: the first build brings
+/// every dependency along.
+const LIMIT: u64 = 1_800;
+/// Seconds that a process of a net may compute, of which each needs a few with sound sources: who
+/// needs more is caught in a loop. It is not the clock's time, so that a busy machine catches
+/// nothing.
+const COMPUTE_LIMIT: u64 = 120;
 /// Schedules between two looks at whether the simulator has found something.
 const SEEDS_AT_ONCE: u64 = 500;
 /// Of so many schedules one more is run that is long.
@@ -96,7 +98,7 @@ impl Net {
             | Self::Orchestrator => {
                 let (subcommand, options, filter) = self.command();
                 let args = [&[subcommand], options, filter].concat();
-                first_failure(&cargo(tree, &args, RUN_LIMIT)?)
+                first_failure(&run(tree, &args)?)
             }
         };
         let (built_in, ran_for) = (built.duration_since(began), built.elapsed());
@@ -138,7 +140,7 @@ impl Net {
                 args.push("--no-run");
             }
         }
-        let output = cargo(tree, &args, BUILD_LIMIT)?;
+        let output = cargo(tree, &args, &[])?;
         if output.status.success() {
             return Ok(());
         }
@@ -163,7 +165,7 @@ fn simulate(tree: &Tree<'_>, seeds: Seeds) -> Result<Option<String>> {
             let mut args = [&[subcommand], options].concat();
             args.extend(["--", "--from", &from_text, "--seeds", &count_text]);
             args.extend(kind);
-            let caught = first_failure(&cargo(tree, &args, RUN_LIMIT)?);
+            let caught = first_failure(&run(tree, &args)?);
             if caught.is_some() {
                 return Ok(caught);
             }
@@ -173,10 +175,16 @@ fn simulate(tree: &Tree<'_>, seeds: Seeds) -> Result<Option<String>> {
     Ok(None)
 }
 
-fn cargo(tree: &Tree<'_>, args: &[&str], limit: u64) -> Result<Output> {
+/// Cargo that runs what is built already.
+fn run(tree: &Tree<'_>, args: &[&str]) -> Result<Output> {
+    cargo(tree, args, &["prlimit", &format!("--cpu={COMPUTE_LIMIT}")])
+}
+
+fn cargo(tree: &Tree<'_>, args: &[&str], under: &[&str]) -> Result<Output> {
     // It ends the tests that cargo started, too.
-    Command::new("timeout")
-        .args(["--kill-after", "5", &limit.to_string()])
+    let output = Command::new("timeout")
+        .args(["--kill-after", "5", &LIMIT.to_string()])
+        .args(under)
         .arg(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(args)
         .current_dir(&tree.sources)
@@ -186,7 +194,10 @@ fn cargo(tree: &Tree<'_>, args: &[&str], limit: u64) -> Result<Output> {
         .env("CARGO_INCREMENTAL", "1")
         .env("RUST_BACKTRACE", "0")
         .output()
-        .context("running cargo under timeout (of coreutils)")
+        .context("running cargo under timeout (of coreutils)")?;
+    let args = args.join(" ");
+    ensure!(output.status.code() != Some(TIMED_OUT), "no answer in {LIMIT} s: cargo {args}");
+    Ok(output)
 }
 
 /// The first line that says what failed; none if nothing did.
@@ -194,11 +205,11 @@ fn first_failure(output: &Output) -> Option<String> {
     if output.status.success() {
         return None;
     }
-    if output.status.code() == Some(TIMED_OUT) {
-        return Some(format!("it did not end within {RUN_LIMIT} s"));
-    }
     let (said, warned) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if warned.contains("SIGXCPU") {
+        return Some(format!("it computed for {COMPUTE_LIMIT} s and came to no end"));
+    }
     let seed = said.lines().find(|line| line.starts_with("seed "));
     let failed: Vec<_> = said.lines().filter_map(|line| test(line)).collect();
     let panicked = || warned.lines().find(|line| line.contains("panicked at"));

@@ -75,10 +75,8 @@ impl<'a> Tree<'a> {
     /// # Errors
     /// If it finds no place there, or more than one.
     pub fn spoil(&self, mutant: &Mutant) -> Result<()> {
-        let path = self.sources.join(&mutant.file);
-        let source = fs::read_to_string(&path)
-            .with_context(|| format!("mutant {}: reading {}", mutant.name, mutant.file))?;
-        write(&path, mutant.apply(&source)?.as_bytes())
+        let (path, source) = mutant.apply(&self.sources)?;
+        write(&path, source.as_bytes())
     }
 }
 
@@ -90,7 +88,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// All files below the folder but those that are built, and hidden ones except cargo's own.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_path_buf()];
     while let Some(at) = open.pop() {
