@@ -22,6 +22,8 @@ Examples:
   vedette status                         who lives, who is master, what needs attention
   vedette watch                          what happens, line by line
   vedette master mymaster                the master's address, for scripts
+  vedette pause mymaster --reason TEXT   only observe it; vedette resume mymaster ends that
+  vedette release mymaster               let it fail over again after it was held
 
 Configuration: defaults < --config FILE < VEDETTE_… environment < flags; see --print-config.
 Exit codes: 0 fine, 1 failure or something needs attention, 64 bad usage or configuration.";
@@ -85,6 +87,17 @@ pub enum Verb {
     /// Asks the orchestrators, which answer while they hear a majority of the voters; if none does,
     /// the last master that JetStream retained is printed, with a note on standard error.
     Master(Master),
+    /// Observe a group and do nothing to it
+    ///
+    /// No failover, no correction, no new member, until `vedette resume`. The pause is part of the
+    /// group's record: it outlives restarts, and `vedette status` shows it.
+    Pause(Pause),
+    /// End a pause
+    Resume(Plain),
+    /// Let a held group fail over again
+    ///
+    /// A group that failed over too often for reasons that come and go is held: find out why first.
+    Release(Plain),
 }
 
 impl Verb {
@@ -95,6 +108,9 @@ impl Verb {
             Self::Status(_) => "status",
             Self::Watch(_) => "watch",
             Self::Master(_) => "master",
+            Self::Pause(_) => "pause",
+            Self::Resume(_) => "resume",
+            Self::Release(_) => "release",
         }
     }
 }
@@ -203,6 +219,34 @@ Examples:
 
 Exit code 1 if nobody knows the master.";
 
+/// `vedette pause`.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = PAUSE_EXAMPLES)]
+pub struct Pause {
+    #[command(flatten)]
+    pub plain: Plain,
+    /// Why, for whoever finds the group paused; up to 512 bytes
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+const PAUSE_EXAMPLES: &str = "\
+Examples:
+  vedette pause mymaster --reason 'kernel update of the replicas until 14:00'
+  vedette resume mymaster
+
+Exit code 0 when a majority of the voters has it, 1 if not.";
+
+/// A verb that needs a group and nothing else.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Plain {
+    /// The group
+    pub group: GroupName,
+    /// The answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,6 +261,14 @@ mod tests {
     fn common_flags_may_stand_behind_the_verb() {
         let args = Args::try_parse_from(["vedette", "master", "g", "--nats", "nats://h:1"]);
         assert_eq!(args.unwrap().common.nats, ["nats://h:1"]);
+    }
+
+    #[test]
+    fn a_pause_needs_a_reason_and_a_group() {
+        assert!(Args::try_parse_from(["vedette", "pause", "g"]).is_err());
+        assert!(Args::try_parse_from(["vedette", "pause", "--reason", "r"]).is_err());
+        assert!(Args::try_parse_from(["vedette", "pause", "g", "--reason", "r"]).is_ok());
+        assert!(Args::try_parse_from(["vedette", "release", "g", "--json"]).is_ok());
     }
 
     #[test]

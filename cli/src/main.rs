@@ -4,12 +4,14 @@
 //!  args ─► config ─┬─► up       nats-server and six services in one process tree
 //!                  ├─► status   who lives, who is master, why nothing happens
 //!                  ├─► watch    what is said on the bus, in words
-//!                  └─► master   one address
+//!                  ├─► master   one address
+//!                  └─► pause, resume, release   what people want done with a group
 //! ```
 
 mod args;
 mod config;
 mod connect;
+mod instruct;
 mod master;
 mod out;
 mod status;
@@ -19,7 +21,7 @@ mod watch;
 use args::{Args, Verb};
 use config::{Config, UpConfig};
 use std::process::ExitCode;
-use vedette_model::Service;
+use vedette_model::{Service, Verb as Instructed};
 use vedette_runtime::config as layers;
 use vedette_runtime::{ConfigError, Shutdown, life};
 
@@ -96,5 +98,12 @@ async fn carry_out(args: Args, config: Config, shutdown: Shutdown) -> anyhow::Re
         }
         Verb::Watch(wanted) => watch::run(&wanted, &config, &shutdown).await.map(|()| 0),
         Verb::Master(wanted) => master::run(&wanted, &config, &shutdown).await.map(|()| 0),
+        Verb::Pause(wanted) => instruct::pause(&wanted, &config, &shutdown).await.map(|()| 0),
+        Verb::Resume(wanted) => {
+            instruct::run(&wanted, Instructed::Resume, &config, &shutdown).await.map(|()| 0)
+        }
+        Verb::Release(wanted) => {
+            instruct::run(&wanted, Instructed::Release, &config, &shutdown).await.map(|()| 0)
+        }
     }
 }

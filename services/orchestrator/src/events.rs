@@ -33,9 +33,9 @@ fn finished(FailoverStep { group, ballot, step, elapsed_us, trace_id }: &Failove
     debug!(ballot = ballot.as_ref().map(tracing::field::display), "failover step finished");
 }
 
-/// The master is down and nobody can take its place.
+/// The master is down and nobody can take its place, or nobody would if it were.
 const fn needs_a_person_now(name: EventName) -> bool {
-    matches!(name, EventName::AbortNoGoodSlave)
+    matches!(name, EventName::AbortNoGoodSlave | EventName::Held)
 }
 
 /// What stays until somebody mends it.

@@ -29,7 +29,7 @@ use vedette_protocol::orchestrator::{self, Input, Orchestrator};
 use vedette_runtime::{Clock, ConfigError, Received, Retainer, Shutdown, driver, life};
 
 /// What is said by others and heard here; answers come besides.
-const HEARD: [FactKind; 7] = [
+const HEARD: [FactKind; 8] = [
     FactKind::OdownVerdict,
     FactKind::NodeReport,
     FactKind::Beat,
@@ -37,6 +37,7 @@ const HEARD: [FactKind; 7] = [
     FactKind::Heartbeat,
     FactKind::StatusQuery,
     FactKind::MasterQuery,
+    FactKind::Instruction,
 ];
 /// Inputs that wait for the machine. While it is full, errands and bus wait with theirs.
 const QUEUE_LIMIT: usize = 4_096;

@@ -170,7 +170,12 @@ impl Lineage {
 
     /// Whether the node's current or previous history is one of these.
     pub fn knows(&self, view: &NodeView) -> bool {
-        self.0.contains(&view.replid) || view.replid2.as_ref().is_some_and(|id| self.0.contains(id))
+        self.age_of(view).is_some()
+    }
+
+    /// How many of these are newer than the newest that the node has; absent if it has none.
+    pub fn age_of(&self, view: &NodeView) -> Option<usize> {
+        self.0.iter().position(|id| *id == view.replid || view.replid2.as_ref() == Some(id))
     }
 }
 

@@ -166,6 +166,8 @@ pub enum RejectReason {
     Loading,
     /// Its priority is 0.
     PriorityZero,
+    /// Another holds a newer one of the group's histories.
+    OlderHistory,
     /// It never finished a synchronisation, so it holds nothing of the group.
     NeverSynced,
     /// Its link to the master has been down longer than allowed, both in milliseconds.
@@ -195,6 +197,7 @@ impl core::fmt::Display for RejectReason {
             Self::WriteImpaired => f.write_str("its disk does not work"),
             Self::Loading => f.write_str("loading its data set"),
             Self::PriorityZero => f.write_str("priority 0"),
+            Self::OlderHistory => f.write_str("another holds a newer history of the group"),
             Self::NeverSynced => f.write_str("never finished a synchronisation"),
             Self::LinkDown { for_ms, limit_ms } => {
                 write!(f, "link down for {for_ms} ms, limit {limit_ms} ms")

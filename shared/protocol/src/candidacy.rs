@@ -15,13 +15,17 @@ use crate::register::{Lost, TAKEOVER_AFTER};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 use vedette_model::{
-    Epoch, GroupRecord, Instant, NodeAddr, OdownVerdict, Purpose, Refusal, Roster, VoterId,
+    Epoch, Flapping, GroupRecord, Instant, NodeAddr, OdownVerdict, Purpose, Refusal, Roster,
+    VoterId,
 };
 
 /// Each rank waits so much longer than the one before.
 const RANK_STEP: Duration = Duration::from_millis(50);
+/// Before a candidacy that nothing stands in the way of any more.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// A verdict that is not repeated for so long no longer counts.
 const VERDICT_EXPIRY: Duration = Duration::from_secs(3);
 
@@ -43,11 +47,17 @@ pub struct Candidate {
     under_way: bool,
     /// A voter told of a failover that our record does not show yet.
     hint_under_way: bool,
-    verdicts: BTreeMap<VoterId, Instant>,
+    /// Why our record allows no failover, in words.
+    barred: Option<String>,
+    /// Who says ODOWN, until when that counts, and whether on proof that cannot come and go.
+    verdicts: BTreeMap<VoterId, (Instant, bool)>,
     odown_since: Option<Instant>,
     leader_heard: Option<Instant>,
     work: bool,
+    /// A person waits for something.
+    ordered: bool,
     busy: bool,
+    idle_since: Instant,
     not_before: Instant,
     /// Quiet work rests until then; a dead master does not wait for it.
     quiet_not_before: Instant,
@@ -64,11 +74,14 @@ impl Candidate {
             reign: None,
             under_way: false,
             hint_under_way: false,
+            barred: None,
             verdicts: BTreeMap::new(),
             odown_since: None,
             leader_heard: None,
             work: false,
+            ordered: false,
             busy: false,
+            idle_since: now,
             not_before: now,
             quiet_not_before: now,
             why: String::new(),
@@ -86,6 +99,12 @@ impl Candidate {
         self.work = work;
     }
 
+    /// Whether a person wants something done. It goes before everything else but a failover under
+    /// way, and waits for no rest.
+    pub const fn set_ordered(&mut self, ordered: bool) {
+        self.ordered = ordered;
+    }
+
     /// Whether the group is this orchestrator's in quiet times.
     pub const fn owns(&self) -> bool {
         self.rank == 0
@@ -94,6 +113,11 @@ impl Candidate {
     /// Whether a majority of voters says the recorded master is down.
     pub const fn is_odown(&self) -> bool {
         self.odown_since.is_some()
+    }
+
+    /// Whether a majority of voters says so on proof that cannot come and go.
+    pub fn is_hard(&self) -> bool {
+        self.roster.majority().reached(self.verdicts.values().filter(|(_, hard)| *hard).count())
     }
 
     /// Takes a newer record.
@@ -110,6 +134,13 @@ impl Candidate {
         }
         self.under_way = record.failover.is_some();
         self.hint_under_way = false;
+        let held = || {
+            let Flapping { count, .. } = record.flapping;
+            let group = &record.group;
+            format!("held after {count} failovers in a row: `vedette release {group}` ends that")
+        };
+        let paused = record.pause.as_ref().map(|_| "the group is paused".into());
+        self.barred = paused.or_else(|| record.flapping.held.then(held));
     }
 
     /// Takes a verdict.
@@ -120,7 +151,9 @@ impl Candidate {
             return;
         }
         if verdict.reached {
-            self.verdicts.insert(verdict.voter.clone(), now + VERDICT_EXPIRY);
+            let hard = verdict.tally.iter().filter(|o| o.evidence.is_hard()).count();
+            let hard = hard >= verdict.quorum.get() as usize;
+            self.verdicts.insert(verdict.voter.clone(), (now + VERDICT_EXPIRY, hard));
         } else {
             self.verdicts.remove(&verdict.voter);
         }
@@ -136,6 +169,7 @@ impl Candidate {
     /// The ballot was not won, or not kept.
     pub fn lost(&mut self, why: &Lost, now: Instant) {
         self.busy = false;
+        self.idle_since = now;
         let (pause, text) = match why {
             Lost::Superseded => {
                 (Duration::from_millis(100), "superseded by a higher ballot".into())
@@ -150,9 +184,8 @@ impl Candidate {
                 ),
             ),
             Lost::Refused(refusals) => {
-                let pauses = refusals.values().map(|why| self.pause_after(why));
-                let pause = pauses.max().unwrap_or(RANK_STEP);
-                let who: alloc::vec::Vec<_> =
+                let pause = self.pause_after_all(refusals);
+                let who: Vec<_> =
                     refusals.iter().map(|(voter, why)| format!("{voter}: {why}")).collect();
                 self.hint_under_way |= refusals.values().any(|w| *w == Refusal::FailoverUnderWay);
                 // Nobody has a record to go on with: what is known here is of no use.
@@ -167,22 +200,20 @@ impl Candidate {
         self.not_before = now + pause + RANK_STEP * self.rank;
     }
 
-    fn pause_after(&self, why: &Refusal) -> Duration {
-        Duration::from_millis(match why {
-            Refusal::OlderBallot => 10,
-            Refusal::NotOdown | Refusal::FailoverUnderWay => 100,
-            Refusal::OtherMaster { .. } | Refusal::NoFailover => 200,
-            Refusal::Paused | Refusal::Held | Refusal::StoreFailed | Refusal::Joining => 1_000,
-            Refusal::OtherRoster { .. } => 2_000,
-            Refusal::HeldOff { remaining_ms } | Refusal::LeaderAlive { remaining_ms } => {
-                *remaining_ms
-            }
-        })
+    /// When a majority may say yes: those who did not refuse may at once.
+    fn pause_after_all(&self, refusals: &BTreeMap<VoterId, Refusal>) -> Duration {
+        let mut pauses: Vec<_> = refusals.values().map(pause_after).collect();
+        pauses.sort_unstable();
+        let others = self.roster.voters().len().saturating_sub(pauses.len());
+        let needed = self.roster.majority().get().saturating_sub(others);
+        let pause = needed.checked_sub(1).and_then(|last| pauses.get(last).copied());
+        pause.unwrap_or(SHORTEST_PAUSE)
     }
 
     /// The tenure ended; nothing is asked for before `pause` is over.
     pub fn ended(&mut self, pause: Duration, why: String, now: Instant) {
         self.busy = false;
+        self.idle_since = now;
         self.why = why;
         self.not_before = now + pause;
     }
@@ -190,6 +221,7 @@ impl Candidate {
     /// Quiet work ended; there is no more of it before `pause` is over.
     pub fn rested(&mut self, pause: Duration, now: Instant) {
         self.busy = false;
+        self.idle_since = now;
         self.why.clear();
         self.quiet_not_before = now + pause;
     }
@@ -203,7 +235,11 @@ impl Candidate {
             (None, 0) => String::new(),
             (None, _) => format!("{count} of {needed} needed voters say odown: nothing is done"),
         };
-        if !self.why.is_empty() && (self.odown_since.is_some() || self.work || self.under_way) {
+        if let Some(barred) = self.barred.as_ref().filter(|_| self.odown_since.is_some()) {
+            return format!("{text}; {barred}");
+        }
+        let wanted = self.work || self.ordered || self.under_way || self.odown_since.is_some();
+        if !self.why.is_empty() && wanted {
             if !text.is_empty() {
                 text.push_str("; ");
             }
@@ -220,7 +256,7 @@ impl Candidate {
 
     /// When something is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let expiry = self.verdicts.values().min().copied();
+        let expiry = self.verdicts.values().map(|(expiry, _)| *expiry).min();
         let stand = self.wanted().map(|(at, _)| at);
         [expiry, stand].into_iter().flatten().min()
     }
@@ -231,7 +267,7 @@ impl Candidate {
     }
 
     fn settle(&mut self, now: Instant) {
-        self.verdicts.retain(|_, expiry| *expiry > now);
+        self.verdicts.retain(|_, (expiry, _)| *expiry > now);
         let reached = self.roster.majority().reached(self.verdicts.len());
         match (reached, self.odown_since) {
             (true, None) => {
@@ -252,7 +288,11 @@ impl Candidate {
         if self.under_way || self.hint_under_way {
             return Some((heard.max(self.not_before), Purpose::Takeover));
         }
-        if let (Some(since), Some((epoch, master))) = (self.odown_since, &self.reign) {
+        if self.ordered && self.rank == 0 {
+            return Some((heard.max(self.idle_since + RANK_STEP), Purpose::Configure));
+        }
+        let odown_since = self.odown_since.filter(|_| self.barred.is_none());
+        if let (Some(since), Some((epoch, master))) = (odown_since, &self.reign) {
             let at = if self.rank == 0 { since } else { heard.max(since + wait) };
             let purpose = Purpose::Failover { epoch: *epoch, master: master.clone() };
             return Some((at.max(self.not_before), purpose));
@@ -269,6 +309,18 @@ impl Candidate {
             self.outputs.push_back(Output::Stand(purpose));
         }
     }
+}
+
+/// When the reason of a refusal may have gone.
+fn pause_after(why: &Refusal) -> Duration {
+    Duration::from_millis(match why {
+        Refusal::OlderBallot => return SHORTEST_PAUSE,
+        Refusal::NotOdown | Refusal::FailoverUnderWay => 100,
+        Refusal::OtherMaster { .. } | Refusal::NoFailover => 200,
+        Refusal::Paused | Refusal::Held | Refusal::StoreFailed | Refusal::Joining => 1_000,
+        Refusal::OtherRoster { .. } => 2_000,
+        Refusal::HeldOff { remaining_ms } | Refusal::LeaderAlive { remaining_ms } => *remaining_ms,
+    })
 }
 
 #[cfg(test)]

@@ -59,7 +59,12 @@ impl Default for Plan {
             log_format: "json",
             node_lines: Vec::new(),
             fault_points: false,
-            settings: vec!["failover_timeout_ms = 10000".into(), "hold_off_ms = 500".into()],
+            settings: vec![
+                "failover_timeout_ms = 10000".into(),
+                "hold_off_ms = 500".into(),
+                // Tests make many failovers in a row; each is to come as soon as the first.
+                "flap_window_ms = 0".into(),
+            ],
             more_groups: String::new(),
         }
     }

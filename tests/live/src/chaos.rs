@@ -141,7 +141,7 @@ fn plan(keep: Keep) -> Plan {
     let settings = [
         "failover_timeout_ms = 10000",
         "hold_off_ms = 500",
-        "flap_limit = 0",
+        "flap_window_ms = 0",
         // After a restart a node has a new history: always with an append-only file, and an empty
         // one as soon as somebody who has not heard of the new master writes to it.
         "trust_recorded_address = true",

@@ -65,6 +65,9 @@ impl GroupOptions {
             failover_timeout_ms: 5_000,
             hold_off_ms: 1_000,
             patience_ms: 2_000,
+            // Stories hold many failovers in a row, and nobody who releases a group.
+            flap_limit: 0,
+            flap_window_ms: 0,
             ..Settings::with_quorum(Quorum::parse(2).expect("not zero"))
         };
         Self { name: name.into(), nodes: vec![NodeOptions::default(); 3], settings }

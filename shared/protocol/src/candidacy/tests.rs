@@ -1,5 +1,6 @@
 //! Scripts: when a candidate stands, and what for.
 
+mod barred;
 mod refused;
 
 use super::*;

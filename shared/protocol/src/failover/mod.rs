@@ -13,11 +13,13 @@
 //! committed, and nothing is announced before the master is.
 
 mod plan;
+mod promote;
 mod select;
+mod survey;
 mod words;
 
 pub use select::{Evidence, Selection, select};
-use words::{describe, millis};
+use words::{describe, stage};
 pub(crate) use words::{rewrite_failed, switch_cause};
 
 use crate::happening::Happening;
@@ -27,7 +29,7 @@ use alloc::string::{String, ToString};
 use core::time::Duration;
 use vedette_model::{
     Answer, EventName, Failover as Plan, GroupRecord, Instant, NodeAddr, NodeFault, NodeView,
-    OrchestratorId, Purpose, Rejection, Role, Step,
+    OrchestratorId, Purpose, Step,
 };
 
 /// Replicas that have not answered the survey by then are left out.
@@ -71,6 +73,9 @@ pub struct Setting {
     pub master_offset: Option<(u64, Instant)>,
     /// When the master's silence or crash was agreed upon.
     pub odown_since: Option<Instant>,
+    /// Whether a majority of voters has proof that cannot come and go (see
+    /// [`vedette_model::Evidence::is_hard`]): such a failover is no flapping.
+    pub hard: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -79,9 +84,9 @@ enum Phase {
     Surveying,
     /// The plan is being committed.
     Planning,
-    /// The target is being promoted; `asked` while an answer is due.
+    /// The target is being promoted, since then; `asked` while an answer is due.
     Promoting {
-        until: Instant,
+        since: Instant,
         next_try: Instant,
         asked: bool,
     },
@@ -111,7 +116,11 @@ pub struct Failover {
     act_after: Instant,
     deadline: Option<Instant>,
     survey_until: Instant,
-    asked: BTreeSet<NodeAddr>,
+    failover_ms_ago: Option<u64>,
+    /// Whether the choice was made after patience was over.
+    relaxed: bool,
+    /// Who is asked, and whether it has been gone for long.
+    asked: BTreeMap<NodeAddr, bool>,
     answers: BTreeMap<NodeAddr, Result<NodeView, NodeFault>>,
     excluded: BTreeSet<NodeAddr>,
     acts: VecDeque<Act>,
@@ -128,7 +137,9 @@ impl Failover {
             act_after: now,
             deadline: None,
             survey_until: now + SURVEY_LIMIT,
-            asked: BTreeSet::new(),
+            failover_ms_ago: None,
+            relaxed: false,
+            asked: BTreeMap::new(),
             answers: BTreeMap::new(),
             excluded: BTreeSet::new(),
             acts: VecDeque::new(),
@@ -136,39 +147,35 @@ impl Failover {
         // Who takes over has a target already, and must not mistake an answer for its promotion.
         let known = known.filter(|_| matches!(walk.setting.purpose, Purpose::Failover { .. }));
         if let Some(record) = known {
-            walk.survey(record);
+            walk.survey(record, now);
         }
         walk
     }
 
-    fn survey(&mut self, record: &GroupRecord) {
-        let candidates = record.members.iter().map(|m| &m.addr);
-        for addr in candidates.filter(|a| **a != record.master && !self.excluded.contains(*a)) {
-            if self.asked.insert(addr.clone()) {
-                self.acts.push_back(Act::Inspect(addr.clone()));
-            }
-        }
-    }
-
     /// A majority promised: go on from what they had accepted.
-    pub fn elected(&mut self, adopted: Option<GroupRecord>, act_after: Instant, now: Instant) {
+    /// `failover_ms_ago` is the age in milliseconds of the last failover, as far as voters know.
+    pub fn elected(
+        &mut self,
+        adopted: Option<GroupRecord>,
+        act_after: Instant,
+        failover_ms_ago: Option<u64>,
+        now: Instant,
+    ) {
         let Some(record) = adopted else {
             self.end(Some("the voters know no such group".into()), NO_GOOD_SLAVE_PAUSE);
             return;
         };
         self.elected = true;
         self.act_after = act_after;
+        self.failover_ms_ago = failover_ms_ago;
         self.deadline = Some(now + Duration::from_millis(record.settings.failover_timeout_ms));
         self.acts.push_back(Act::Step(Step::Claimed));
         self.record = Some(record.clone());
         match self.check_purpose(&record) {
             Ok(()) if record.failover.is_some() => self.take_over(record),
             Ok(()) => {
-                let before = self.asked.len();
-                self.survey(&record);
-                if self.asked.len() > before {
-                    self.survey_until = now + SURVEY_LIMIT;
-                }
+                // Members that only the voters know of have their time as well.
+                self.survey(&record, now);
                 self.select_if_surveyed(now);
             }
             // What was adopted may have been accepted by a minority: commit it, then leave.
@@ -184,6 +191,9 @@ impl Failover {
                 let same = record.epoch == *epoch && record.master == *master;
                 if !same || record.failover.is_some() {
                     return Err(Some(format!("the record moved on to epoch {}", record.epoch)));
+                }
+                if record.flapping.held {
+                    return Err(Some("the group is held".into()));
                 }
                 match &record.pause {
                     Some(pause) => Err(Some(format!("the group is paused: {}", pause.reason))),
@@ -223,7 +233,7 @@ impl Failover {
     pub fn answer(&mut self, node: &NodeAddr, answer: Answer, now: Instant) {
         match self.phase {
             Phase::Surveying => {
-                if self.asked.contains(node) {
+                if self.asked.contains_key(node) {
                     let answer = match answer {
                         Answer::Done { view, .. } => Ok(view),
                         Answer::Failed(fault) => Err(fault),
@@ -232,9 +242,9 @@ impl Failover {
                 }
                 self.select_if_surveyed(now);
             }
-            Phase::Promoting { until, asked: true, .. } => {
+            Phase::Promoting { since, asked: true, .. } => {
                 if self.plan().is_some_and(|plan| plan.target == *node) {
-                    self.promotion_answer(node, answer, until, now);
+                    self.promotion_answer(node, answer, since, now);
                 }
             }
             Phase::Promoting { asked: false, .. }
@@ -249,52 +259,6 @@ impl Failover {
 
     fn plan(&self) -> Option<&Plan> {
         self.record.as_ref()?.failover.as_ref()
-    }
-
-    fn select_if_surveyed(&mut self, now: Instant) {
-        let complete = self.answers.len() == self.asked.len() || now >= self.survey_until;
-        if self.phase != Phase::Surveying || !self.elected || !complete {
-            return;
-        }
-        let Some(record) = self.record.clone() else { return };
-        let answered = u32::try_from(self.answers.values().filter(|a| a.is_ok()).count());
-        let asked = u32::try_from(self.asked.len());
-        self.acts.push_back(Act::Step(Step::Surveyed {
-            answered: answered.unwrap_or(u32::MAX),
-            asked: asked.unwrap_or(u32::MAX),
-        }));
-        let down_for = self.setting.odown_since.map_or(Duration::ZERO, |at| now.since(at));
-        let evidence = Evidence {
-            record: &record,
-            answers: &self.answers,
-            excluded: &self.excluded,
-            master_offset: self.setting.master_offset.map(|(o, at)| (o, millis(now.since(at)))),
-            down_for_ms: millis(down_for).saturating_add(record.settings.down_after_ms),
-            relaxed: millis(down_for) >= record.settings.patience_ms,
-        };
-        match select(&evidence) {
-            Ok(selection) => {
-                self.phase = Phase::Planning;
-                self.propose(plan::write(record, &self.setting.me, selection));
-            }
-            Err(rejected) => self.no_good_slave(record, &rejected),
-        }
-    }
-
-    fn no_good_slave(&mut self, mut record: GroupRecord, rejected: &[Rejection]) {
-        let why = format!(
-            "no replica can be promoted: {}; start one of them again, or add one",
-            describe(rejected)
-        );
-        let happening = Happening::new(EventName::AbortNoGoodSlave, why.clone());
-        self.acts.push_back(Act::Event(happening));
-        self.acts.push_back(Act::Step(Step::Aborted { why: why.clone() }));
-        if record.failover.take().is_some() {
-            record.revision = record.revision.next();
-            self.leave(record, Some(why), NO_GOOD_SLAVE_PAUSE);
-        } else {
-            self.end(Some(why), NO_GOOD_SLAVE_PAUSE);
-        }
     }
 
     /// A majority accepted what was proposed.
@@ -328,13 +292,12 @@ impl Failover {
             self.announce(record);
             return;
         }
-        let limit = Duration::from_millis(record.settings.failover_timeout_ms / 10)
-            .clamp(Duration::from_millis(500), Duration::from_secs(5));
-        let next_try = self.act_after.max(now);
-        self.phase = Phase::Promoting { until: next_try + limit, next_try, asked: false };
+        let since = self.act_after.max(now);
+        self.phase = Phase::Promoting { since, next_try: since, asked: false };
         let chosen = format!(
-            "epoch {}; at most {} bytes lost{}; not chosen: {}",
+            "epoch {}; {}; at most {} bytes lost{}; not chosen: {}",
             plan.epoch,
+            stage(self.relaxed),
             plan.loss.bytes.map_or_else(|| "an unknown number of".to_string(), |b| b.to_string()),
             plan.loss
                 .as_of_ms
@@ -353,66 +316,6 @@ impl Failover {
         self.acts.push_back(Act::Step(Step::Committed { epoch: record.epoch }));
     }
 
-    fn promote_if_due(&mut self, now: Instant) {
-        let Phase::Promoting { until, next_try, asked: false } = self.phase else { return };
-        let Some(target) = self.plan().map(|plan| plan.target.clone()) else { return };
-        if now < next_try {
-            return;
-        }
-        self.phase = Phase::Promoting { until, next_try, asked: true };
-        self.acts.push_back(Act::Promote(target.clone()));
-        let happening = Happening::of(EventName::SendSlaveofNoOne, &target, "it was selected");
-        self.acts.push_back(Act::Event(happening));
-    }
-
-    fn promotion_answer(&mut self, node: &NodeAddr, answer: Answer, until: Instant, now: Instant) {
-        let fault = match answer {
-            Answer::Done { view, rewrite_error, .. } if view.role == Role::Master => {
-                let cause = "its ROLE says master";
-                self.commit_master(node, &view);
-                let promoted = Happening::of(EventName::PromotedSlave, node, cause);
-                self.acts.push_back(Act::Event(promoted));
-                if let Some(error) = rewrite_error {
-                    self.acts.push_back(Act::Event(rewrite_failed(node, &error)));
-                }
-                self.acts.push_back(Act::Step(Step::Promoted { target: node.clone() }));
-                return;
-            }
-            Answer::Done { .. } => NodeFault::Error("it is a replica all the same".into()),
-            Answer::Failed(fault) => fault,
-        };
-        let hopeless = matches!(fault, NodeFault::Refused | NodeFault::Denied(_));
-        if hopeless || now >= until {
-            self.next_candidate(node, &fault, now);
-        } else {
-            let next_try = now + TRY_AGAIN;
-            self.phase = Phase::Promoting { until, next_try, asked: false };
-        }
-    }
-
-    fn commit_master(&mut self, node: &NodeAddr, view: &NodeView) {
-        let Some(record) = self.record.clone() else { return };
-        let Some(plan) = record.failover.clone() else { return };
-        self.phase = Phase::Committing;
-        self.propose(plan::carry_out(record, plan, node, view));
-    }
-
-    fn next_candidate(&mut self, node: &NodeAddr, fault: &NodeFault, now: Instant) {
-        let why = format!("{node} could not be promoted: {fault}; the next candidate is tried");
-        let happening = Happening::of(EventName::AbortSlaveTimeout, node, why.clone());
-        self.acts.push_back(Act::Event(happening));
-        self.acts.push_back(Act::Step(Step::Aborted { why }));
-        self.excluded.insert(node.clone());
-        self.asked.clear();
-        self.answers.clear();
-        self.phase = Phase::Surveying;
-        self.survey_until = now + SURVEY_LIMIT;
-        if let Some(record) = self.record.clone() {
-            self.survey(&record);
-        }
-        self.select_if_surveyed(now);
-    }
-
     /// Every reachable node is in line, or the time for it is over.
     pub fn repaired(&mut self, timed_out: bool) {
         let Some(mut record) = self.record.clone().filter(|_| self.phase == Phase::Repairing)
@@ -422,6 +325,11 @@ impl Failover {
         record.failover = None;
         self.phase = Phase::Ending { timed_out };
         self.propose(record);
+    }
+
+    /// Whether the master is committed and the other nodes are being moved.
+    pub fn is_repairing(&self) -> bool {
+        self.phase == Phase::Repairing
     }
 
     /// When the whole must be over; none before the election.

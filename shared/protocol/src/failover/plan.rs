@@ -1,13 +1,16 @@
 //! What a failover writes down.
 
 use super::{Plan, Selection};
-use vedette_model::{GroupRecord, NodeAddr, NodeView, OrchestratorId, Switch, SwitchReason};
+use vedette_model::{
+    Flapping, GroupRecord, NodeAddr, NodeView, OrchestratorId, Switch, SwitchReason,
+};
 
 /// The record with the plan to promote the selected node, under an epoch that no plan had before.
 pub(super) fn write(
     mut record: GroupRecord,
     leader: &OrchestratorId,
     selection: Selection,
+    flapping: Flapping,
 ) -> GroupRecord {
     let trace_id = record.trace_id();
     record.top_epoch = record.top_epoch.next();
@@ -19,9 +22,21 @@ pub(super) fn write(
         rejected: selection.rejected,
         loss: selection.loss,
         trace_id,
-        flapping: record.flapping,
+        flapping,
     });
     record
+}
+
+/// What this failover makes of the count. One for a reason that cannot come and go does not count;
+/// the others do as long as each is within the window of the one before.
+pub(super) fn count(record: &GroupRecord, hard: bool, failover_ms_ago: Option<u64>) -> Flapping {
+    if hard {
+        return record.flapping;
+    }
+    let settings = &record.settings;
+    let in_a_row = failover_ms_ago.is_some_and(|ms| ms <= settings.flap_window_ms);
+    let count = if in_a_row { record.flapping.count.saturating_add(1) } else { 1 };
+    Flapping { count, held: settings.flap_limit > 0 && count >= settings.flap_limit }
 }
 
 /// The record with the promoted node as master.
@@ -32,6 +47,7 @@ pub(super) fn carry_out(
     view: &NodeView,
 ) -> GroupRecord {
     record.epoch = plan.epoch;
+    record.flapping = plan.flapping;
     record.master = node.clone();
     // Also the history it had until now: the failed master may have begun it unseen.
     if let Some(before) = &view.replid2 {

@@ -5,7 +5,8 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use vedette_model::{
-    GroupRecord, LossBound, NodeAddr, NodeFault, NodeView, RejectReason, Rejection, Role,
+    GroupRecord, LossBound, Member, NodeAddr, NodeFault, NodeView, RejectReason, Rejection, Role,
+    Settings,
 };
 
 /// Sentinel's freshness limit: so many times `down_after` on top of the outage itself.
@@ -24,7 +25,9 @@ pub struct Evidence<'a> {
     pub master_offset: Option<(u64, u64)>,
     /// How long the master has been down, in milliseconds.
     pub down_for_ms: u64,
-    /// Whether patience is over, so that the freshness limit no longer counts.
+    /// How long ago the recorded master was promoted, in milliseconds, if a voter remembers it.
+    pub reign_ms: Option<u64>,
+    /// Whether patience is over: no freshness limit any more, and masters will do as well.
     pub relaxed: bool,
 }
 
@@ -44,42 +47,122 @@ pub struct Selection {
 /// # Errors
 /// The reason for each node if none is eligible.
 pub fn select(evidence: &Evidence<'_>) -> Result<Selection, Vec<Rejection>> {
-    let mut rejected = Vec::new();
-    let mut eligible = Vec::new();
+    let mut field = Field { eligible: Vec::new(), rejected: Vec::new() };
+    let all_empty = evidence.relaxed && all_are_empty(evidence);
     for member in &evidence.record.members {
-        match check(evidence, &member.addr) {
-            Ok(view) => eligible.push((&member.addr, view)),
-            Err(reason) => rejected.push(Rejection { node: member.addr.clone(), reason }),
+        match check(evidence, member, all_empty) {
+            Ok((claim, view)) => field.eligible.push((&member.addr, claim, view)),
+            Err(reason) => field.reject(&member.addr, reason),
         }
     }
-    let Some(furthest) = eligible.iter().map(|(_, view)| view.offset).max() else {
-        return Err(rejected);
-    };
+    // Offsets can be compared within one history only.
+    let newest = field.eligible.iter().map(|(_, claim, _)| *claim).min();
+    field.keep(|claim, _| (Some(claim) != newest).then_some(RejectReason::OlderHistory));
+    if field.eligible.iter().any(|(.., view)| view.persistence_ok) {
+        field.keep(|_, view| (!view.persistence_ok).then_some(RejectReason::WriteImpaired));
+    }
+    let furthest = field.eligible.iter().map(|(.., view)| view.offset).max().unwrap_or(0);
     let max_lag = evidence.record.settings.max_lag_bytes;
-    eligible.retain(|(addr, view)| {
+    field.keep(|_, view| {
         let bytes = furthest - view.offset;
-        let near = bytes <= max_lag;
-        if !near {
-            let reason = RejectReason::TooFarBehind { bytes };
-            rejected.push(Rejection { node: (*addr).clone(), reason });
-        }
-        near
+        (bytes > max_lag).then_some(RejectReason::TooFarBehind { bytes })
     });
-    eligible.sort_by_key(|(_, v)| (v.priority, Reverse(v.offset), v.run_id.clone()));
-    let mut ranked = eligible.into_iter();
-    let Some((target, view)) = ranked.next() else { return Err(rejected) };
-    rejected.extend(
-        ranked.map(|(addr, _)| Rejection { node: addr.clone(), reason: RejectReason::RanksLower }),
-    );
-    rejected.sort_by(|a, b| a.node.cmp(&b.node));
+    let settings = &evidence.record.settings;
+    field.eligible.sort_by_key(|(addr, _, v)| {
+        (!is_preferred(settings, addr), v.priority, Reverse(v.offset), v.run_id.clone())
+    });
+    let first = field.eligible.first().map(|(addr, _, view)| ((*addr).clone(), view.offset));
+    let Some((target, offset)) = first else { return Err(field.rejected) };
+    for (addr, ..) in field.eligible.split_off(1) {
+        field.reject(addr, RejectReason::RanksLower);
+    }
+    field.rejected.sort_by(|a, b| a.node.cmp(&b.node));
     let loss = LossBound {
-        bytes: evidence.master_offset.map(|(offset, _)| offset.saturating_sub(view.offset)),
+        bytes: evidence.master_offset.map(|(known, _)| known.saturating_sub(offset)),
         as_of_ms: evidence.master_offset.map(|(_, age)| age),
     };
-    Ok(Selection { target: target.clone(), rejected, loss })
+    Ok(Selection { target, rejected: field.rejected, loss })
 }
 
-fn check<'a>(evidence: &'a Evidence<'_>, addr: &NodeAddr) -> Result<&'a NodeView, RejectReason> {
+/// Who is left, and why the others are not.
+struct Field<'a> {
+    eligible: Vec<(&'a NodeAddr, Claim, &'a NodeView)>,
+    rejected: Vec<Rejection>,
+}
+
+impl Field<'_> {
+    fn reject(&mut self, addr: &NodeAddr, reason: RejectReason) {
+        self.rejected.push(Rejection { node: addr.clone(), reason });
+    }
+
+    fn keep(&mut self, objection: impl Fn(Claim, &NodeView) -> Option<RejectReason>) {
+        let rejected = &mut self.rejected;
+        self.eligible.retain(|(addr, claim, view)| {
+            let reason = objection(*claim, view);
+            let kept = reason.is_none();
+            let rejection = reason.map(|reason| Rejection { node: (*addr).clone(), reason });
+            rejected.extend(rejection);
+            kept
+        });
+    }
+}
+
+/// What makes a node's data the group's. The first is the strongest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim {
+    /// It holds this one of the group's histories; 0 is the newest.
+    History(usize),
+    /// It is the process that the record knows.
+    Process,
+    /// It holds something at a member's address, and that is trusted.
+    Address,
+    /// It holds nothing, and neither does anybody else.
+    Empty,
+}
+
+fn claim(
+    evidence: &Evidence<'_>,
+    member: &Member,
+    view: &NodeView,
+    all_empty: bool,
+) -> Option<Claim> {
+    if let Some(age) = evidence.record.lineage.age_of(view) {
+        return Some(Claim::History(age));
+    }
+    if !evidence.relaxed {
+        return None;
+    }
+    // A replica may have copied a stranger since it was known; a master copies nobody.
+    let known = member.run_id.as_ref() == Some(&view.run_id) && view.role == Role::Master;
+    match (view.empty, known, evidence.record.settings.trust_recorded_address) {
+        (true, ..) => all_empty.then_some(Claim::Empty),
+        (false, true, _) => Some(Claim::Process),
+        (false, false, true) => Some(Claim::Address),
+        (false, false, false) => None,
+    }
+}
+
+/// Whether every node that is still expected has answered that it holds nothing.
+fn all_are_empty(evidence: &Evidence<'_>) -> bool {
+    let mut others = evidence.record.members.iter().filter(|m| m.addr != evidence.record.master);
+    others.all(|member| match evidence.answers.get(&member.addr) {
+        Some(Ok(view)) => view.empty,
+        Some(Err(_)) | None => member.gone,
+    })
+}
+
+fn is_preferred(settings: &Settings, addr: &NodeAddr) -> bool {
+    let preferred = settings.preferred_place.as_ref();
+    let place = settings.node_places.iter().find(|at| at.node == *addr).map(|at| &at.place);
+    preferred.is_some() && preferred == place
+}
+
+fn check<'a>(
+    evidence: &'a Evidence<'_>,
+    member: &Member,
+    all_empty: bool,
+) -> Result<(Claim, &'a NodeView), RejectReason> {
+    let addr = &member.addr;
     if *addr == evidence.record.master {
         return Err(RejectReason::FailedMaster);
     }
@@ -91,30 +174,39 @@ fn check<'a>(evidence: &'a Evidence<'_>, addr: &NodeAddr) -> Result<&'a NodeView
         Some(Err(fault)) => return Err(RejectReason::NoAnswer(fault.to_string())),
         None => return Err(RejectReason::NoAnswer(NodeFault::TimedOut.to_string())),
     };
-    let Some(upstream) = view.upstream.as_ref().filter(|_| view.role == Role::Replica) else {
+    let upstream = view.upstream.as_ref().filter(|_| view.role == Role::Replica);
+    // Where everybody was restarted as a master, the best of them is all there is.
+    if upstream.is_none() && !evidence.relaxed {
         return Err(RejectReason::NotAReplica);
-    };
+    }
     if view.loading {
         return Err(RejectReason::Loading);
     }
     if view.priority == 0 {
         return Err(RejectReason::PriorityZero);
     }
-    if !evidence.record.lineage.knows(view) {
-        let never = view.offset == 0 && !upstream.link_up;
+    let Some(claim) = claim(evidence, member, view, all_empty) else {
+        let never = view.empty || (view.offset == 0 && upstream.is_some_and(|up| !up.link_up));
         return Err(if never { RejectReason::NeverSynced } else { RejectReason::Stranger });
-    }
-    if upstream.syncing {
-        return Err(RejectReason::NeverSynced);
-    }
+    };
     let limit_ms = evidence
         .down_for_ms
         .saturating_add(evidence.record.settings.down_after_ms.saturating_mul(LINK_DOWN_FACTOR));
+    // It has nothing of the present reign: no matter how short a time its link seems to be down,
+    // it is as old as the reign.
+    let young = evidence.reign_ms.is_some_and(|ms| ms <= limit_ms);
+    if claim != Claim::History(0) && !young && !evidence.relaxed {
+        return Err(RejectReason::OlderHistory);
+    }
+    let Some(upstream) = upstream else { return Ok((claim, view)) };
+    if upstream.syncing {
+        return Err(RejectReason::NeverSynced);
+    }
     match upstream.down_for_ms {
         Some(for_ms) if for_ms > limit_ms && !evidence.relaxed => {
             Err(RejectReason::LinkDown { for_ms, limit_ms })
         }
-        Some(_) | None => Ok(view),
+        Some(_) | None => Ok((claim, view)),
     }
 }
 

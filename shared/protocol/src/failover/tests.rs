@@ -1,5 +1,6 @@
 //! Scripts: how a failover is walked, and exactly what the leader does at each step.
 
+mod flapping;
 mod promotion;
 mod takeover;
 
@@ -8,7 +9,8 @@ use crate::tests::{at, drain, history, master_view, node, orchestrator, record, 
 use alloc::vec;
 use alloc::vec::Vec;
 use vedette_model::{
-    Epoch, LossBound, Member, Pause, RejectReason, Revision, Switch, SwitchReason,
+    Epoch, Flapping, LossBound, Member, Pause, RejectReason, Rejection, Revision, Switch,
+    SwitchReason,
 };
 
 struct Script(Failover);
@@ -30,6 +32,7 @@ impl Script {
             purpose,
             master_offset: Some((1_000, at(0))),
             odown_since: Some(at(0)),
+            hard: false,
         };
         let mut script = Self(Failover::new(setting, known, at(0)));
         let said = script.drain();
@@ -65,7 +68,7 @@ impl Script {
     }
 
     fn elected(&mut self, now: u64, act_after: u64, adopted: &GroupRecord) -> Vec<Act> {
-        self.0.elected(Some(adopted.clone()), at(act_after), at(now));
+        self.0.elected(Some(adopted.clone()), at(act_after), None, at(now));
         self.drain()
     }
 
@@ -143,7 +146,7 @@ fn plan() -> GroupRecord {
             rejected: rejected.to_vec(),
             loss: LossBound { bytes: Some(0), as_of_ms: Some(10) },
             trace_id: record.trace_id(),
-            flapping: vedette_model::Flapping::default(),
+            flapping: Flapping { count: 1, held: false },
         }),
         ..record
     }
@@ -199,6 +202,7 @@ fn the_new_record_names_the_target_its_process_and_both_its_histories() {
         revision: Revision(3),
         epoch: Epoch(2),
         master: node(2),
+        flapping: failover.flapping,
         switch: Switch {
             previous: Some(node(1)),
             reason: SwitchReason::Failover,
@@ -237,6 +241,24 @@ fn a_replica_that_answers_with_a_fault_is_not_waited_for() {
 }
 
 #[test]
+fn a_node_that_has_been_gone_for_long_is_asked_and_not_waited_for() {
+    let mut known = record(3);
+    known.members[2].gone = true;
+    let (mut script, said) = Script::knowing(replace(), Some(&known));
+    assert_eq!(said, [Act::Inspect(node(2)), Act::Inspect(node(3))]);
+    let _ = script.answer(5, 2, replica(2));
+    let said = script.elected(10, 0, &known);
+    assert_eq!(said[1], Act::Step(Step::Surveyed { answered: 1, asked: 2 }));
+    // If nobody else will do it is waited for after all.
+    let (mut script, _) = Script::knowing(replace(), Some(&known));
+    let _ = script.answer(5, 2, Answer::Failed(NodeFault::Refused));
+    assert_eq!(script.elected(10, 0, &known), [Act::Step(Step::Claimed)]);
+    let said = script.answer(20, 3, replica(3));
+    let Act::Propose(proposed) = &said[1] else { panic!("{said:?}") };
+    assert_eq!(proposed.failover.as_ref().unwrap().target, node(3));
+}
+
+#[test]
 fn members_that_only_the_voters_know_are_looked_at_as_well() {
     let (mut script, _) = Script::new(replace());
     for n in [2, 3] {
@@ -265,7 +287,7 @@ fn without_an_eligible_replica_nothing_is_written_and_it_is_said_why() {
     let _ = script.answer(5, 2, done(master_view(2, 0)));
     let _ = script.answer(5, 3, Answer::Failed(NodeFault::Refused));
     let said = script.elected(10, 0, &record(3));
-    let why = "no replica can be promoted: 10.0.0.1:6379 (the failed master), 10.0.0.2:6379 (it \
+    let why = "no replica can be promoted (patience is not over): 10.0.0.1:6379 (the failed master), 10.0.0.2:6379 (it \
                says it is a master), 10.0.0.3:6379 (connection refused); start one of them again, \
                or add one";
     assert_eq!(
@@ -295,6 +317,17 @@ fn when_patience_is_over_a_stale_replica_will_do() {
 }
 
 #[test]
+fn the_next_attempt_comes_the_moment_patience_is_over() {
+    for (now, pause) in [(10, 1_000), (9_400, 600), (9_990, 50), (10_000, 1_000)] {
+        let (mut script, _) = Script::knowing(replace(), Some(&record(2)));
+        let _ = script.answer(5, 2, Answer::Failed(NodeFault::Refused));
+        let said = script.elected(now, 0, &record(2));
+        let [.., Act::End { pause: waits, .. }] = &said[..] else { panic!("{said:?}") };
+        assert_eq!(*waits, Duration::from_millis(pause), "at {now}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_the_purpose_any_more_is_committed_as_it_was_found_and_left() {
     let moved_on = GroupRecord { epoch: Epoch(2), master: node(2), ..record(3) };
     let mut paused = record(3);
@@ -315,7 +348,7 @@ fn what_does_not_fit_the_purpose_any_more_is_committed_as_it_was_found_and_left(
 #[test]
 fn voters_that_know_no_such_group_end_it() {
     let (mut script, _) = Script::new(replace());
-    script.0.elected(None, at(0), at(10));
+    script.0.elected(None, at(0), None, at(10));
     assert_eq!(script.drain(), [end(Some("the voters know no such group"), 1_000)]);
 }
 

@@ -20,6 +20,11 @@ pub(super) fn describe(rejected: &[Rejection]) -> String {
     if each.is_empty() { "nobody else is known".into() } else { each.join(", ") }
 }
 
+/// By which rule the choice was made.
+pub(super) const fn stage(relaxed: bool) -> &'static str {
+    if relaxed { "patience is over, the best of what is left" } else { "patience is not over" }
+}
+
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,7 @@
 //! What a group asks its orchestrator to do, and how long nodes may take.
 
 use crate::happening::Happening;
+use alloc::string::String;
 use vedette_model::{
     Command, Credentials, Fact, GroupRecord, Instant, NodeAddr, RecordCommitted, TraceId,
 };
@@ -13,6 +14,10 @@ pub(super) const COMMAND_LIMIT_MS: u64 = 1_000;
 #[derive(Debug, Clone)]
 pub(super) enum Effect {
     Publish(Fact),
+    Reply {
+        to: String,
+        fact: Fact,
+    },
     Committed(RecordCommitted),
     Announce(GroupRecord),
     Event(Happening, GroupRecord, TraceId),

@@ -1,5 +1,6 @@
 //! One group in an orchestrator's hands: the stages wired together.
 
+mod orders;
 mod quiet;
 mod say;
 mod walk;
@@ -15,6 +16,7 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
+use orders::Orders;
 use vedette_model::{
     Answer, Ballot, BallotNumber, BeatReply, Command, EventName, GroupName, GroupRecord, Instant,
     NodeAddr, NodeFault, NodeReport, OdownVerdict, OrchestratorId, ProposalReply, Purpose, Role,
@@ -53,6 +55,7 @@ pub(super) struct Group {
     /// The trace of the walk under way, also after its record has moved on.
     incident: Option<TraceId>,
     last_abort: String,
+    orders: Orders,
     effects: VecDeque<Effect>,
 }
 
@@ -73,6 +76,7 @@ impl Group {
             began: None,
             incident: None,
             last_abort: String::new(),
+            orders: Orders::default(),
             effects: VecDeque::new(),
         }
     }
@@ -90,7 +94,25 @@ impl Group {
     }
 
     pub(super) fn trouble(&self) -> String {
-        self.record.as_ref().map_or_else(String::new, |record| self.reconciler.trouble(record))
+        let Some(record) = &self.record else { return String::new() };
+        let trouble = self.reconciler.trouble(record);
+        match (self.held(), trouble.is_empty()) {
+            (None, _) => trouble,
+            (Some(held), true) => held,
+            (Some(held), false) => format!("{held}; {trouble}"),
+        }
+    }
+
+    /// Why there is no further failover, and who must end that.
+    fn held(&self) -> Option<String> {
+        let record = self.record.as_ref().filter(|record| record.flapping.held)?;
+        Some(format!(
+            "held: {} failovers, each within {} s of the one before, and there will be no further \
+             one. Find out why, then `vedette release {}`",
+            record.flapping.count,
+            record.settings.flap_window_ms / 1_000,
+            self.name
+        ))
     }
 
     pub(super) fn seed(&mut self, master: NodeAddr, settings: Settings) {
@@ -104,6 +126,9 @@ impl Group {
         let mut text = self.candidate.standing();
         if let Some(ballot) = self.proposer.ballot() {
             text = format!("leads with ballot {ballot}; {text}");
+        }
+        if let Some(held) = self.held() {
+            text = format!("{held}; {text}");
         }
         if let Some(pause) = &record.pause {
             text = format!("paused: {}; {text}", pause.reason);
@@ -184,6 +209,7 @@ impl Group {
             walk.handle_timeout(now);
         }
         self.tick_round(now);
+        self.expire_orders(now);
     }
 
     pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
@@ -192,7 +218,9 @@ impl Group {
             Tenure::None | Tenure::Mend { .. } => None,
         };
         let work = self.reconciler.work_due(now).filter(|_| self.candidate.owns());
-        let stages = [self.candidate.poll_timeout(), self.proposer.poll_timeout(), walk, work];
+        let orders = self.orders.poll_timeout();
+        let stages =
+            [self.candidate.poll_timeout(), self.proposer.poll_timeout(), walk, work, orders];
         stages.into_iter().flatten().chain(self.reconciler.poll_timeout()).min()
     }
 
@@ -223,9 +251,13 @@ impl Group {
         }
         let work = match &self.record {
             None => self.seed.is_some() || unsettled,
-            Some(record) => unsettled || self.reconciler.has_work(record, now),
+            Some(record) => {
+                let mends = !self.candidate.is_odown() && self.reconciler.has_work(record, now);
+                unsettled || mends
+            }
         };
         self.candidate.set_work(work);
+        self.candidate.set_ordered(!self.orders.is_empty());
     }
 
     fn poll_walk(&mut self) -> Option<failover::Act> {
@@ -241,10 +273,11 @@ impl Group {
                 self.began = Some(now);
                 self.step(Step::Odown, now);
                 // Quiet work can wait; a dead master cannot.
-                if matches!(self.tenure, Tenure::Mend { .. }) {
+                if matches!(self.tenure, Tenure::Mend { .. }) && self.orders.is_empty() {
                     self.leave(Duration::ZERO, String::new(), now);
                     self.candidate.handle_timeout(now);
                 }
+                self.cut_repair_short();
             }
             candidacy::Output::Stand(Purpose::Configure) => {
                 self.tenure = Tenure::Mend { act_after: now };
@@ -260,6 +293,7 @@ impl Group {
                     purpose: purpose.clone(),
                     master_offset: self.master_offset,
                     odown_since: self.began,
+                    hard: self.candidate.is_hard(),
                 };
                 if let Purpose::Failover { .. } = &purpose {
                     let why = self.candidate.standing();
@@ -276,8 +310,8 @@ impl Group {
             ProposerOutput::Prepare(candidacy) => self.publish(candidacy.into()),
             ProposerOutput::Accept(proposal) => self.publish(proposal.into()),
             ProposerOutput::Beat(beat) => self.publish(beat.into()),
-            ProposerOutput::Elected { ballot, adopted, act_after, .. } => {
-                self.elected(&ballot, adopted, act_after, now);
+            ProposerOutput::Elected { ballot, adopted, act_after, failover_ms_ago } => {
+                self.elected(&ballot, adopted, (act_after, failover_ms_ago), now);
             }
             ProposerOutput::Committed(committed) => {
                 let record = committed.record.clone();
@@ -302,12 +336,12 @@ impl Group {
         &mut self,
         ballot: &BallotNumber,
         adopted: Option<GroupRecord>,
-        act_after: Instant,
+        (act_after, failover_ms_ago): (Instant, Option<u64>),
         now: Instant,
     ) {
         match &mut self.tenure {
             Tenure::Walk(walk) => {
-                walk.elected(adopted, act_after, now);
+                walk.elected(adopted, act_after, failover_ms_ago, now);
                 let why = format!("ballot {ballot}, promised by a majority of voters");
                 self.tell_once(Happening::new(EventName::ElectedLeader, why));
             }
@@ -329,6 +363,18 @@ impl Group {
                 self.step(Step::Aborted { why: why.clone() }, now);
                 self.last_abort = why;
             }
+        }
+    }
+
+    /// A new master that is down already cannot be followed: the repair must not hold up its own
+    /// failover.
+    fn cut_repair_short(&mut self) {
+        if let Tenure::Walk(walk) = &mut self.tenure
+            && walk.is_repairing()
+            && self.candidate.is_odown()
+        {
+            self.reconciler.stop();
+            walk.repaired(true);
         }
     }
 

@@ -7,25 +7,25 @@
 //!  Heartbeat of orchestrators ─► rank                              └─► reconcile (rounds)
 //! ```
 
+mod answers;
 mod effect;
 mod group;
+mod seeds;
 
 use crate::Machine;
 use crate::directory::{self, Directory};
-use crate::happening::{Dresser, Happening};
+use crate::happening::Dresser;
 use crate::pulse::Pulse;
 use crate::timers::Timers;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use effect::Effect;
 use group::Group;
 use vedette_model::{
-    Answer, Command, Credentials, EventName, Fact, GroupName, GroupRecord, Health, Heartbeat,
-    Instant, MasterQuery, MasterRecord, NodeAddr, OrchestratorId, Place, Roster, Sender, Service,
-    Settings, Standing, StatusQuery,
+    Answer, Command, Credentials, Fact, GroupName, GroupRecord, Heartbeat, Instant, MasterRecord,
+    NodeAddr, OrchestratorId, Place, Roster, Sender, Service, Settings, StatusQuery,
 };
 
 /// What an orchestrator hears.
@@ -191,6 +191,7 @@ impl Orchestrator {
                     self.with(&beat.group.clone(), now, |g| g.other_leads(&beat.ballot, now));
                 }
             }
+            Fact::Instruction(instruction) => self.instruction(instruction, reply_to, now),
             Fact::SdownReport(_)
             | Fact::Candidacy(_)
             | Fact::Proposal(_)
@@ -201,7 +202,6 @@ impl Orchestrator {
             | Fact::RosterAnswer(_)
             | Fact::Rejoin(_)
             | Fact::RejoinAnswer(_)
-            | Fact::Instruction(_)
             | Fact::InstructionReply(_)
             | Fact::Event(_) => {}
         }
@@ -230,6 +230,7 @@ impl Orchestrator {
     fn effect(&mut self, name: &GroupName, effect: Effect, now: Instant) {
         match effect {
             Effect::Publish(fact) => self.outputs.push_back(Output::Publish(fact)),
+            Effect::Reply { to, fact } => self.outputs.push_back(Output::Reply { to, fact }),
             Effect::Committed(committed) => {
                 self.directory.committed(committed.clone());
                 self.outputs.push_back(Output::Publish(committed.into()));
@@ -333,84 +334,6 @@ impl Orchestrator {
         u32::try_from(before).unwrap_or(u32::MAX)
     }
 
-    fn standings(&self, now: Instant) -> Vec<Standing> {
-        let mut standings: Vec<_> = self.groups.values().filter_map(Group::standing).collect();
-        let voters = self.directory.contacts(now);
-        let needed = self.config.roster.majority().get();
-        for (group, (_, master, _)) in &self.seeds {
-            let text = if self.conflicts_told.contains(group) {
-                format!("declared with master {master}, not seeded: that node is another group's")
-            } else if voters < needed {
-                format!(
-                    "declared with master {master}, not seeded: {voters} of {needed} needed \
-                     voters answer; start the missing ones"
-                )
-            } else {
-                format!("declared with master {master}, being seeded")
-            };
-            let epoch = vedette_model::Epoch(0);
-            standings.push(Standing { group: group.clone(), epoch, text });
-        }
-        standings
-    }
-
-    /// What a person should know of the owned groups, and nobody but a person can mend.
-    fn health(&self) -> Health {
-        let owned = self.groups.iter().filter(|(_, group)| group.is_owned());
-        let tell = |(name, group): (&GroupName, &Group)| {
-            let trouble = group.trouble();
-            (!trouble.is_empty()).then(|| format!("{name}: {trouble}"))
-        };
-        let troubles: Vec<_> = owned.filter_map(tell).take(TROUBLES_TOLD).collect();
-        if troubles.is_empty() { Health::Well } else { Health::Impaired(troubles.join("; ")) }
-    }
-
-    /// Answers only while a majority of voters is heard: a view that may be old is no answer.
-    fn master_query(&mut self, query: &MasterQuery, reply_to: Option<String>, now: Instant) {
-        let fresh = self.config.roster.majority().reached(self.directory.contacts(now));
-        let record = self.directory.get(&query.group).filter(|_| fresh);
-        if let (Some(record), Some(to)) = (record, reply_to) {
-            let fact = MasterRecord::from(record).into();
-            self.outputs.push_back(Output::Reply { to, fact });
-        }
-    }
-
-    /// Seeds what is declared and unknown, once a majority of voters has said what it knows.
-    fn seed(&mut self, now: Instant) {
-        if !self.config.roster.majority().reached(self.directory.contacts(now)) {
-            return;
-        }
-        let seeds: Vec<_> = self.seeds.iter().map(|(g, s)| (g.clone(), s.clone())).collect();
-        for (name, (order, master, settings)) in seeds {
-            if let Some(owner) = self.claimed_by(&name, order, &master) {
-                if self.conflicts_told.insert(name.clone()) {
-                    let cause = format!(
-                        "it is declared with master {master}, which is a node of {owner}: it is \
-                         not watched and nothing is done to it; correct one of the two declarations"
-                    );
-                    let happening = Happening::new(EventName::ConfigConflict, cause);
-                    let event = self.dresser.dress_bare(happening, &name, &master);
-                    self.outputs.push_back(Output::Publish(event.into()));
-                }
-                continue;
-            }
-            self.conflicts_told.remove(&name);
-            self.group(&name, now).seed(master, settings);
-            self.pump(&name, now);
-        }
-    }
-
-    /// Another group that has the node, or was declared earlier with it.
-    fn claimed_by(&self, name: &GroupName, order: usize, master: &NodeAddr) -> Option<GroupName> {
-        let mut records = self.directory.records().filter(|r| r.group != *name);
-        let recorded = records.find(|r| r.member(master).is_some()).map(|r| r.group.clone());
-        let earlier = || {
-            let mut others = self.seeds.iter().filter(|(g, _)| *g != name);
-            others.find(|(_, (i, m, _))| *i < order && m == master).map(|(g, _)| g.clone())
-        };
-        recorded.or_else(earlier)
-    }
-
     fn retain(&mut self, now: Instant) {
         self.next_retain = now + RETAIN_EVERY;
         let owned = self.groups.values().filter(|g| g.is_owned()).filter_map(Group::known);
@@ -483,3 +406,6 @@ impl Machine for Orchestrator {
         self.outputs.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,11 @@ use vedette_model::{
     SwitchReason, VoterId,
 };
 
+/// The hold-off grows up to this, unless it is set longer.
+const HOLD_OFF_LIMIT: Duration = Duration::from_secs(300);
+/// So often it doubles at most: enough to get from a millisecond to the limit.
+const HOLD_OFF_DOUBLED: u32 = 19;
+
 /// An answer, and whether [`Acceptor::stored`] must be on disk before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptorOutput<T> {
@@ -180,10 +185,13 @@ impl Acceptor {
         if record.pause.is_some() {
             return Err(Refusal::Paused);
         }
+        if record.flapping.held {
+            return Err(Refusal::Held);
+        }
         if !odown {
             return Err(Refusal::NotOdown);
         }
-        let hold_off = Duration::from_millis(record.settings.hold_off_ms);
+        let hold_off = hold_off(record);
         let over = self.last_failover.map(|at| at + hold_off).filter(|over| now < *over);
         over.map_or(Ok(()), |over| Err(Refusal::HeldOff { remaining_ms: millis(over.since(now)) }))
     }
@@ -283,6 +291,13 @@ impl Acceptor {
         self.stored.committed = Some(committed.clone());
         true
     }
+}
+
+/// The rest after a failover: twice as long with each further one in a row.
+fn hold_off(record: &GroupRecord) -> Duration {
+    let first = Duration::from_millis(record.settings.hold_off_ms);
+    let doubled = record.flapping.count.saturating_sub(1).min(HOLD_OFF_DOUBLED);
+    (first * (1 << doubled)).min(HOLD_OFF_LIMIT.max(first))
 }
 
 fn millis(duration: Duration) -> u64 {

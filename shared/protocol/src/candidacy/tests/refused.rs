@@ -45,20 +45,28 @@ fn each_reason_has_its_pause() {
 }
 
 #[test]
-fn of_several_reasons_the_longest_counts() {
-    let why = refused(&[(1, Refusal::OlderBallot), (2, Refusal::HeldOff { remaining_ms: 900 })]);
-    assert_eq!(lost(0, &why).run(3_500), [(1_900, failover())]);
+fn of_several_reasons_those_count_without_which_there_is_no_majority() {
+    let held_off = |remaining_ms| Refusal::HeldOff { remaining_ms };
+    // The third voter says yes, so the first to come round makes a majority.
+    let two = refused(&[(1, Refusal::OlderBallot), (2, held_off(900))]);
+    assert_eq!(lost(0, &two).run(3_500), [(1_010, failover())]);
+    let three = refused(&[(1, Refusal::OlderBallot), (2, held_off(900)), (3, held_off(500))]);
+    assert_eq!(lost(0, &three).run(3_500), [(1_500, failover())]);
+    // One alone can keep nobody from a majority; the others were not heard in time.
+    let one = refused(&[(1, held_off(900))]);
+    assert_eq!(lost(0, &one).run(3_500), [(1_010, failover())]);
 }
 
 #[test]
 fn a_pause_without_end_does_no_harm() {
-    let mut script = lost(9, &refused(&[(1, Refusal::HeldOff { remaining_ms: u64::MAX })]));
+    let mut script =
+        lost(9, &refused(&[1, 2].map(|n| (n, Refusal::HeldOff { remaining_ms: u64::MAX }))));
     assert_eq!(script.run(100_000), []);
 }
 
 #[test]
 fn a_failover_that_only_a_voter_knows_of_is_taken_over() {
-    let mut script = lost(0, &refused(&[(1, Refusal::FailoverUnderWay)]));
+    let mut script = lost(0, &refused(&[1, 2].map(|n| (n, Refusal::FailoverUnderWay))));
     assert_eq!(script.run(3_500), [(1_100, TAKEOVER)]);
     // And if the voters know no more than that, it is a failover again.
     script.0.lost(&refused(&[(1, Refusal::NoFailover), (2, Refusal::NoFailover)]), at(1_200));
@@ -67,7 +75,7 @@ fn a_failover_that_only_a_voter_knows_of_is_taken_over() {
 
 #[test]
 fn a_newer_record_ends_the_guess() {
-    let mut script = lost(0, &refused(&[(1, Refusal::FailoverUnderWay)]));
+    let mut script = lost(0, &refused(&[1, 2].map(|n| (n, Refusal::FailoverUnderWay))));
     script.0.record(&record(3), at(1_010));
     assert_eq!(script.run(3_500), [(1_100, failover())]);
 }

@@ -1,5 +1,7 @@
 //! Each reason to pass a node over, and who ranks first of the rest.
 
+mod last_resort;
+
 use super::*;
 use crate::tests::{history, master_view, node, record, replica_view, run_id};
 use alloc::string::String;
@@ -11,6 +13,7 @@ struct Script {
     answers: BTreeMap<NodeAddr, Result<NodeView, NodeFault>>,
     excluded: BTreeSet<NodeAddr>,
     master_offset: Option<(u64, u64)>,
+    reign_ms: Option<u64>,
     relaxed: bool,
 }
 
@@ -23,6 +26,7 @@ impl Script {
             answers: (2..=nodes).map(answer).collect(),
             excluded: BTreeSet::new(),
             master_offset: Some((1_000, 200)),
+            reign_ms: None,
             relaxed: false,
         }
     }
@@ -41,6 +45,7 @@ impl Script {
             excluded: &self.excluded,
             master_offset: self.master_offset,
             down_for_ms: 6_000,
+            reign_ms: self.reign_ms,
             relaxed: self.relaxed,
         })
     }
@@ -196,6 +201,58 @@ fn of_those_left_priority_counts_then_offset_then_run_id() {
     assert_eq!(script.chosen(), (node(4), others(2, 3).to_vec()), "the largest offset");
     script.answers(4, |_| {}).answers(2, |v| v.run_id = run_id(99));
     assert_eq!(script.chosen(), (node(3), others(2, 4).to_vec()), "the smallest run id");
+}
+
+#[test]
+fn of_those_near_enough_one_in_the_preferred_place_comes_first() {
+    let mut script = Script::new(4);
+    let place = |name| vedette_model::Place::parse(name).unwrap();
+    let at = |n, name| vedette_model::NodePlace { node: node(n), place: place(name) };
+    script.record.settings.max_lag_bytes = 100;
+    script.record.settings.preferred_place = Some(place("here"));
+    script.record.settings.node_places = vec![at(1, "here"), at(2, "there"), at(3, "here")];
+    script.answers(2, |v| v.priority = 1).answers(3, |v| v.offset = 900);
+    assert_eq!(script.chosen().0, node(3), "before priority and offset");
+    script.answers(3, |v| v.offset = 899);
+    assert_eq!(script.chosen().0, node(2), "too far behind, and anywhere else will do");
+    script.record.settings.preferred_place = None;
+    script.answers(3, |v| v.offset = 900);
+    assert_eq!(script.chosen().0, node(2), "without a preference places do not count");
+}
+
+#[test]
+fn a_node_whose_disk_does_not_work_is_passed_over_if_anothers_does() {
+    let mut script = Script::new(3);
+    script.answers(2, |v| (v.persistence_ok, v.priority) = (false, 1));
+    let (target, rejected) = script.chosen();
+    assert_eq!(target, node(3));
+    assert_eq!(rejected[1], (node(2), RejectReason::WriteImpaired));
+    script.answers(3, |v| v.persistence_ok = false);
+    assert_eq!(script.chosen().0, node(2), "of broken ones the best is better than none");
+}
+
+#[test]
+fn the_newest_history_comes_before_the_largest_offset() {
+    let mut script = Script::new(3);
+    script.record.lineage.add(&history(2));
+    script.answers(2, |v| v.offset = 9_000).answers(3, |v| v.replid = history(2));
+    let (target, rejected) = script.chosen();
+    assert_eq!(target, node(3), "offsets of two histories say nothing of each other");
+    assert_eq!(rejected[1], (node(2), RejectReason::OlderHistory));
+}
+
+#[test]
+fn who_has_nothing_of_the_present_reign_is_as_old_as_the_reign() {
+    // The same limit as for a link: the outage of 6 s and ten times down_after of 5 s.
+    let mut script = Script::new(2);
+    script.record.lineage.add(&history(2));
+    assert_eq!(script.reason(), RejectReason::OlderHistory, "nobody knows how long it lasted");
+    script.reign_ms = Some(56_001);
+    assert_eq!(script.reason(), RejectReason::OlderHistory);
+    script.reign_ms = Some(56_000);
+    assert_eq!(script.chosen().0, node(2), "the new master died before anybody could follow it");
+    (script.reign_ms, script.relaxed) = (None, true);
+    assert_eq!(script.chosen().0, node(2), "the best of what is left");
 }
 
 #[test]

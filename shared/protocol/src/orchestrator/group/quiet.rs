@@ -33,7 +33,11 @@ impl Group {
 
     /// The record is settled under this ballot: write down what was learned, then correct.
     pub(super) fn mend(&mut self, record: GroupRecord, act_after: Instant, now: Instant) {
-        if record.failover.is_some() || record.pause.is_some() {
+        if record.failover.is_some() {
+            self.leave(QUIET_PAUSE, String::new(), now);
+        } else if self.carry_out_orders(&record, now) {
+            // The commit comes back here.
+        } else if record.pause.is_some() || self.candidate.is_odown() {
             self.leave(QUIET_PAUSE, String::new(), now);
         } else if let Some(learned) = self.reconciler.learned(&record, now) {
             self.proposer.propose(learned, now);

@@ -22,6 +22,7 @@ impl Group {
             self.event(Happening::new(EventName::Monitor, cause));
         }
         let Some(before) = before else { return };
+        self.tell_orders(before, record);
         for member in &record.members {
             let happening = match before.member(&member.addr) {
                 None => self.news_of(before, member, record),
@@ -56,6 +57,29 @@ impl Group {
                 let cause = "it shares the group's history and is a member now";
                 Happening::of(EventName::Slave, &member.addr, cause)
             }
+        }
+    }
+
+    /// What people must know, because they did it or must undo it.
+    fn tell_orders(&mut self, before: &GroupRecord, record: &GroupRecord) {
+        match (&before.pause, &record.pause) {
+            (old, Some(pause)) if old.as_ref() != Some(pause) => {
+                self.event(Happening::new(EventName::Paused, pause.reason.clone()));
+            }
+            (Some(_), None) => {
+                self.event(Happening::new(EventName::Resumed, "it is looked after again"));
+            }
+            (Some(_) | None, _) => {}
+        }
+        match (before.flapping.held, record.flapping.held) {
+            (false, true) => {
+                let cause = self.held().unwrap_or_default();
+                self.event(Happening::new(EventName::Held, cause));
+            }
+            (true, false) => {
+                self.event(Happening::new(EventName::Released, "it may fail over again"));
+            }
+            (true, true) | (false, false) => {}
         }
     }
 

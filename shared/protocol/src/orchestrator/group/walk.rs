@@ -19,6 +19,7 @@ impl Group {
                 self.event(Happening::new(EventName::SwitchMaster, switch_cause(&record)));
                 self.event(Happening::new(EventName::ReconfSlaves, "the others follow now"));
                 self.reconciler.begin(&record, true, now, now);
+                self.cut_repair_short();
             }
             failover::Act::Step(step) => self.step(step, now),
             failover::Act::Event(happening) => {

@@ -53,6 +53,32 @@ fn a_paused_group_is_not_failed_over() {
 }
 
 #[test]
+fn a_held_group_is_not_failed_over_before_it_is_released() {
+    let mut script = Script::with_record(|r| r.flapping.held = true);
+    script.odown = true;
+    assert_eq!(script.refusal(10, (2, 2), failover()), Refusal::Held);
+    assert!(script.stand(10, (2, 2), Purpose::Configure).0, "that is how it is released");
+}
+
+#[test]
+fn the_rest_after_a_failover_doubles_with_each_in_a_row_up_to_five_minutes() {
+    let cases = [(0, 2_000), (1, 2_000), (2, 4_000), (3, 8_000), (9, 300_000), (u32::MAX, 300_000)];
+    for (count, rest) in cases {
+        let mut script = Script::with_record(|_| {});
+        script.odown = true;
+        let mut next = revision(2);
+        next.settings.hold_off_ms = 2_000;
+        next.flapping.count = count;
+        (next.epoch, next.master) = (Epoch(2), node(2));
+        next.switch.reason = SwitchReason::Failover;
+        let _ = script.propose(1_000, 2, 2, &next);
+        let again = Purpose::Failover { epoch: Epoch(2), master: node(2) };
+        let why = script.refusal(1_000, (3, 3), again);
+        assert_eq!(why, Refusal::HeldOff { remaining_ms: rest }, "after {count}");
+    }
+}
+
+#[test]
 fn while_a_failover_is_under_way_nothing_else_begins() {
     let mut script = Script::with_record(under_way);
     script.odown = true;

@@ -1,0 +1,105 @@
+//! Looking at the replicas and choosing one.
+
+use super::words::{describe, millis, stage};
+use super::{
+    Act, Evidence, Failover, NO_GOOD_SLAVE_PAUSE, Phase, SURVEY_LIMIT, TRY_AGAIN, plan, select,
+};
+use crate::happening::Happening;
+use alloc::format;
+use core::time::Duration;
+use vedette_model::{EventName, Flapping, GroupRecord, Instant, Rejection, Step};
+
+impl Failover {
+    /// Asks every member but the failed master, and those that failed before.
+    pub(super) fn survey(&mut self, record: &GroupRecord, now: Instant) {
+        for member in &record.members {
+            let addr = &member.addr;
+            let wanted = *addr != record.master && !self.excluded.contains(addr);
+            if wanted && !self.asked.contains_key(addr) {
+                self.survey_until = now + SURVEY_LIMIT;
+                self.asked.insert(addr.clone(), member.gone);
+                self.acts.push_back(Act::Inspect(addr.clone()));
+            }
+        }
+    }
+
+    /// Whether all have answered whose answer is waited for: a node that has been gone for long
+    /// is heard, and waited for only if nobody else will do.
+    pub(super) fn is_surveyed(&self, gone_too: bool, now: Instant) -> bool {
+        let mut asked = self.asked.iter().filter(|(_, gone)| gone_too || !**gone);
+        now >= self.survey_until || asked.all(|(addr, _)| self.answers.contains_key(addr))
+    }
+
+    pub(super) fn down_for(&self, now: Instant) -> Duration {
+        self.setting.odown_since.map_or(Duration::ZERO, |at| now.since(at))
+    }
+
+    pub(super) fn select_if_surveyed(&mut self, now: Instant) {
+        if self.phase != Phase::Surveying || !self.elected || !self.is_surveyed(false, now) {
+            return;
+        }
+        let Some(record) = self.record.clone() else { return };
+        let down_for_ms = millis(self.down_for(now));
+        let relaxed = down_for_ms >= record.settings.patience_ms;
+        let evidence = Evidence {
+            record: &record,
+            answers: &self.answers,
+            excluded: &self.excluded,
+            master_offset: self.setting.master_offset.map(|(o, at)| (o, millis(now.since(at)))),
+            down_for_ms: down_for_ms.saturating_add(record.settings.down_after_ms),
+            reign_ms: self.failover_ms_ago,
+            relaxed,
+        };
+        let chosen = select(&evidence);
+        if chosen.is_err() && !self.is_surveyed(true, now) {
+            return;
+        }
+        let answered = u32::try_from(self.answers.values().filter(|a| a.is_ok()).count());
+        let asked = u32::try_from(self.asked.len());
+        self.acts.push_back(Act::Step(Step::Surveyed {
+            answered: answered.unwrap_or(u32::MAX),
+            asked: asked.unwrap_or(u32::MAX),
+        }));
+        self.relaxed = relaxed;
+        match chosen {
+            Ok(selection) => {
+                self.phase = Phase::Planning;
+                let flapping = self.flapping(&record);
+                self.propose(plan::write(record, &self.setting.me, selection, flapping));
+            }
+            Err(rejected) => self.no_good_slave(record, &rejected, down_for_ms),
+        }
+    }
+
+    /// A plan that was taken over has counted this failover already.
+    pub(super) fn flapping(&self, record: &GroupRecord) -> Flapping {
+        let planned = record.failover.as_ref().map(|plan| plan.flapping);
+        planned.unwrap_or_else(|| plan::count(record, self.setting.hard, self.failover_ms_ago))
+    }
+
+    pub(super) fn no_good_slave(
+        &mut self,
+        mut record: GroupRecord,
+        rejected: &[Rejection],
+        down_for_ms: u64,
+    ) {
+        let why = format!(
+            "no replica can be promoted ({}): {}; start one of them again, or add one",
+            stage(self.relaxed),
+            describe(rejected)
+        );
+        let happening = Happening::new(EventName::AbortNoGoodSlave, why.clone());
+        self.acts.push_back(Act::Event(happening));
+        self.acts.push_back(Act::Step(Step::Aborted { why: why.clone() }));
+        // The next attempt does not sleep through the moment at which more is allowed.
+        let left = record.settings.patience_ms.saturating_sub(down_for_ms);
+        let left = Duration::from_millis(left).max(TRY_AGAIN);
+        let pause = if self.relaxed { NO_GOOD_SLAVE_PAUSE } else { NO_GOOD_SLAVE_PAUSE.min(left) };
+        if record.failover.take().is_some() {
+            record.revision = record.revision.next();
+            self.leave(record, Some(why), pause);
+        } else {
+            self.end(Some(why), pause);
+        }
+    }
+}

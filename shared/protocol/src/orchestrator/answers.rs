@@ -1,0 +1,87 @@
+//! What an orchestrator says when it is asked.
+
+use super::{Group, Orchestrator, Output, TROUBLES_TOLD};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use vedette_model::{
+    GroupName, Health, Instant, Instruction, InstructionReply, MasterQuery, MasterRecord, Outcome,
+    Standing,
+};
+
+impl Orchestrator {
+    pub(super) fn standings(&self, now: Instant) -> Vec<Standing> {
+        let mut standings: Vec<_> = self.groups.values().filter_map(Group::standing).collect();
+        let voters = self.directory.contacts(now);
+        let needed = self.config.roster.majority().get();
+        for (group, (_, master, _)) in &self.seeds {
+            let text = if self.conflicts_told.contains(group) {
+                format!("declared with master {master}, not seeded: that node is another group's")
+            } else if voters < needed {
+                format!(
+                    "declared with master {master}, not seeded: {voters} of {needed} needed \
+                     voters answer; start the missing ones"
+                )
+            } else {
+                format!("declared with master {master}, being seeded")
+            };
+            let epoch = vedette_model::Epoch(0);
+            standings.push(Standing { group: group.clone(), epoch, text });
+        }
+        standings
+    }
+
+    /// What a person should know of the owned groups, and nobody but a person can mend.
+    pub(super) fn health(&self) -> Health {
+        let owned = self.groups.iter().filter(|(_, group)| group.is_owned());
+        let tell = |(name, group): (&GroupName, &Group)| {
+            let trouble = group.trouble();
+            (!trouble.is_empty()).then(|| format!("{name}: {trouble}"))
+        };
+        let troubles: Vec<_> = owned.filter_map(tell).take(TROUBLES_TOLD).collect();
+        if troubles.is_empty() { Health::Well } else { Health::Impaired(troubles.join("; ")) }
+    }
+
+    /// What people want with a group is its owner's business.
+    pub(super) fn instruction(
+        &mut self,
+        instruction: Instruction,
+        to: Option<String>,
+        now: Instant,
+    ) {
+        let Some(name) = instruction.group.clone() else { return };
+        if self.rank(&name) != 0 {
+            return;
+        }
+        if self.directory.get(&name).is_some() {
+            self.with(&name, now, |group| group.instruct(instruction, to, now));
+            return;
+        }
+        let (heard, needed) = (self.directory.contacts(now), self.config.roster.majority().get());
+        let why = if heard < needed {
+            format!("{heard} of {needed} needed voters answer: start the missing ones")
+        } else {
+            format!("there is no group {name}: `vedette status` lists those there are")
+        };
+        if let Some(to) = to {
+            let outcome = Outcome::Refused { why };
+            let fact = InstructionReply { instruction, outcome }.into();
+            self.outputs.push_back(Output::Reply { to, fact });
+        }
+    }
+
+    /// Answers only while a majority of voters is heard: a view that may be old is no answer.
+    pub(super) fn master_query(
+        &mut self,
+        query: &MasterQuery,
+        reply_to: Option<String>,
+        now: Instant,
+    ) {
+        let fresh = self.config.roster.majority().reached(self.directory.contacts(now));
+        let record = self.directory.get(&query.group).filter(|_| fresh);
+        if let (Some(record), Some(to)) = (record, reply_to) {
+            let fact = MasterRecord::from(record).into();
+            self.outputs.push_back(Output::Reply { to, fact });
+        }
+    }
+}
