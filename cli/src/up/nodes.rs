@@ -204,6 +204,7 @@ mod tests {
             }),
             replicas: Vec::new(),
             loading: false,
+            loading_eta_ms: None,
             empty: false,
             persistence_ok: true,
         }

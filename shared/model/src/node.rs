@@ -168,6 +168,11 @@ impl Lineage {
         self.0.first() == Some(id)
     }
 
+    /// Whether this is one of the ids.
+    pub fn contains(&self, id: &ReplId) -> bool {
+        self.0.contains(id)
+    }
+
     /// Whether the node's current or previous history is one of these.
     pub fn knows(&self, view: &NodeView) -> bool {
         self.age_of(view).is_some()
@@ -219,6 +224,9 @@ pub struct NodeView {
     pub replicas: Vec<ReplicaSeen>,
     /// `loading`.
     pub loading: bool,
+    /// `loading_eta_seconds` in milliseconds; absent unless it is loading.
+    #[serde(default)]
+    pub loading_eta_ms: Option<u64>,
     /// Whether every database is empty, so that nothing can be lost here.
     pub empty: bool,
     /// `rdb_last_bgsave_status` and `aof_last_write_status` are both `ok`.
@@ -272,6 +280,7 @@ mod tests {
             upstream: None,
             replicas: Vec::new(),
             loading: false,
+            loading_eta_ms: None,
             empty: false,
             persistence_ok: true,
         }

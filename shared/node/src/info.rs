@@ -53,6 +53,7 @@ pub fn parse(text: &str) -> Result<NodeView, Error> {
         upstream,
         replicas: info.replicas(),
         loading,
+        loading_eta_ms: info.loading_eta().filter(|_| loading),
         // Without the keyspace section, or before it is all loaded, nothing proves emptiness.
         empty: info.has_keyspace && !info.has_database && !loading,
         persistence_ok: ["rdb_last_bgsave_status", "aof_last_write_status"]
@@ -144,6 +145,12 @@ impl<'a> Info<'a> {
     fn priority(&self) -> Result<u32, Error> {
         let Some(given) = self.first(PRIORITIES) else { return Ok(100) };
         given.parse().map_err(|_| malformed("slave_priority", "a number", given))
+    }
+
+    /// An estimate that makes no sense is none.
+    fn loading_eta(&self) -> Option<u64> {
+        let seconds: u64 = self.first(&["loading_eta_seconds"])?.parse().ok()?;
+        Some(seconds.saturating_mul(1_000))
     }
 
     fn upstream(&self) -> Result<Upstream, Error> {
@@ -279,7 +286,8 @@ mod tests {
     fn only_a_loaded_node_without_databases_is_empty() {
         assert!(parse(include_str!("../tests/info/empty_master.txt")).unwrap().empty);
         let loading = include_str!("../tests/info/loading.txt");
-        assert!(parse(loading).unwrap().loading);
+        let view = parse(loading).unwrap();
+        assert_eq!((view.loading, view.loading_eta_ms), (true, Some(3_000)));
         let early = loading.replace("db0:keys=125", "#");
         assert!(!parse(&early).unwrap().empty, "it may only not have got that far");
         let blind = MASTER.split("# Keyspace").next().unwrap();

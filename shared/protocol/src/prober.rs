@@ -3,24 +3,33 @@
 //! ```text
 //!  RecordCommitted, DigestReply ─► directory ─► the set of watched nodes: members, and replicas
 //!  Heartbeat of voters          ─► echoes        that the master lists
+//!            of probers         ─► peers: which groups are left to others of this place
 //!  Link events                  ─► sdown, one per node ─► SdownReport, NodeReport, Event
+//!                                    ▲  └─► reign, one per group: who could take over; is the
+//!                                    └───── master another process without the group's data?
 //! ```
+
+mod peers;
+mod reign;
+mod telling;
+mod watching;
 
 use crate::Machine;
 use crate::directory::{self, Directory};
-use crate::happening::{Dresser, Happening};
+use crate::happening::Dresser;
 use crate::pulse::Pulse;
-use crate::sdown::{Act, Watcher};
+use crate::sdown::Watcher;
 use crate::timers::Timers;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
+use peers::Peers;
+use reign::Reign;
 use vedette_model::{
-    Credentials, Echo, Epoch, EventName, Fact, GroupName, GroupRecord, Health, Heartbeat, Instant,
-    NodeAddr, NodeFault, NodeReport, NodeState, NodeView, Place, ProberId, SdownReport, Sender,
-    Service, Standing, VoterId,
+    Credentials, Echo, Epoch, Fact, GroupName, GroupRecord, Health, Heartbeat, Instant, NodeAddr,
+    NodeFault, NodeState, NodeView, Place, ProberId, RunId, Sender, Service, Standing, VoterId,
 };
 
 /// One watched node: the same address in two groups is watched twice.
@@ -51,6 +60,9 @@ pub enum Input {
 /// What happens on a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkEvent {
+    /// The node's name was looked up again after it had resolved once. If it does not resolve,
+    /// the words say why, and the address that it had goes on being used.
+    Name(Result<(), String>),
     /// The connection is up and logged in.
     Connected,
     /// Connecting or logging in failed.
@@ -68,18 +80,18 @@ pub enum LinkEvent {
 pub enum PingReply {
     /// `+PONG`.
     Pong,
-    /// `-LOADING`: alive.
+    /// `-LOADING`: alive for as long as its budget.
     Loading,
     /// `-MASTERDOWN`: alive.
     MasterDown,
     /// `-BUSY`: alive for as long as its budget.
     Busy,
-    /// `-MISCONF`: alive, cannot write its disk.
+    /// `-MISCONF`: alive, refuses writes because it cannot write its disk.
     Misconf,
     /// `-NOAUTH`, `-WRONGPASS`, `-NOPERM`: monitoring is at fault.
-    Denied(alloc::string::String),
+    Denied(String),
     /// Any other reply: not a valid one.
-    Other(alloc::string::String),
+    Other(String),
 }
 
 /// What a prober does.
@@ -114,14 +126,6 @@ pub enum Output {
     },
 }
 
-/// After a change of master a group counts as troubled for so long.
-const AFTERMATH: Duration = Duration::from_secs(10);
-/// An echo older than this proves nothing to its voter and is left out.
-const ECHO_EXPIRY: Duration = Duration::from_secs(5);
-/// Nodes watched that the master lists and the record does not know.
-const DISCOVERED_LIMIT: usize = 64;
-/// A stalled prober says so at most this often, however many nodes it watches.
-const SUSPECT_EVERY: Duration = Duration::from_secs(5);
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// What a prober is.
@@ -142,6 +146,8 @@ struct Watched {
     /// Whether the node is a member: of others nothing is reported but what they say.
     member: bool,
     told_down: bool,
+    /// What its newest `INFO` said, and when.
+    view: Option<(NodeView, Instant)>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -149,6 +155,12 @@ struct GroupState {
     epoch: Epoch,
     since: Instant,
     discovered: BTreeSet<NodeAddr>,
+    /// Empty if the group is left to other probers of this place.
+    nodes: BTreeMap<NodeAddr, Watched>,
+    reign: Reign,
+    /// Of which process it was told that the group's data is at stake, and whether it could be
+    /// saved then.
+    risk_told: Option<(RunId, bool)>,
 }
 
 /// The prober.
@@ -159,7 +171,12 @@ pub struct Prober {
     dresser: Dresser,
     pulse: Pulse,
     groups: BTreeMap<GroupName, GroupState>,
-    watches: BTreeMap<Watch, Watched>,
+    /// Groups of which something new was seen.
+    stale: BTreeSet<GroupName>,
+    peers: Peers,
+    next_share: Option<Instant>,
+    /// Whether a group would be left to others if all its nodes were up.
+    leave_later: bool,
     timers: Timers<Watch>,
     echoes: BTreeMap<VoterId, (Echo, Instant)>,
     suspect_told: Option<Instant>,
@@ -173,10 +190,13 @@ impl Prober {
         Self {
             dresser: Dresser::new(sender.clone()),
             pulse: Pulse::new(sender, place, None, HEARTBEAT_EVERY, now),
+            peers: Peers::new(config.id.clone(), config.place.clone()),
+            next_share: None,
+            leave_later: false,
+            stale: BTreeSet::new(),
             config,
             directory: Directory::new(now),
             groups: BTreeMap::new(),
-            watches: BTreeMap::new(),
             timers: Timers::new(),
             echoes: BTreeMap::new(),
             suspect_told: None,
@@ -196,7 +216,7 @@ impl Prober {
             Fact::Heartbeat(beat) => self.heartbeat(beat, now),
             Fact::StatusQuery(_) => {
                 let standings = self.standings(now);
-                let beat = self.pulse.beat(Health::Well, standings);
+                let beat = self.pulse.beat(self.health(now), standings);
                 self.outputs.push_back(Output::Publish(beat.into()));
             }
             Fact::SdownReport(_)
@@ -224,6 +244,10 @@ impl Prober {
 
     /// Remembers a voter's heartbeat; a voter that has just been born is told again what is down.
     fn heartbeat(&mut self, beat: Heartbeat, now: Instant) {
+        if beat.service == Service::Prober {
+            self.peers.beat(&beat, now);
+            self.share(false, now);
+        }
         if beat.service != Service::Voter {
             return;
         }
@@ -233,211 +257,67 @@ impl Prober {
         if before.is_some_and(|(old, _)| old.incarnation == beat.incarnation) {
             return;
         }
-        let watches: Vec<_> = self.watches.keys().cloned().collect();
+        let watch = |(group, state): (&GroupName, &GroupState)| {
+            let watch = |node: &NodeAddr| Watch { group: group.clone(), node: node.clone() };
+            state.nodes.keys().map(watch).collect::<Vec<_>>()
+        };
+        let watches: Vec<_> = self.groups.iter().flat_map(watch).collect();
         for watch in watches {
-            if let Some(watched) = self.watches.get_mut(&watch) {
+            if let Some(watched) = self.watched(&watch) {
                 watched.watcher.report_again();
             }
             self.drain(&watch, now);
         }
     }
 
+    /// A prober that has heard of no voter knows no group: nobody should rely on it.
+    fn health(&self, now: Instant) -> Health {
+        if self.directory.contacts(now) > 0 {
+            return Health::Well;
+        }
+        Health::Impaired("no voter answers: it may not know all groups; start the voters".into())
+    }
+
     fn standings(&self, now: Instant) -> Vec<Standing> {
         let stand = |record: &GroupRecord| {
-            let nodes = self.watches.iter().filter(|(w, _)| w.group == record.group);
-            let texts: Vec<_> = nodes
-                .map(|(watch, watched)| {
-                    let state = match (watched.watcher.state(), watched.watcher.last_good()) {
-                        (NodeState::Down(evidence), _) => format!("down ({evidence})"),
-                        (NodeState::Up, Some(at)) => {
-                            format!("up, answered {} ms ago", now.since(at).as_millis())
-                        }
-                        (NodeState::Up, None) => "has not answered yet".to_string(),
-                    };
-                    format!("{} {state}", watch.node)
-                })
-                .collect();
-            Standing { group: record.group.clone(), epoch: record.epoch, text: texts.join("; ") }
+            let mut text = self.standing(record, now);
+            let (watchers, quorum) = (self.peers.watchers(record), record.settings.quorum.get());
+            if watchers < quorum {
+                text += &format!(
+                    "; {watchers} probers watch it and its quorum is {quorum}: start more, or \
+                     raise watchers_per_place"
+                );
+            }
+            Standing { group: record.group.clone(), epoch: record.epoch, text }
         };
         self.directory.records().map(stand).collect()
     }
 
+    fn standing(&self, record: &GroupRecord, now: Instant) -> String {
+        let state = self.groups.get(&record.group).filter(|state| !state.nodes.is_empty());
+        let Some(state) = state else { return "left to other probers of this place".into() };
+        let tell = |(node, watched): (&NodeAddr, &Watched)| {
+            let state = match (watched.watcher.state(), watched.watcher.last_good()) {
+                (NodeState::Down(evidence), _) => format!("down ({evidence})"),
+                (NodeState::Up, Some(at)) => {
+                    format!("up, answered {} ms ago", now.since(at).as_millis())
+                }
+                (NodeState::Up, None) => "has not answered yet".to_string(),
+            };
+            format!("{node} {state}")
+        };
+        state.nodes.iter().map(tell).collect::<Vec<_>>().join("; ")
+    }
+
     fn link(&mut self, watch: &Watch, attempt: u64, what: LinkEvent, now: Instant) {
-        if let Some(watched) = self.watches.get_mut(watch) {
+        if let Some(watched) = self.watched(watch) {
             watched.watcher.handle(attempt, what, now);
         }
         self.drain(watch, now);
     }
 
-    /// The group's record changed, or its master lists other replicas.
-    fn rewatch(&mut self, group: &GroupName, now: Instant) {
-        let Some(record) = self.directory.get(group).cloned() else { return };
-        let state = self.groups.entry(group.clone()).or_default();
-        if state.epoch != record.epoch {
-            state.since = now;
-            state.epoch = record.epoch;
-            state.discovered.clear();
-        }
-        let members = record.members.iter().map(|m| (m.addr.clone(), true));
-        let found = state.discovered.iter().map(|addr| (addr.clone(), false));
-        let mut wanted: BTreeMap<_, _> = found.collect();
-        wanted.extend(members);
-        let gone: Vec<_> = self.watches.keys().filter(|w| w.group == *group).cloned().collect();
-        for watch in gone.into_iter().filter(|w| !wanted.contains_key(&w.node)) {
-            self.watches.remove(&watch);
-            self.timers.set(&watch, None);
-            self.outputs.push_back(Output::Forget { watch });
-        }
-        for (node, member) in wanted {
-            let watch = Watch { group: group.clone(), node };
-            self.watch(&watch, member, &record, now);
-        }
-        self.set_trouble(&record, now);
-    }
-
-    fn watch(&mut self, watch: &Watch, member: bool, record: &GroupRecord, now: Instant) {
-        let watched = self.watches.entry(watch.clone()).or_insert_with(|| Watched {
-            watcher: Watcher::new(&record.settings, now),
-            credentials: None,
-            member,
-            told_down: false,
-        });
-        watched.member = member;
-        watched.credentials.clone_from(&record.settings.credentials);
-        watched.watcher.set(&record.settings);
-        self.drain(watch, now);
-    }
-
-    fn set_trouble(&mut self, record: &GroupRecord, now: Instant) {
-        let recent = self
-            .groups
-            .get(&record.group)
-            .is_some_and(|g| record.epoch > Epoch(1) && now.since(g.since) < AFTERMATH);
-        let group = |w: &Watch| w.group == record.group;
-        let down = self
-            .watches
-            .iter()
-            .any(|(w, watched)| group(w) && *watched.watcher.state() != NodeState::Up);
-        // A node that is found but not admitted yet is looked at often: its first words may come
-        // in the middle of its first synchronisation.
-        let found = self.groups.get(&record.group).is_some_and(|g| !g.discovered.is_empty());
-        let new = record.lineage.is_empty() || found;
-        let in_trouble = recent || down || new || record.failover.is_some();
-        for (watch, watched) in self.watches.iter_mut().filter(|(w, _)| group(w)) {
-            watched.watcher.set_trouble(in_trouble, now);
-            self.timers.set(watch, watched.watcher.poll_timeout());
-        }
-    }
-
-    fn drain(&mut self, watch: &Watch, now: Instant) {
-        while let Some(watched) = self.watches.get_mut(watch) {
-            let Some(act) = watched.watcher.poll_output() else { break };
-            self.act(watch, act, now);
-        }
-        let next = self.watches.get(watch).and_then(|w| w.watcher.poll_timeout());
-        self.timers.set(watch, next);
-    }
-
-    fn act(&mut self, watch: &Watch, act: Act, now: Instant) {
-        match act {
-            Act::Connect { attempt } => {
-                let credentials = self.watches.get(watch).and_then(|w| w.credentials.clone());
-                let watch = watch.clone();
-                self.outputs.push_back(Output::Connect { watch, attempt, credentials });
-            }
-            Act::Ping => self.outputs.push_back(Output::Ping { watch: watch.clone() }),
-            Act::Info => self.outputs.push_back(Output::Info { watch: watch.clone() }),
-            Act::Report(state) => self.report(watch, state, now),
-            Act::View(view) => self.view(watch, view, now),
-            Act::Event(EventName::SelfSuspect, cause) => {
-                let told = self.suspect_told.is_some_and(|at| now.since(at) < SUSPECT_EVERY);
-                if !told {
-                    self.suspect_told = Some(now);
-                    self.tell(watch, Happening::new(EventName::SelfSuspect, cause));
-                }
-            }
-            Act::Event(EventName::SelfSuspectOver, cause) => {
-                if self.suspect_told.take().is_some() {
-                    self.tell(watch, Happening::new(EventName::SelfSuspectOver, cause));
-                }
-            }
-            Act::Event(name, cause) => self.tell(watch, Happening::of(name, &watch.node, cause)),
-        }
-    }
-
-    fn tell(&mut self, watch: &Watch, happening: Happening) {
-        if let Some(record) = self.directory.get(&watch.group).cloned() {
-            self.event(happening, &record);
-        }
-    }
-
-    fn event(&mut self, happening: Happening, record: &GroupRecord) {
-        let event = self.dresser.dress(happening, record, record.trace_id());
-        self.outputs.push_back(Output::Publish(event.into()));
-    }
-
-    fn report(&mut self, watch: &Watch, state: NodeState, now: Instant) {
-        let Some(record) = self.directory.get(&watch.group).cloned() else { return };
-        let Some(watched) = self.watches.get_mut(watch).filter(|w| w.member) else { return };
-        let was_down = watched.told_down;
-        watched.told_down = state != NodeState::Up;
-        let echo = self.echoes.values().filter(|(_, at)| now.since(*at) < ECHO_EXPIRY);
-        let report = SdownReport {
-            group: watch.group.clone(),
-            epoch: record.epoch,
-            node: watch.node.clone(),
-            prober: self.config.id.clone(),
-            place: self.config.place.clone(),
-            state: state.clone(),
-            last_good_ms: watched
-                .watcher
-                .last_good()
-                .map(|at| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX)),
-            run_id: watched.watcher.run_id().cloned(),
-            echo: echo.map(|(echo, _)| echo.clone()).collect(),
-        };
-        self.outputs.push_back(Output::Publish(report.into()));
-        let happening = match (was_down, state) {
-            (false, NodeState::Down(evidence)) => {
-                Happening::of(EventName::Sdown, &watch.node, evidence.to_string())
-            }
-            (true, NodeState::Up) => {
-                Happening::of(EventName::SdownOver, &watch.node, "it answers again")
-            }
-            (true, NodeState::Down(_)) | (false, NodeState::Up) => return,
-        };
-        self.event(happening, &record);
-        self.set_trouble(&record, now);
-    }
-
-    fn view(&mut self, watch: &Watch, view: NodeView, now: Instant) {
-        let Some(record) = self.directory.get(&watch.group).cloned() else { return };
-        let listed: BTreeSet<_> = view
-            .replicas
-            .iter()
-            .map(|r| r.addr.clone())
-            .filter(|addr| record.member(addr).is_none())
-            .take(DISCOVERED_LIMIT)
-            .collect();
-        self.outputs.push_back(Output::Publish(
-            NodeReport {
-                group: watch.group.clone(),
-                node: watch.node.clone(),
-                prober: self.config.id.clone(),
-                view,
-            }
-            .into(),
-        ));
-        if watch.node != record.master {
-            return;
-        }
-        let known = self.groups.entry(watch.group.clone()).or_default();
-        if known.discovered != listed {
-            known.discovered = listed;
-            self.rewatch(&watch.group, now);
-        } else {
-            self.set_trouble(&record, now);
-        }
+    fn watched(&mut self, watch: &Watch) -> Option<&mut Watched> {
+        self.groups.get_mut(&watch.group)?.nodes.get_mut(&watch.node)
     }
 
     fn settle(&mut self, now: Instant) {
@@ -448,6 +328,9 @@ impl Prober {
                 }
                 directory::Output::Changed(group) => self.rewatch(&group, now),
             }
+        }
+        while let Some(group) = self.stale.pop_first() {
+            self.refresh(&group, now);
         }
     }
 }
@@ -466,21 +349,31 @@ impl Machine for Prober {
 
     fn handle_timeout(&mut self, now: Instant) {
         for watch in self.timers.take_due(now) {
-            if let Some(watched) = self.watches.get_mut(&watch) {
+            if let Some(watched) = self.watched(&watch) {
                 watched.watcher.handle_timeout(now);
             }
             self.drain(&watch, now);
         }
-        if self.pulse.is_due(now) {
-            let beat = self.pulse.beat(Health::Well, Vec::new());
+        let beats = self.pulse.is_due(now);
+        if beats {
+            let beat = self.pulse.beat(self.health(now), Vec::new());
             self.outputs.push_back(Output::Publish(beat.into()));
+        }
+        let again = beats && self.leave_later;
+        if again || self.next_share.is_some_and(|at| now >= at) {
+            self.share(again, now);
         }
         self.directory.handle_timeout(now);
         self.settle(now);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let mine = [Some(self.pulse.next()), self.directory.poll_timeout(), self.timers.next()];
+        let mine = [
+            Some(self.pulse.next()),
+            self.directory.poll_timeout(),
+            self.timers.next(),
+            self.next_share,
+        ];
         mine.into_iter().flatten().min()
     }
 

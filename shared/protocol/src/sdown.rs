@@ -4,36 +4,37 @@
 //!  Connected, Lost ──►┌────────────────────────────────────────────┐──► Connect, Ping, Info
 //!  ConnectFailed   ──►│  Up ── silence ≥ down_after ─────► Down    │──► Report (Up / Down + why)
 //!  Pong, Info      ──►│     ── link broken, refused twice          │──► View (what INFO said)
-//!  trouble         ──►│        over crash_grace ─────────► Down    │──► Event (auth, dns, busy, …)
-//!  time            ──►│     ◄── any valid reply ────────── Down    │
+//!  Name            ──►│        over crash_grace ─────────► Down    │──► Event (auth, dns, busy, …)
+//!  company         ──►│     ── busy, loading, reborn, wrong        │
+//!  time            ──►│        role, disk full too long ─► Down    │
+//!                     │     ◄── the reason is over ─────── Down    │
 //!                     │  stalled: samples thrown away, no verdict  │
 //!                     │           before two punctual probes       │
 //!                     └────────────────────────────────────────────┘
 //! ```
 //!
-//! Silence is measured from the first unanswered ping. Before silence is believed, half-way, a
-//! fresh connection is opened: after a network cut an old one may stay stuck long after the cut.
+//! `link` connects, asks and measures; `trouble` says what each answer means; `verdict` draws the
+//! conclusion. Silence is measured from the first unanswered ping. Before silence is believed,
+//! half-way, a fresh connection is opened: after a network cut an old one may stay stuck long
+//! after the cut.
 
-use crate::prober::{LinkEvent, PingReply};
-use alloc::collections::VecDeque;
-use alloc::format;
+mod link;
+mod trouble;
+mod verdict;
+
+use crate::prober::LinkEvent;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use core::time::Duration;
-use vedette_model::{
-    EventName, Evidence, Instant, NodeFault, NodeState, NodeView, RunId, Settings,
-};
+use link::{Crash, Link};
+use trouble::Loading;
+use vedette_model::{EventName, Instant, NodeState, NodeView, RunId, Settings};
 
 /// A down node is reported again this often.
 pub const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// `INFO` in quiet times, and in trouble.
 const INFO_EVERY: Duration = Duration::from_secs(10);
 const INFO_EVERY_IN_TROUBLE: Duration = Duration::from_secs(1);
-/// A connection attempt that has not ended by itself is given up by us.
-const CONNECT_LIMIT: Duration = Duration::from_millis(1_500);
-/// Pings under way at most; a silent node gets no more.
-const PINGS_UNDER_WAY: u32 = 4;
-/// Punctual probes needed after a stall.
-const PROBATION: u8 = 2;
 
 /// What to do about the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,34 +50,69 @@ pub enum Act {
     Info,
     /// Tell the voters.
     Report(NodeState),
-    /// Tell the orchestrators.
+    /// Tell the orchestrators. Whoever knows the group answers with [`Watcher::keep_company`].
     View(NodeView),
     /// Tell people.
     Event(EventName, String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Link {
-    Closed,
-    Opening { since: Instant },
-    Open,
+/// What the group's record and its other nodes say of a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Company {
+    /// Whether it is the recorded master.
+    pub master: bool,
+    /// Whether a member could take its place: a loaded replica of the group's history.
+    pub spare: bool,
+    /// Whether such a one has its link up and a disk that works.
+    pub writable_spare: bool,
+    /// The process that answers there, if its data does not continue the group's.
+    pub reborn: Option<RunId>,
 }
 
-/// After a broken link: how reconnecting went so far.
-#[derive(Debug, Clone, Copy)]
-struct Crash {
-    broken_at: Instant,
-    refused: u32,
+/// The settings that the verdict depends on.
+#[derive(Debug, Clone)]
+struct Limits {
+    down_after: Duration,
+    crash_grace: Duration,
+    busy_budget: Duration,
+    /// None: it may load for ever.
+    loading_budget: Option<Duration>,
+    ping_every: Duration,
+    switch_when_write_impaired: bool,
+}
+
+impl From<&Settings> for Limits {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            down_after: settings.down_after(),
+            crash_grace: Duration::from_millis(settings.crash_grace_ms),
+            busy_budget: Duration::from_millis(settings.busy_budget_ms),
+            loading_budget: settings.loading_budget(),
+            ping_every: settings.ping_interval(),
+            switch_when_write_impaired: settings.switch_when_write_impaired,
+        }
+    }
+}
+
+/// What `INFO` has said on the present connection, where that must be known before the node
+/// counts as alive: on the recorded master, whose process may be another one than before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Identity {
+    /// Nothing yet.
+    Unknown,
+    /// It was told; the company has not been heard on it.
+    Told,
+    /// It was told and heard on, or does not matter.
+    Known,
 }
 
 /// One prober's watch over one node.
 #[derive(Debug, Clone)]
 pub struct Watcher {
-    down_after: Duration,
-    crash_grace: Duration,
-    busy_budget: Duration,
-    ping_every: Duration,
+    limits: Limits,
+    company: Company,
     in_trouble: bool,
+    // The link.
     link: Link,
     attempt: u64,
     opened_at: Instant,
@@ -84,18 +120,34 @@ pub struct Watcher {
     next_ping: Instant,
     pings_under_way: u32,
     next_info: Instant,
+    identity: Identity,
+    // What the answers, or their lack, say.
     unanswered_since: Option<Instant>,
     reopened: bool,
     last_good: Option<Instant>,
-    busy_since: Option<Instant>,
     crash: Option<Crash>,
-    probation: u8,
-    state: NodeState,
-    next_report: Option<Instant>,
-    trouble: Option<EventName>,
+    busy_since: Option<Instant>,
+    loading: Option<Loading>,
+    /// When it will have loaded, by the newest `INFO`.
+    loaded_at: Option<Instant>,
+    refuses_writes_since: Option<Instant>,
+    /// By the newest `INFO`.
+    disk_ok: bool,
+    /// The first and the newest `INFO` in a row by which the recorded master is a replica.
+    replica: Option<(Instant, Instant)>,
+    run_id: Option<RunId>,
+    /// Each is told when it begins and when it is over.
+    troubles: BTreeSet<EventName>,
     /// `INFO` is refused; that `PING` is answered does not end this trouble.
     info_denied: bool,
-    run_id: Option<RunId>,
+    /// Its name does not resolve; that it answers at its last address does not end this trouble.
+    name_lost: bool,
+    // The verdict.
+    probation: u8,
+    state: NodeState,
+    /// Down by what only an answer ends.
+    lifeless: bool,
+    next_report: Option<Instant>,
     acts: VecDeque<Act>,
 }
 
@@ -103,10 +155,8 @@ impl Watcher {
     /// Starts watching: connects at once.
     pub fn new(settings: &Settings, now: Instant) -> Self {
         let mut watcher = Self {
-            down_after: settings.down_after(),
-            crash_grace: Duration::from_millis(settings.crash_grace_ms),
-            busy_budget: Duration::from_millis(settings.busy_budget_ms),
-            ping_every: settings.ping_interval(),
+            limits: settings.into(),
+            company: Company::default(),
             in_trouble: false,
             link: Link::Closed,
             attempt: 0,
@@ -115,17 +165,25 @@ impl Watcher {
             next_ping: now,
             pings_under_way: 0,
             next_info: now,
+            identity: Identity::Known,
             unanswered_since: Some(now),
             reopened: false,
             last_good: None,
-            busy_since: None,
             crash: None,
+            busy_since: None,
+            loading: None,
+            loaded_at: None,
+            refuses_writes_since: None,
+            disk_ok: true,
+            replica: None,
+            run_id: None,
+            troubles: BTreeSet::new(),
+            info_denied: false,
+            name_lost: false,
             probation: 0,
             state: NodeState::Up,
+            lifeless: false,
             next_report: None,
-            trouble: None,
-            info_denied: false,
-            run_id: None,
             acts: VecDeque::new(),
         };
         watcher.handle_timeout(now);
@@ -134,10 +192,7 @@ impl Watcher {
 
     /// Takes changed settings.
     pub fn set(&mut self, settings: &Settings) {
-        self.down_after = settings.down_after();
-        self.crash_grace = Duration::from_millis(settings.crash_grace_ms);
-        self.busy_budget = Duration::from_millis(settings.busy_budget_ms);
-        self.ping_every = settings.ping_interval();
+        self.limits = settings.into();
     }
 
     /// Whether the group is in trouble, so that `INFO` is wanted more often.
@@ -148,9 +203,36 @@ impl Watcher {
         self.in_trouble = in_trouble;
     }
 
+    /// Takes what the record and the other nodes say of this one, and with it that the newest
+    /// view was heard on.
+    pub fn keep_company(&mut self, company: Company, now: Instant) {
+        if !company.master {
+            self.replica = None;
+        }
+        self.company = company;
+        if self.identity == Identity::Told {
+            self.identify(now);
+        }
+        self.judge(now);
+    }
+
+    /// The number of the newest connection.
+    #[cfg(test)]
+    pub(crate) const fn attempt(&self) -> u64 {
+        self.attempt
+    }
+
     /// The present opinion.
     pub const fn state(&self) -> &NodeState {
         &self.state
+    }
+
+    /// Whether anything about the node asks for a closer look at its whole group.
+    pub fn is_troubled(&self) -> bool {
+        self.state != NodeState::Up
+            || self.loading.is_some()
+            || self.replica.is_some()
+            || self.troubles.contains(&EventName::WriteImpaired)
     }
 
     /// The process last seen there.
@@ -177,16 +259,12 @@ impl Watcher {
             return;
         }
         match what {
+            LinkEvent::Name(resolved) => self.name(resolved),
             LinkEvent::Connected => self.connected(now),
             LinkEvent::ConnectFailed(fault) => self.connect_failed(fault, now),
             LinkEvent::Lost => self.lost(now),
             LinkEvent::Pong(reply) => self.pong(reply, now),
-            LinkEvent::Info(Ok(view)) => self.info(view),
-            LinkEvent::Info(Err(NodeFault::Denied(text))) => {
-                self.info_denied = true;
-                self.denied(&text, now);
-            }
-            LinkEvent::Info(Err(_)) => {}
+            LinkEvent::Info(answer) => self.info(answer, now),
         }
         self.judge(now);
     }
@@ -194,12 +272,7 @@ impl Watcher {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.notice_stall(now);
-        match self.link {
-            Link::Closed if now >= self.next_connect => self.connect(now),
-            Link::Opening { since } if now >= since + CONNECT_LIMIT => self.connect(now),
-            Link::Open => self.tick_open(now),
-            Link::Closed | Link::Opening { .. } => {}
-        }
+        self.tick_link(now);
         if self.next_report.is_some_and(|at| now >= at) {
             self.report(now);
         }
@@ -208,16 +281,7 @@ impl Watcher {
 
     /// When something is due next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let link = match self.link {
-            Link::Closed => self.next_connect,
-            Link::Opening { since } => since + CONNECT_LIMIT,
-            Link::Open => self.next_ping.min(self.next_info),
-        };
-        let verdict = match (&self.state, self.unanswered_since) {
-            (NodeState::Up, Some(since)) if self.probation == 0 => Some(since + self.down_after),
-            (NodeState::Up | NodeState::Down(_), _) => None,
-        };
-        [Some(link), verdict, self.half_silence(), self.busy_end(), self.next_report]
+        [Some(self.link_due()), self.half_silence(), self.verdict_due(), self.next_report]
             .into_iter()
             .flatten()
             .min()
@@ -228,263 +292,12 @@ impl Watcher {
         self.acts.pop_front()
     }
 
-    fn connect(&mut self, now: Instant) {
-        self.attempt += 1;
-        self.link = Link::Opening { since: now };
-        self.pings_under_way = 0;
-        self.acts.push_back(Act::Connect { attempt: self.attempt });
+    fn info_every(&self) -> Duration {
+        if self.in_trouble { INFO_EVERY_IN_TROUBLE } else { INFO_EVERY }
     }
 
-    fn connected(&mut self, now: Instant) {
-        self.link = Link::Open;
-        self.opened_at = now;
-        self.crash = None;
-        self.next_ping = now;
-        self.next_info = now;
-        self.tick_open(now);
-    }
-
-    fn tick_open(&mut self, now: Instant) {
-        if self.half_silence().is_some_and(|at| now >= at) {
-            self.reopened = true;
-            self.connect(now);
-            return;
-        }
-        if now >= self.next_ping {
-            self.next_ping = now + self.ping_every;
-            self.punctual_probe();
-            if self.pings_under_way < PINGS_UNDER_WAY {
-                self.pings_under_way += 1;
-                self.unanswered_since = self.unanswered_since.or(Some(now));
-                self.acts.push_back(Act::Ping);
-            }
-        }
-        if now >= self.next_info {
-            let every = if self.in_trouble { INFO_EVERY_IN_TROUBLE } else { INFO_EVERY };
-            self.next_info = now + every;
-            self.acts.push_back(Act::Info);
-        }
-    }
-
-    /// Half of `down_after` without an answer, on a connection that old: time for a fresh one.
-    fn half_silence(&self) -> Option<Instant> {
-        let since = self.unanswered_since.filter(|_| self.link == Link::Open && !self.reopened)?;
-        Some(since.max(self.opened_at) + self.down_after / 2)
-    }
-
-    fn busy_end(&self) -> Option<Instant> {
-        let judged = self.state == NodeState::Up && self.probation == 0;
-        self.busy_since.filter(|_| judged).map(|at| at + self.busy_budget)
-    }
-
-    fn lost(&mut self, now: Instant) {
-        self.unanswered_since = self.unanswered_since.or(Some(now));
-        if self.state == NodeState::Up && !self.crash_grace.is_zero() {
-            self.crash = Some(Crash { broken_at: now, refused: 0 });
-        }
-        self.connect(now);
-    }
-
-    fn connect_failed(&mut self, fault: NodeFault, now: Instant) {
-        self.link = Link::Closed;
-        self.next_connect = now + self.ping_every;
-        self.punctual_probe();
-        match fault {
-            NodeFault::Refused => self.refused(now),
-            NodeFault::Denied(text) => self.denied(&text, now),
-            NodeFault::Unresolved(text) => {
-                self.crash = None;
-                self.busy_since = None;
-                self.unanswered_since = None;
-                let cause = format!(
-                    "its name does not resolve ({text}): nothing is voted; check the resolver, or \
-                     declare the node by its IP address"
-                );
-                self.enter_trouble(EventName::DnsError, cause);
-            }
-            NodeFault::Broken(_) => self.broken_again(now),
-            NodeFault::TimedOut | NodeFault::Expired | NodeFault::Error(_) => {
-                self.crash = None;
-                self.unanswered_since = self.unanswered_since.or(Some(now));
-            }
-        }
-    }
-
-    /// A connection that broke before it was usable. A dying process cuts its clients a moment
-    /// before it stops listening: who comes back in between is accepted and cut again. That must
-    /// not hide the crash, so it is tried a few times more while the grace lasts.
-    fn broken_again(&mut self, now: Instant) {
-        self.unanswered_since = self.unanswered_since.or(Some(now));
-        match &self.crash {
-            Some(crash) if now < crash.broken_at + self.crash_grace => {
-                self.next_connect = now + (self.crash_grace / 10).max(Duration::from_millis(1));
-            }
-            Some(_) | None => self.crash = None,
-        }
-    }
-
-    fn refused(&mut self, now: Instant) {
-        self.unanswered_since = self.unanswered_since.or(Some(now));
-        let Some(crash) = &mut self.crash else { return };
-        crash.refused += 1;
-        let proven_at = crash.broken_at + self.crash_grace;
-        if crash.refused < 2 || now < proven_at {
-            self.next_connect = proven_at.max(now + Duration::from_millis(1));
-        }
-    }
-
-    fn denied(&mut self, text: &str, now: Instant) {
-        self.busy_since = None;
-        self.alive(now);
-        let cause = format!(
-            "it refuses our login or command ({text}): nothing is voted; correct the group's \
-             credentials or the node's ACL"
-        );
-        self.enter_trouble(EventName::AuthError, cause);
-    }
-
-    fn pong(&mut self, reply: PingReply, now: Instant) {
-        self.pings_under_way = self.pings_under_way.saturating_sub(1);
-        match reply {
-            PingReply::Pong | PingReply::Loading | PingReply::MasterDown => {
-                self.good(now);
-                self.leave_trouble();
-            }
-            PingReply::Busy => {
-                let since = *self.busy_since.get_or_insert(now);
-                self.last_good = Some(now);
-                if now.since(since) < self.busy_budget {
-                    self.alive(now);
-                }
-                let cause = format!(
-                    "a script runs past its threshold; it counts as down after {} ms of that; end \
-                     it by SCRIPT KILL",
-                    self.busy_budget.as_millis()
-                );
-                self.enter_trouble(EventName::Busy, cause);
-            }
-            PingReply::Misconf => {
-                self.good(now);
-                let cause = "it cannot write its disk and refuses writes: free space there, see \
-                             rdb_last_bgsave_status";
-                self.enter_trouble(EventName::WriteImpaired, cause.into());
-            }
-            PingReply::Denied(text) => self.denied(&text, now),
-            PingReply::Other(_) => {}
-        }
-    }
-
-    fn info(&mut self, view: NodeView) {
-        self.info_denied = false;
-        let before = self.run_id.replace(view.run_id.clone());
-        if let Some(before) = before.filter(|b| b != &view.run_id) {
-            let cause = format!("run id {before} became {}", view.run_id);
-            self.acts.push_back(Act::Event(EventName::Reboot, cause));
-        }
-        self.acts.push_back(Act::View(view));
-    }
-
-    /// A valid reply: the node lives and serves.
-    fn good(&mut self, now: Instant) {
-        self.busy_since = None;
-        self.last_good = Some(now);
-        self.alive(now);
-    }
-
-    fn alive(&mut self, now: Instant) {
-        self.unanswered_since = None;
-        self.reopened = false;
-        self.crash = None;
-        if self.state != NodeState::Up {
-            self.state = NodeState::Up;
-            self.report(now);
-        }
-    }
-
-    fn enter_trouble(&mut self, name: EventName, cause: String) {
-        if self.trouble != Some(name) {
-            self.trouble = Some(name);
-            self.acts.push_back(Act::Event(name, cause));
-        }
-    }
-
-    fn leave_trouble(&mut self) {
-        if self.info_denied && self.trouble == Some(EventName::AuthError) {
-            return;
-        }
-        if let Some(name) = self.trouble.take() {
-            self.acts.push_back(Act::Event(EventName::TroubleOver, format!("{name} is over")));
-        }
-    }
-
-    fn judge(&mut self, now: Instant) {
-        if self.state != NodeState::Up || self.probation > 0 {
-            return;
-        }
-        let Some(evidence) = self.evidence(now) else { return };
-        self.state = NodeState::Down(evidence);
-        self.report(now);
-    }
-
-    fn evidence(&self, now: Instant) -> Option<Evidence> {
-        let millis =
-            |since: Instant| u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
-        if let Some(crash) = self.crash
-            && crash.refused >= 2
-            && now >= crash.broken_at + self.crash_grace
-        {
-            return Some(Evidence::Crash { refused: crash.refused });
-        }
-        if let Some(since) = self.busy_since
-            && now >= since + self.busy_budget
-        {
-            return Some(Evidence::Busy { for_ms: millis(since) });
-        }
-        let since = self.unanswered_since?;
-        (now >= since + self.down_after).then(|| Evidence::Silence { for_ms: millis(since) })
-    }
-
-    fn report(&mut self, now: Instant) {
-        self.acts.push_back(Act::Report(self.state.clone()));
-        self.next_report = (self.state != NodeState::Up).then(|| now + REPORT_EVERY);
-    }
-
-    fn punctual_probe(&mut self) {
-        if self.probation == 1 {
-            let cause = "this prober keeps time again";
-            self.acts.push_back(Act::Event(EventName::SelfSuspectOver, cause.into()));
-        }
-        self.probation = self.probation.saturating_sub(1);
-    }
-
-    /// The loop woke so late that what was measured meanwhile says more about us than about the
-    /// node.
-    fn notice_stall(&mut self, now: Instant) {
-        let Some(due) = self.poll_timeout() else { return };
-        if now < due + self.down_after / 4 {
-            return;
-        }
-        let late = now.since(due).as_millis();
-        self.probation = PROBATION;
-        self.crash = None;
-        self.busy_since = None;
-        self.reopened = false;
-        self.unanswered_since = self.unanswered_since.map(|_| now);
-        self.next_report = self.next_report.map(|_| now);
-        self.next_ping = now;
-        self.next_connect = now;
-        if let Link::Opening { .. } = self.link {
-            self.link = Link::Opening { since: now };
-        }
-        if self.next_info < now {
-            self.next_info = now;
-        }
-        if self.state != NodeState::Up {
-            self.state = NodeState::Up;
-            self.report(now);
-        }
-        let cause = format!("this prober was stalled for {late} ms; its samples are thrown away");
-        self.acts.push_back(Act::Event(EventName::SelfSuspect, cause));
+    fn tell(&mut self, name: EventName, cause: impl Into<String>) {
+        self.acts.push_back(Act::Event(name, cause.into()));
     }
 }
 

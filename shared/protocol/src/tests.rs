@@ -82,6 +82,7 @@ pub(crate) fn master_view(n: usize, offset: u64) -> NodeView {
         upstream: None,
         replicas: Vec::new(),
         loading: false,
+        loading_eta_ms: None,
         empty: false,
         persistence_ok: true,
     }

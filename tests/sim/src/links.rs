@@ -142,6 +142,7 @@ impl World {
             LinkEvent::Connected
             | LinkEvent::ConnectFailed(_)
             | LinkEvent::Lost
+            | LinkEvent::Name(_)
             | LinkEvent::Info(_) => Due::Link { to, life, watch, attempt, what: Box::new(what) },
         };
         self.schedule(after, due);

@@ -295,6 +295,7 @@ impl Node {
             }),
             replicas,
             loading,
+            loading_eta_ms: None,
             empty: loading || self.is_empty(),
             persistence_ok: self.mood != Mood::Misconf,
         }

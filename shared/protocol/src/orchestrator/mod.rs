@@ -16,6 +16,7 @@ use crate::Machine;
 use crate::directory::{self, Directory};
 use crate::happening::Dresser;
 use crate::pulse::Pulse;
+use crate::rank::weight;
 use crate::timers::Timers;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
@@ -329,8 +330,8 @@ impl Orchestrator {
 
     /// How many live orchestrators come before this one for the group: rendezvous hashing.
     fn rank(&self, group: &GroupName) -> u32 {
-        let mine = weight(group, &self.config.id);
-        let before = self.peers.keys().filter(|peer| weight(group, peer) > mine).count();
+        let mine = weight(group, self.config.id.as_str());
+        let before = self.peers.keys().filter(|p| weight(group, p.as_str()) > mine).count();
         u32::try_from(before).unwrap_or(u32::MAX)
     }
 
@@ -340,16 +341,6 @@ impl Orchestrator {
         let masters: Vec<_> = owned.map(MasterRecord::from).collect();
         self.outputs.extend(masters.into_iter().map(Output::Retain));
     }
-}
-
-/// Rendezvous weight: FNV-1a over both names, mixed so that similar ids do not rank alike.
-fn weight(group: &GroupName, id: &OrchestratorId) -> (u64, OrchestratorId) {
-    let bytes = group.as_str().bytes().chain([0xff]).chain(id.as_str().bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    (mixed ^ (mixed >> 33), id.clone())
 }
 
 impl Machine for Orchestrator {

@@ -1,12 +1,17 @@
 //! Scripts: what a prober hears of groups and nodes, and what it says of them.
 
+mod rebirth;
+mod sharing;
+
 use super::*;
 use crate::tests::{
-    at, ballot, drain, group, master_view, node, place, prober, record, replica_view, voter,
+    at, ballot, drain, group, history, master_view, node, place, prober, record, replica_view,
+    run_id, voter,
 };
-use alloc::string::String;
 use alloc::vec;
-use vedette_model::{Evidence, RecordCommitted, ReplicaSeen, Revision, Secret, StatusQuery};
+use vedette_model::{
+    EventName, Evidence, RecordCommitted, ReplicaSeen, Revision, SdownReport, Secret, StatusQuery,
+};
 
 struct Script(Prober);
 
@@ -44,10 +49,16 @@ impl Script {
         let _ = self.link(now, n, 1, LinkEvent::Connected);
         let _ = self.link(now, n, 1, LinkEvent::Pong(PingReply::Pong));
         let _ = self.link(now, n, 1, LinkEvent::Lost);
-        let refused = || LinkEvent::ConnectFailed(NodeFault::Refused);
-        let _ = self.link(now, n, 2, refused());
+        let refused = LinkEvent::ConnectFailed(NodeFault::Refused);
+        let _ = self.link(now, n, 2, refused.clone());
         let _ = self.run(now + 100);
-        self.link(now + 100, n, 3, refused())
+        let last = self.attempt(n);
+        self.link(now + 100, n, last, refused)
+    }
+
+    /// The number of the newest connection to node `n`.
+    fn attempt(&mut self, n: usize) -> u64 {
+        self.0.watched(&watch(n)).unwrap().watcher.attempt()
     }
 
     /// Wakes the prober whenever it wants to be woken, up to and including `until`; what it says to
@@ -156,8 +167,11 @@ fn a_member_that_is_down_is_reported_with_all_that_a_voter_needs() {
     let said = script.run(1_200);
     let again = SdownReport { last_good_ms: Some(1_100), ..expected };
     assert_eq!(said, [(1_200, again.into())]);
-    let _ = script.link(1_300, 1, 4, LinkEvent::Connected);
-    let said = script.link(1_300, 1, 4, LinkEvent::Pong(PingReply::Pong));
+    let again = script.attempt(1);
+    let _ = script.link(1_300, 1, again, LinkEvent::Connected);
+    let said = script.link(1_300, 1, again, LinkEvent::Info(Ok(master_view(1, 0))));
+    assert_eq!(reports(&said), [], "it did not answer PING");
+    let said = script.link(1_300, 1, again, LinkEvent::Pong(PingReply::Pong));
     assert_eq!(reports(&said)[0].state, NodeState::Up);
     assert_eq!(events(&said), [(EventName::SdownOver, payload)]);
 }
@@ -206,8 +220,9 @@ fn replicas_that_the_master_lists_are_watched_and_only_looked_at() {
     assert_eq!(reports(&script.crash(20, 5)), []);
     let said = script.run(640);
     assert!(!said.iter().any(|(_, fact)| matches!(fact, Fact::SdownReport(_))), "{said:?}");
-    let _ = script.link(650, 5, 4, LinkEvent::Connected);
-    let said = script.link(660, 5, 4, LinkEvent::Info(Ok(replica_view(5, 1, 0))));
+    let again = script.attempt(5);
+    let _ = script.link(650, 5, again, LinkEvent::Connected);
+    let said = script.link(660, 5, again, LinkEvent::Info(Ok(replica_view(5, 1, 0))));
     assert!(matches!(&said[0], Output::Publish(Fact::NodeReport(r)) if r.node == node(5)));
     view.replicas.clear();
     let said = script.link(670, 1, 1, LinkEvent::Info(Ok(view)));
@@ -280,7 +295,8 @@ fn asked_for_its_status_it_says_how_each_node_is() {
     assert_eq!(
         beat.standings[0].text,
         "10.0.0.1:6379 down (link broken, 2 reconnects refused); 10.0.0.2:6379 up, answered 150 ms \
-         ago; 10.0.0.3:6379 has not answered yet"
+         ago; 10.0.0.3:6379 has not answered yet; 1 probers watch it and its quorum is 2: start \
+         more, or raise watchers_per_place"
     );
     assert_eq!(beat.standings[0].epoch, Epoch(1));
 }

@@ -1,13 +1,19 @@
 //! Scripts: a node that behaves in some way, and exactly what its prober says of it.
 
 mod crash;
+mod identity;
+mod loading;
 mod replies;
 mod stall;
+mod writes;
 
 use super::*;
-use crate::tests::{at, drain, replica_view, settings};
+use crate::prober::PingReply;
+use crate::tests::{at, drain, master_view, replica_view, run_id, settings};
+use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
+use vedette_model::{Evidence, NodeFault};
 
 /// How the node behaves towards its prober.
 #[derive(Clone)]
@@ -95,6 +101,11 @@ impl Script {
     }
 }
 
+/// What the group says of its master, with a replica that could take over.
+fn master() -> Company {
+    Company { master: true, spare: true, writable_spare: true, reborn: None }
+}
+
 fn told(acts: Vec<(u64, Act)>) -> Vec<(u64, Act)> {
     let traffic = |act: &Act| matches!(act, Act::Connect { .. } | Act::Ping | Act::Info);
     acts.into_iter().filter(|(_, act)| !traffic(act)).collect()
@@ -127,7 +138,7 @@ const UP: Act = Act::Report(NodeState::Up);
 fn it_connects_at_once_and_then_asks_at_once() {
     let mut script = Script::new();
     let said = script.run(0, &WELL);
-    assert_eq!(said, [(0, Act::Connect { attempt: 1 }), (0, Act::Ping), (0, Act::Info)]);
+    assert_eq!(said, [(0, Act::Connect { attempt: 1 }), (0, Act::Info), (0, Act::Ping)]);
     assert_eq!(script.watcher.last_good(), Some(at(0)));
 }
 
@@ -207,7 +218,8 @@ fn an_answer_on_the_fresh_connection_ends_the_silence() {
     let _ = script.run(0, &WELL);
     let _ = script.run(599, &Node::Mute);
     let said = script.run(20_000, &WELL);
-    assert_eq!(said[..2], [(600, Act::Connect { attempt: 2 }), (600, Act::Ping)]);
+    let asked = [(600, Act::Connect { attempt: 2 }), (600, Act::Info), (600, Act::Ping)];
+    assert_eq!(said[..3], asked);
     assert_eq!(told(said), []);
 }
 

@@ -149,6 +149,7 @@ fn node_reports() -> Vec<Fact> {
         upstream: None,
         replicas: vec![ReplicaSeen { addr: addr("10.0.0.2:6379"), online: true, offset: 7_000 }],
         loading: false,
+        loading_eta_ms: None,
         empty: false,
         persistence_ok: true,
     };
@@ -166,6 +167,7 @@ fn node_reports() -> Vec<Fact> {
         }),
         replicas: vec![],
         loading: true,
+        loading_eta_ms: Some(3_000),
         empty: true,
         persistence_ok: false,
         ..master.clone()

@@ -20,8 +20,8 @@ fn down_by_silence() -> Script {
 }
 
 #[test]
-fn a_pong_loading_and_masterdown_are_alive() {
-    for reply in [PingReply::Pong, PingReply::Loading, PingReply::MasterDown] {
+fn a_pong_and_masterdown_are_alive() {
+    for reply in [PingReply::Pong, PingReply::MasterDown] {
         let mut script = Script::new();
         assert_eq!(script.tell(30_000, &Node::Says(reply.clone())), []);
         let mut script = down_by_silence();
@@ -146,19 +146,42 @@ fn an_info_that_fails_otherwise_says_nothing() {
 }
 
 #[test]
-fn dns_trouble_is_never_a_vote() {
+fn a_name_that_never_resolved_is_never_a_vote() {
     let unresolved = Node::Fails(NodeFault::Unresolved("no such host".into()));
     let mut script = Script::new();
     let said = script.tell(30_000, &unresolved);
     assert_eq!((events(&said), said.len()), (vec![(0, EventName::DnsError)], 1));
+    let said = script.tell(30_100, &WELL);
+    assert_eq!(events(&said), [(30_100, EventName::TroubleOver)]);
     // Nor if it begins after a link broke, or while the node was busy.
     let mut script = Script::new();
     let _ = script.run(100, &Node::Says(PingReply::Busy));
     script.watcher.handle(1, LinkEvent::Lost, at(150));
-    let _ = script.play(150, &unresolved);
-    let said = script.tell(30_000, &unresolved);
-    assert_eq!(said, []);
+    let said = told(script.play(150, &unresolved));
+    assert_eq!(events(&said), [(150, EventName::DnsError)]);
+    assert_eq!(script.tell(30_000, &unresolved), []);
     assert_eq!(*script.watcher.state(), NodeState::Up);
+    // And who had a reason before has none any more.
+    let mut script = down_by_silence();
+    let said = script.tell(1_800, &Node::Fails(NodeFault::Unresolved("gone".into())));
+    assert_eq!(said, [], "its connection is still open");
+    let said = script.hear(1_850, LinkEvent::ConnectFailed(NodeFault::Unresolved("gone".into())));
+    assert_eq!(said[0], UP);
+}
+
+#[test]
+fn a_name_that_resolves_no_more_is_told_once_and_its_last_address_is_judged() {
+    let lost = || LinkEvent::Name(Err("no such host".into()));
+    let mut script = Script::new();
+    let _ = script.run(0, &WELL);
+    let said = script.hear(10, lost());
+    assert!(matches!(said[..], [Act::Event(EventName::DnsError, _)]), "{said:?}");
+    assert_eq!(script.hear(20, lost()), []);
+    assert_eq!(script.tell(500, &WELL), [], "that it answers does not mend its name");
+    assert_eq!(script.tell(1_599, &Node::Mute), []);
+    assert_eq!(script.tell(1_600, &Node::Mute), [(1_600, silent(1_000))], "silence counts");
+    let said = script.hear(1_700, LinkEvent::Name(Ok(())));
+    assert_eq!(said, [Act::Event(EventName::TroubleOver, "dns-error is over".into())]);
 }
 
 #[test]

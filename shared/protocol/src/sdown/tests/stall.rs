@@ -43,7 +43,7 @@ fn a_link_that_broke_while_it_was_stopped_proves_a_crash_only_after_probation() 
     let refused = LinkEvent::ConnectFailed(NodeFault::Refused);
     assert_eq!(script.hear(5_100, refused), []);
     let said = script.tell(5_200, &Node::Fails(NodeFault::Refused));
-    assert_eq!(said, [(5_200, trusted()), (5_200, down(Evidence::Crash { refused: 2 }))]);
+    assert_eq!(said, [(5_110, trusted()), (5_200, down(Evidence::Crash { refused: 11 }))]);
 }
 
 #[test]
@@ -91,12 +91,64 @@ fn link_events() -> impl Strategy<Value = LinkEvent> {
         1 => Just(LinkEvent::ConnectFailed(NodeFault::Denied(text()))),
         4 => Just(LinkEvent::Pong(PingReply::Pong)),
         2 => Just(LinkEvent::Pong(PingReply::Busy)),
+        2 => Just(LinkEvent::Pong(PingReply::Loading)),
         1 => Just(LinkEvent::Pong(PingReply::Misconf)),
         1 => Just(LinkEvent::Pong(PingReply::Denied(text()))),
         1 => Just(LinkEvent::Pong(PingReply::Other(text()))),
         1 => Just(LinkEvent::Info(Ok(replica_view(1, 2, 0)))),
+        1 => Just(LinkEvent::Info(Ok(master_view(1, 0)))),
+        1 => Just(LinkEvent::Info(Err(NodeFault::TimedOut))),
+        1 => any::<bool>().prop_map(move |ok| LinkEvent::Name(if ok { Ok(()) } else { Err(text()) })),
         1 => Just(LinkEvent::Info(Err(NodeFault::Denied(text())))),
     ]
+}
+
+/// Anything that the group may say of a node.
+fn companies() -> impl Strategy<Value = Company> {
+    let flags = any::<(bool, bool, bool)>();
+    (flags, prop::option::weighted(0.2, 1_usize..3)).prop_map(|((master, spare, writable), new)| {
+        let reborn = new.filter(|_| master).map(run_id);
+        Company { master, spare, writable_spare: spare && writable, reborn }
+    })
+}
+
+/// What happens to a watcher at one moment.
+#[derive(Debug, Clone)]
+enum Turn {
+    Link(LinkEvent),
+    Company(Company),
+}
+
+fn turns() -> impl Strategy<Value = Vec<(u64, bool, Turn)>> {
+    let turn = prop_oneof![
+        4 => link_events().prop_map(Turn::Link),
+        1 => companies().prop_map(Turn::Company),
+    ];
+    prop::collection::vec((0_u64..1_500, any::<bool>(), turn), 0..60)
+}
+
+/// Whether what is said to be measured has really been met with before.
+fn is_founded(evidence: &Evidence, heard: &[Turn]) -> bool {
+    let heard_link = |wanted: &LinkEvent| {
+        heard.iter().any(|turn| matches!(turn, Turn::Link(event) if event == wanted))
+    };
+    let pong = |reply| heard_link(&LinkEvent::Pong(reply));
+    match evidence {
+        Evidence::Silence { for_ms } => *for_ms > 0,
+        Evidence::Crash { refused } => {
+            *refused >= 2
+                && heard_link(&LinkEvent::Lost)
+                && heard_link(&LinkEvent::ConnectFailed(NodeFault::Refused))
+        }
+        Evidence::Busy { .. } => pong(PingReply::Busy),
+        Evidence::Loading { .. } => pong(PingReply::Loading),
+        Evidence::WriteImpaired { .. } => pong(PingReply::Misconf),
+        Evidence::WrongRole { .. } => heard_link(&LinkEvent::Info(Ok(replica_view(1, 2, 0)))),
+        Evidence::Rebirth { run_id } => heard.iter().any(|turn| match turn {
+            Turn::Company(company) => company.reborn.as_ref() == Some(run_id),
+            Turn::Link(_) => false,
+        }),
+    }
 }
 
 proptest! {
@@ -106,22 +158,62 @@ proptest! {
         down_after in 100_u64..3_000,
         grace in 0_u64..300,
         budget in 0_u64..300,
-        script in prop::collection::vec((0_u64..1_500, any::<bool>(), link_events()), 0..60),
+        script in turns(),
     ) {
         let settings = |s: &mut Settings| {
             (s.down_after_ms, s.crash_grace_ms, s.busy_budget_ms) = (down_after, grace, budget);
+            s.loading_budget_ms = Some(2 * budget);
         };
         let mut watcher = Script::with(settings).watcher;
         let mut now = at(0);
-        for (wait, punctual, event) in script {
+        for (wait, punctual, turn) in script {
             now = now + Duration::from_millis(wait);
             while let Some(due) = watcher.poll_timeout().filter(|due| *due <= now) {
                 let woken = if punctual { due } else { now };
                 watcher.handle_timeout(woken);
                 prop_assert!(watcher.poll_timeout().is_none_or(|next| next > woken));
             }
-            watcher.handle(watcher.attempt, event, now);
+            match turn {
+                Turn::Link(event) => watcher.handle(watcher.attempt, event, now),
+                Turn::Company(company) => watcher.keep_company(company, now),
+            }
             let _ = drain(|| watcher.poll_output());
+        }
+    }
+
+    /// Down is said only of what was met with, up only after down, and what is said last is what
+    /// the watcher holds.
+    #[test]
+    fn each_report_has_its_cause(
+        down_after in 100_u64..3_000,
+        grace in 0_u64..300,
+        script in turns(),
+    ) {
+        let settings =
+            |s: &mut Settings| (s.down_after_ms, s.crash_grace_ms) = (down_after, grace);
+        let mut watcher = Script::with(settings).watcher;
+        let (mut now, mut heard, mut last) = (at(0), Vec::new(), NodeState::Up);
+        for (wait, punctual, turn) in script {
+            now = now + Duration::from_millis(wait);
+            while let Some(due) = watcher.poll_timeout().filter(|due| *due <= now) {
+                watcher.handle_timeout(if punctual { due } else { now });
+            }
+            heard.push(turn.clone());
+            match turn {
+                Turn::Link(event) => watcher.handle(watcher.attempt, event, now),
+                Turn::Company(company) => watcher.keep_company(company, now),
+            }
+            for act in drain(|| watcher.poll_output()) {
+                let Act::Report(state) = act else { continue };
+                match &state {
+                    NodeState::Up => prop_assert_ne!(&last, &NodeState::Up, "up twice"),
+                    NodeState::Down(evidence) => {
+                        prop_assert!(is_founded(evidence, &heard), "{evidence} of nothing");
+                    }
+                }
+                last = state;
+            }
+            prop_assert_eq!(&last, watcher.state());
         }
     }
 }
