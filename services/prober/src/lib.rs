@@ -51,3 +51,6 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     bus.drain(DRAIN_LIMIT).await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

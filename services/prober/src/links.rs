@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use vedette_model::{Credentials, NodeAddr, NodeFault};
 use vedette_node::link::{Ask, Heard, Link};
-use vedette_node::{ErrorCode, Reply};
+use vedette_node::{ErrorCode, Lookups, Reply};
 use vedette_protocol::prober::{Input, LinkEvent, PingReply, Watch};
 
 /// For connecting and logging in; the machine counts on an answer within a second.
@@ -20,19 +20,22 @@ pub struct Links {
     name: String,
     inputs: mpsc::Sender<Input>,
     open: HashMap<Watch, Wire>,
+    lookups: HashMap<Watch, Lookups>,
 }
 
 impl Links {
     /// No links yet. `name` is what the nodes' `CLIENT LIST` shows; what happens on the links goes
     /// into `inputs`, and a link waits while that queue is full.
     pub fn new(name: String, inputs: mpsc::Sender<Input>) -> Self {
-        Self { name, inputs, open: HashMap::new() }
+        Self { name, inputs, open: HashMap::new(), lookups: HashMap::new() }
     }
 
     /// Opens a connection, dropping the one before.
     pub fn connect(&mut self, watch: Watch, attempt: u64, credentials: Option<Credentials>) {
         let (asks, queue) = mpsc::channel(ASK_LIMIT);
-        let teller = Teller { watch: watch.clone(), attempt, inputs: self.inputs.clone() };
+        let lookups = self.lookups.entry(watch.clone()).or_default().clone();
+        let inputs = self.inputs.clone();
+        let teller = Teller { watch: watch.clone(), attempt, lookups, name_told: None, inputs };
         let task = tokio::spawn(run(teller, credentials, self.name.clone(), queue));
         self.open.insert(watch, Wire { asks, task: task.abort_handle() });
     }
@@ -49,6 +52,7 @@ impl Links {
     /// Closes the node's connection.
     pub fn forget(&mut self, watch: &Watch) {
         self.open.remove(watch);
+        self.lookups.remove(watch);
     }
 }
 
@@ -68,10 +72,21 @@ impl Drop for Wire {
 struct Teller {
     watch: Watch,
     attempt: u64,
+    lookups: Lookups,
+    name_told: Option<Result<(), String>>,
     inputs: mpsc::Sender<Input>,
 }
 
 impl Teller {
+    /// Tells how the node's name was looked up last, if that is new.
+    async fn tell_name(&mut self) {
+        let last = self.lookups.last();
+        if let Some(resolved) = last.clone().filter(|_| last != self.name_told) {
+            self.name_told = last;
+            self.tell(LinkEvent::Name(resolved)).await;
+        }
+    }
+
     /// Returns false when nobody listens any more.
     async fn tell(&self, what: LinkEvent) -> bool {
         let input = Input::Link { watch: self.watch.clone(), attempt: self.attempt, what };
@@ -80,13 +95,19 @@ impl Teller {
 }
 
 async fn run(
-    teller: Teller,
+    mut teller: Teller,
     credentials: Option<Credentials>,
     name: String,
     mut asks: mpsc::Receiver<Ask>,
 ) {
-    let node = &teller.watch.node;
-    let mut link = match Link::open(node, credentials.as_ref(), &name, CONNECT_LIMIT).await {
+    let node = &teller.watch.node.clone();
+    let lookups = teller.lookups.clone();
+    let opened = Link::open(node, &lookups, credentials.as_ref(), &name, CONNECT_LIMIT).await;
+    let unresolved = matches!(opened, Err(NodeFault::Unresolved(_)));
+    if !unresolved {
+        teller.tell_name().await;
+    }
+    let mut link = match opened {
         Ok(link) => link,
         Err(fault) => {
             teller.tell(LinkEvent::ConnectFailed(fault)).await;
@@ -100,6 +121,11 @@ async fn run(
         let event = tokio::select! {
             ask = asks.recv() => {
                 let Some(ask) = ask else { return };
+                if ask == Ask::Info {
+                    // In time with it, to know of a name that is lost before it is needed.
+                    teller.tell_name().await;
+                    lookups.again(node);
+                }
                 if !link.ask(ask) {
                     tracing::debug!(%node, ?ask, "not asked: too many answers are owed");
                 }

@@ -1,6 +1,7 @@
 //! Who changed a node's role, as far as the node's `CLIENT LIST` still shows it.
 
 use crate::conn::{Conn, Stage};
+use crate::dial::Lookups;
 use crate::reply::Reply;
 use std::time::Duration;
 use vedette_model::{Credentials, NodeAddr};
@@ -18,7 +19,8 @@ pub(crate) async fn who_changed(
     name: &str,
 ) -> Option<String> {
     let ask = async {
-        let mut conn = Conn::open(node, credentials, name, &mut Stage::Resolving).await?;
+        let (lookups, mut stage) = (Lookups::default(), Stage::Resolving);
+        let mut conn = Conn::open(node, &lookups, credentials, name, &mut stage).await?;
         conn.send(&redis::cmd("CLIENT").arg("LIST").get_packed_command());
         conn.next().await
     };

@@ -2,6 +2,7 @@
 
 use crate::client_list::who_changed;
 use crate::conn::{Conn, Stage};
+use crate::dial::Lookups;
 use crate::link::view;
 use crate::reply::{ErrorCode, ErrorReply, Reply};
 use std::time::Duration;
@@ -46,7 +47,7 @@ async fn attempt(
     stage: &mut Stage,
 ) -> Result<Answer, NodeFault> {
     let Some(mut change) = Change::of(command) else {
-        let mut conn = Conn::open(errand.node, errand.credentials, errand.name, stage).await?;
+        let mut conn = open(errand, stage).await?;
         conn.send(&pack(&["INFO"]));
         let view = view(conn.next().await?)?;
         return Ok(Answer::Done { view, rewrite_error: None, changed_by: None });
@@ -58,8 +59,13 @@ async fn attempt(
         // Before the change, which may close that client's connection.
         change.changed_by = who_changed(errand.node, errand.credentials, errand.name).await;
     }
-    let mut conn = Conn::open(errand.node, errand.credentials, errand.name, stage).await?;
+    let mut conn = open(errand, stage).await?;
     change.carry_out(&mut conn, errand.node, permitted).await
+}
+
+async fn open(errand: Errand<'_>, stage: &mut Stage) -> Result<Conn, NodeFault> {
+    let lookups = Lookups::default();
+    Conn::open(errand.node, &lookups, errand.credentials, errand.name, stage).await
 }
 
 /// One command of the transaction.

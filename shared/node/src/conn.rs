@@ -5,7 +5,7 @@
 //! connection by its push channel alone, which needs RESP3; a prober with thousands of nodes
 //! wants neither. Here whoever waits for the next answer also hears at once that the link broke.
 
-use crate::dial::{broken, connect, connect_fault, resolve};
+use crate::dial::{Lookups, broken, connect, connect_fault};
 use crate::reply::Reply;
 use std::io::{self, Read};
 use tokio::io::Interest;
@@ -49,11 +49,12 @@ impl Conn {
     /// Connects and logs in. The caller limits the time; `stage` tells it where the time went.
     pub(crate) async fn open(
         addr: &NodeAddr,
+        lookups: &Lookups,
         credentials: Option<&Credentials>,
         name: &str,
         stage: &mut Stage,
     ) -> Result<Self, NodeFault> {
-        let addresses = resolve(addr).await?;
+        let addresses = lookups.resolve(addr).await?;
         *stage = Stage::Talking;
         let stream = connect(&addresses).await?;
         // Without it the second small write of a round waits for the acknowledgement of the first.

@@ -2,21 +2,104 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use vedette_model::{NodeAddr, NodeFault};
 
 /// Names looked up at the same time: the system's resolver blocks a thread for each.
 const LOOKUP_LIMIT: usize = 64;
+/// Who has known the name's addresses before waits no longer for a look-up.
+const RECALL_AFTER: Duration = Duration::from_millis(100);
 
-/// The addresses of a node's host, at least one. An IP address needs no look-up.
-pub(crate) async fn resolve(addr: &NodeAddr) -> Result<Vec<SocketAddr>, NodeFault> {
+/// What a node's name resolved to last, so that the node can be reached while its name cannot be
+/// looked up. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Lookups(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    addresses: Vec<SocketAddr>,
+    under_way: bool,
+    last: Option<Result<(), String>>,
+}
+
+impl Lookups {
+    /// How the last look-up went, or why it does not end; none if there was none, as with an IP
+    /// address.
+    pub fn last(&self) -> Option<Result<(), String>> {
+        self.lock().last.clone()
+    }
+
+    /// Looks the name up again in the background. If that is still being done, the resolver does
+    /// not answer, and [`Lookups::last`] says so.
+    pub fn again(&self, addr: &NodeAddr) {
+        if ip(addr).is_none() && self.begin(addr).is_none() {
+            self.lock().last = Some(Err(format!("{}: the resolver does not answer", addr.host())));
+        }
+    }
+
+    /// The addresses of a node's host, at least one: newly looked up, or else the last ones.
+    pub(crate) async fn resolve(&self, addr: &NodeAddr) -> Result<Vec<SocketAddr>, NodeFault> {
+        if let Some(address) = ip(addr) {
+            return Ok(vec![address]);
+        }
+        let before = self.lock().addresses.clone();
+        let lookup = self.begin(addr);
+        let found = match lookup {
+            Some(lookup) if before.is_empty() => lookup.await.ok(),
+            Some(lookup) => {
+                tokio::time::timeout(RECALL_AFTER, lookup).await.ok().and_then(Result::ok)
+            }
+            None => None,
+        };
+        match found {
+            Some(Ok(addresses)) => Ok(addresses),
+            Some(Err(_)) | None if !before.is_empty() => Ok(before),
+            Some(Err(fault)) => Err(fault),
+            None => Err(NodeFault::Unresolved(format!("{}: no answer yet", addr.host()))),
+        }
+    }
+
+    /// Starts a look-up, unless one is under way.
+    fn begin(&self, addr: &NodeAddr) -> Option<JoinHandle<Result<Vec<SocketAddr>, NodeFault>>> {
+        if std::mem::replace(&mut self.lock().under_way, true) {
+            return None;
+        }
+        let (known, addr) = (self.clone(), addr.clone());
+        Some(tokio::spawn(async move {
+            let found = look_up(&addr).await;
+            let mut known = known.lock();
+            known.under_way = false;
+            known.last = Some(match &found {
+                Ok(_) => Ok(()),
+                Err(NodeFault::Unresolved(words)) => Err(words.clone()),
+                Err(fault) => Err(fault.to_string()),
+            });
+            if let Ok(addresses) = &found {
+                known.addresses.clone_from(addresses);
+            }
+            drop(known);
+            found
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An IP address needs no look-up.
+fn ip(addr: &NodeAddr) -> Option<SocketAddr> {
+    addr.host().parse().ok().map(|ip| SocketAddr::new(ip, addr.port()))
+}
+
+/// The addresses of a host name, at least one.
+async fn look_up(addr: &NodeAddr) -> Result<Vec<SocketAddr>, NodeFault> {
     static LOOKUPS: LazyLock<Arc<Semaphore>> =
         LazyLock::new(|| Arc::new(Semaphore::new(LOOKUP_LIMIT)));
-    if let Ok(ip) = addr.host().parse() {
-        return Ok(vec![SocketAddr::new(ip, addr.port())]);
-    }
     let unresolved = |words: String| NodeFault::Unresolved(format!("{}: {words}", addr.host()));
     let (host, port) = (addr.host().to_string(), addr.port());
     let permit = Arc::clone(&LOOKUPS).acquire_owned().await;
@@ -92,6 +175,57 @@ mod tests {
 
     fn told(kinds: &[io::ErrorKind]) -> NodeFault {
         verdict(&kinds.iter().map(|kind| io::Error::from(*kind)).collect::<Vec<_>>())
+    }
+
+    fn local(port: u16) -> SocketAddr {
+        SocketAddr::new([127, 0, 0, 1].into(), port)
+    }
+
+    /// A name that no resolver knows, and what it resolved to before.
+    fn vanished(addresses: Vec<SocketAddr>) -> (NodeAddr, Lookups) {
+        let known = Known { addresses, ..Known::default() };
+        let addr = NodeAddr::parse("vanished.invalid:6379").unwrap();
+        (addr, Lookups(Arc::new(Mutex::new(known))))
+    }
+
+    #[tokio::test]
+    async fn a_name_that_resolves_no_more_leads_to_its_last_addresses() {
+        let (addr, lookups) = vanished(vec![local(6379)]);
+        assert_eq!(lookups.resolve(&addr).await, Ok(vec![local(6379)]));
+        while lookups.lock().under_way {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(lookups.last(), Some(Err(_))), "and that is told");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_never_resolved_leads_nowhere() {
+        let (addr, lookups) = vanished(Vec::new());
+        assert!(matches!(lookups.resolve(&addr).await, Err(NodeFault::Unresolved(_))));
+        assert!(matches!(lookups.last(), Some(Err(_))));
+    }
+
+    #[tokio::test]
+    async fn a_resolver_that_does_not_answer_keeps_nobody_waiting() {
+        let (addr, lookups) = vanished(vec![local(6379)]);
+        lookups.lock().under_way = true;
+        assert_eq!(lookups.resolve(&addr).await, Ok(vec![local(6379)]));
+        assert_eq!(lookups.last(), None, "one that is only slow is not told");
+        lookups.again(&addr);
+        assert!(matches!(lookups.last(), Some(Err(_))));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_resolves_is_remembered() {
+        let lookups = Lookups::default();
+        let addr = NodeAddr::parse("localhost:6379").unwrap();
+        let found = lookups.resolve(&addr).await.unwrap();
+        assert_eq!((lookups.last(), &lookups.lock().addresses), (Some(Ok(())), &found));
+        let by_address = Lookups::default();
+        let addr = NodeAddr::parse("127.0.0.1:6379").unwrap();
+        assert_eq!(by_address.resolve(&addr).await, Ok(vec![local(6379)]));
+        by_address.again(&addr);
+        assert_eq!(by_address.last(), None, "an address is no name");
     }
 
     #[test]

@@ -14,5 +14,6 @@ pub mod info;
 pub mod link;
 pub mod reply;
 
+pub use dial::Lookups;
 pub use link::Link;
 pub use reply::{ErrorCode, ErrorReply, Reply};

@@ -2,6 +2,7 @@
 //! answers come back in order.
 
 use crate::conn::{Conn, Stage};
+use crate::dial::Lookups;
 use crate::info;
 use crate::reply::Reply;
 use std::collections::VecDeque;
@@ -38,7 +39,8 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects (TCP without delay) and logs in, within `limit` for everything. `name` is what
+    /// Connects (TCP without delay) and logs in, within `limit` for everything. If the node's
+    /// name does not resolve, the address that `lookups` knows is taken. `name` is what
     /// `CLIENT LIST` shows on the node; no spaces.
     ///
     /// # Errors
@@ -46,13 +48,14 @@ impl Link {
     /// `Unresolved` and `Denied` are the monitoring's.
     pub async fn open(
         addr: &NodeAddr,
+        lookups: &Lookups,
         credentials: Option<&Credentials>,
         name: &str,
         limit: Duration,
     ) -> Result<Self, NodeFault> {
         let mut stage = Stage::Resolving;
-        let opened = tokio::time::timeout(limit, Conn::open(addr, credentials, name, &mut stage));
-        match opened.await {
+        let opening = Conn::open(addr, lookups, credentials, name, &mut stage);
+        match tokio::time::timeout(limit, opening).await {
             Ok(conn) => Ok(Self { conn: conn?, awaiting: VecDeque::new() }),
             Err(_elapsed) => Err(stage.timed_out()),
         }

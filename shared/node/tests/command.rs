@@ -11,8 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vedette_harness::{LIMIT, within};
 use vedette_model::{Answer, Command, Credentials, NodeAddr, NodeFault, NodeView, Role};
-use vedette_node::Link;
 use vedette_node::command::{Errand, carry_out};
+use vedette_node::{Link, Lookups};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -54,7 +54,7 @@ async fn is_linked(replica: &Server, master: &Server) {
 
 /// A client that does nothing, as most do most of the time.
 async fn idle_client(server: &Server) -> Link {
-    Link::open(server.addr(), None, "idle", SOON).await.unwrap()
+    Link::open(server.addr(), &Lookups::default(), None, "idle", SOON).await.unwrap()
 }
 
 /// A client that says one line and waits for what comes, or for ever.

@@ -10,13 +10,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use vedette_harness::{LIMIT, within};
 use vedette_model::{Credentials, NodeAddr, NodeFault, Role};
 use vedette_node::link::{Ask, Heard, UNANSWERED_LIMIT};
-use vedette_node::{ErrorCode, Link, Reply};
+use vedette_node::{ErrorCode, Link, Lookups, Reply};
 
 /// Long enough for a machine under load, short enough to fail soon.
 const SOON: Duration = Duration::from_secs(2);
 
 async fn open(addr: &NodeAddr, credentials: Option<&Credentials>) -> Result<Link, NodeFault> {
-    Link::open(addr, credentials, "vedette-test", SOON).await
+    Link::open(addr, &Lookups::default(), credentials, "vedette-test", SOON).await
 }
 
 async fn next(link: &mut Link) -> Result<Heard, NodeFault> {
@@ -75,7 +75,8 @@ async fn a_stopped_server_blocks_nothing_and_owes_its_answers() {
     let silence = tokio::time::timeout(Duration::from_millis(50), link.next()).await;
     assert!(silence.is_err(), "{silence:?}");
     let limit = Duration::from_millis(100);
-    let second = Link::open(server.addr(), None, "vedette-test", limit).await.err();
+    let second =
+        Link::open(server.addr(), &Lookups::default(), None, "vedette-test", limit).await.err();
     assert_eq!(second, Some(NodeFault::TimedOut));
     server.cont().unwrap();
     for _ in 0..UNANSWERED_LIMIT {
@@ -156,7 +157,8 @@ async fn a_loading_server_says_so() {
     let address = (server.addr().host(), server.addr().port());
     let listens = async || tokio::net::TcpStream::connect(address).await.ok();
     within(LIMIT, "it listens again", listens).await.unwrap();
-    let mut link = Link::open(server.addr(), None, "vedette-test", LIMIT).await.unwrap();
+    let mut link =
+        Link::open(server.addr(), &Lookups::default(), None, "vedette-test", LIMIT).await.unwrap();
     assert_eq!(ping_code(&mut link).await, Some(ErrorCode::Loading));
     assert!(link.ask(Ask::Info));
     let Heard::Info(Ok(view)) = next(&mut link).await.unwrap() else { panic!("INFO") };
