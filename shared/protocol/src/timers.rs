@@ -21,12 +21,15 @@ impl<K: Ord + Clone> Timers<K> {
         if self.by_key.get(key).copied() == at {
             return;
         }
-        if let Some(old) = self.by_key.remove(key) {
-            self.by_time.remove(&(old, key.clone()));
-        }
+        let kept = self.by_key.remove_entry(key).map(|(key, old)| {
+            let entry = (old, key);
+            self.by_time.remove(&entry);
+            entry.1
+        });
         if let Some(at) = at {
-            self.by_key.insert(key.clone(), at);
+            let key = kept.unwrap_or_else(|| key.clone());
             self.by_time.insert((at, key.clone()));
+            self.by_key.insert(key, at);
         }
     }
 
@@ -37,9 +40,12 @@ impl<K: Ord + Clone> Timers<K> {
     /// Takes all keys that are due. Each once: one that is set into the past again meanwhile must
     /// not keep its role from saying what it has to say.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<K> {
-        let due: Vec<_> =
-            self.by_time.iter().take_while(|(at, _)| *at <= now).map(|(_, k)| k.clone()).collect();
-        due.iter().for_each(|key| self.set(key, None));
+        let mut due = Vec::new();
+        while self.by_time.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, key)) = self.by_time.pop_first() else { break };
+            self.by_key.remove(&key);
+            due.push(key);
+        }
         due
     }
 }

@@ -160,16 +160,21 @@ impl Node {
             && self.following.as_ref().is_none_or(|f| f.up)
     }
 
+    /// Its process is killed; a life that was too short to save anything leaves no trace.
+    pub(crate) fn die(&mut self, now: Instant) {
+        self.life = Life::Dead;
+        if now.since(self.begun.0) < SAVES_AFTER {
+            let (_, replid, offset, data) = self.begun.clone();
+            (self.replid, self.offset, self.data) = (replid, offset, data);
+        }
+    }
+
     /// Starts it again after a crash, with the role its configuration file holds.
     pub fn restart(&mut self, now: Instant, rng: &mut Rng) {
         self.life = Life::Up;
         self.incarnation += 1;
         self.attempt += 1;
         self.run_id = run_id(rng);
-        if now.since(self.begun.0) < SAVES_AFTER {
-            let (_, replid, offset, data) = self.begun.clone();
-            (self.replid, self.offset, self.data) = (replid, offset, data);
-        }
         self.begun = (now, self.replid.clone(), self.offset, self.data.clone());
         let before = std::mem::replace(&mut self.replid, repl_id(rng));
         self.replid2 = (self.is.keeps == Keeps::All).then_some(before);

@@ -194,7 +194,8 @@ impl World {
             return;
         }
         self.catch_up(self.nodes[node].group);
-        self.nodes[node].life = Life::Dead;
+        let now = self.now;
+        self.nodes[node].die(now);
         let addr = self.nodes[node].addr.clone();
         self.asleep.retain(|errand| errand.node != addr);
         self.unanswered.retain(|question| question.watch.node != addr);

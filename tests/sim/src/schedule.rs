@@ -46,7 +46,7 @@ pub enum Fault {
     Mood(Site, Mood),
     /// Harm to whoever leads a failover, at a step of it.
     Strike(Hook),
-    /// Whoever was struck goes on.
+    /// Nobody is struck any more.
     Recover,
 }
 
@@ -63,7 +63,7 @@ impl Kind {
     /// Faults last so long.
     pub const fn span(self) -> Duration {
         match self {
-            Self::Short => ms(1_000),
+            Self::Short => ms(900),
             Self::Long => ms(8_000),
         }
     }
@@ -71,7 +71,7 @@ impl Kind {
     /// All must be well for so long after the last fault; what still moves must come to rest.
     pub const fn rest(self) -> Duration {
         match self {
-            Self::Short => ms(400),
+            Self::Short => ms(300),
             Self::Long => ms(8_000),
         }
     }
@@ -202,7 +202,7 @@ impl Plan<'_> {
         }
         match self.kind {
             Kind::Short => {
-                let at = self.rng.range(0, 200);
+                let at = self.rng.range(0, 100);
                 self.incident(at);
                 for _ in 0..self.rng.range(0, 4) {
                     let at = self.rng.range(0, span - 200);
@@ -254,7 +254,8 @@ impl World {
     }
 
     fn end_faults(&mut self, end: Duration, for_good: bool, gone: Option<Site>) {
-        let mut ends = vec![Fault::Heal, Fault::Noise(0, 0, 0, 0)];
+        // No strike any more: whoever wakes now might be struck, and there is nobody to wake it again.
+        let mut ends = vec![Fault::Recover, Fault::Heal, Fault::Noise(0, 0, 0, 0)];
         for process in self.all_processes() {
             ends.extend([Fault::Resume(process), Fault::Drift(process, 0)]);
             if Some(process) != gone {
@@ -267,7 +268,6 @@ impl World {
                 ends.push(Fault::Start(node));
             }
         }
-        ends.push(Fault::Recover);
         for fault in ends {
             self.schedule(end, Due::Fault(fault));
         }
