@@ -126,6 +126,8 @@ pub enum Output {
     },
 }
 
+/// Orchestrators whose lives are remembered.
+const ORCHESTRATOR_LIMIT: usize = 64;
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// What a prober is.
@@ -179,6 +181,8 @@ pub struct Prober {
     leave_later: bool,
     timers: Timers<Watch>,
     echoes: BTreeMap<VoterId, (Echo, Instant)>,
+    /// The lives of the orchestrators heard of, at most [`ORCHESTRATOR_LIMIT`].
+    orchestrators: BTreeMap<String, u64>,
     suspect_told: Option<Instant>,
     outputs: VecDeque<Output>,
 }
@@ -199,6 +203,7 @@ impl Prober {
             groups: BTreeMap::new(),
             timers: Timers::new(),
             echoes: BTreeMap::new(),
+            orchestrators: BTreeMap::new(),
             suspect_told: None,
             outputs: VecDeque::new(),
         }
@@ -242,11 +247,21 @@ impl Prober {
         }
     }
 
-    /// Remembers a voter's heartbeat; a voter that has just been born is told again what is down.
+    /// Remembers a voter's heartbeat; a voter that has just been born is told again what is down,
+    /// and an orchestrator what the nodes say of themselves.
     fn heartbeat(&mut self, beat: Heartbeat, now: Instant) {
         if beat.service == Service::Prober {
             self.peers.beat(&beat, now);
             self.share(false, now);
+        }
+        if beat.service == Service::Orchestrator {
+            let full = self.orchestrators.len() >= ORCHESTRATOR_LIMIT;
+            let known = self.orchestrators.get(&beat.id).copied();
+            if known != Some(beat.incarnation) && (known.is_some() || !full) {
+                self.orchestrators.insert(beat.id, beat.incarnation);
+                self.each_watched(now, |watcher| watcher.look_again(now));
+            }
+            return;
         }
         if beat.service != Service::Voter {
             return;
@@ -257,6 +272,10 @@ impl Prober {
         if before.is_some_and(|(old, _)| old.incarnation == beat.incarnation) {
             return;
         }
+        self.each_watched(now, Watcher::report_again);
+    }
+
+    fn each_watched(&mut self, now: Instant, mut act: impl FnMut(&mut Watcher)) {
         let watch = |(group, state): (&GroupName, &GroupState)| {
             let watch = |node: &NodeAddr| Watch { group: group.clone(), node: node.clone() };
             state.nodes.keys().map(watch).collect::<Vec<_>>()
@@ -264,7 +283,7 @@ impl Prober {
         let watches: Vec<_> = self.groups.iter().flat_map(watch).collect();
         for watch in watches {
             if let Some(watched) = self.watched(&watch) {
-                watched.watcher.report_again();
+                act(&mut watched.watcher);
             }
             self.drain(&watch, now);
         }

@@ -245,6 +245,11 @@ impl Watcher {
         self.last_good
     }
 
+    /// Asks for `INFO` as soon as it can, for an orchestrator that has just been born.
+    pub const fn look_again(&mut self, now: Instant) {
+        self.next_info = now;
+    }
+
     /// Says the present opinion again, for a voter that has just been born.
     pub fn report_again(&mut self) {
         if self.state != NodeState::Up {

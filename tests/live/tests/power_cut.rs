@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use std::time::Duration;
 use vedette_harness::{LIMIT, Plan, System, now, pick, within};
 use vedette_live::{invariants, ms, tell, writing};
-use vedette_model::Fact;
+use vedette_model::{Fact, NodeAddr};
 
 /// What dies and comes back leaves broken links; everybody says so.
 const ANNOUNCED: &[&str] = &[
@@ -42,6 +42,27 @@ enum Part {
     Services,
 }
 
+/// Waits until exactly one node says master and all others that run follow it.
+async fn the_one_master(system: &System) -> Result<NodeAddr> {
+    let what = "exactly one master, all others follow it";
+    within(LIMIT * 2, what, async || {
+        let mut masters = Vec::new();
+        for node in system.nodes.iter().filter(|n| n.pid().is_some()) {
+            if node.is_master().await {
+                masters.push(node.addr().clone());
+            }
+        }
+        let [master] = masters.as_slice() else { return None };
+        for node in system.nodes.iter().filter(|n| n.pid().is_some() && n.addr() != master) {
+            if !node.follows(master).await {
+                return None;
+            }
+        }
+        Some(master.clone())
+    })
+    .await
+}
+
 async fn cut_power(order: &[Part], without: Option<usize>, role_kept: bool) -> Result<()> {
     let mut plan = Plan { down_after_ms: 500, ..Plan::default() };
     plan.settings.push("patience_ms = 2000".into());
@@ -59,7 +80,6 @@ async fn cut_power(order: &[Part], without: Option<usize>, role_kept: bool) -> R
         node.kill9()?;
     }
     system.nats[0].kill9()?;
-    let writes = writer.acknowledged();
     drop(writer);
     if !role_kept {
         for node in &system.nodes {
@@ -84,23 +104,7 @@ async fn cut_power(order: &[Part], without: Option<usize>, role_kept: bool) -> R
             node.answers().await?;
         }
     }
-    let what = "exactly one master, all others follow it";
-    let master = within(LIMIT * 2, what, async || {
-        let mut masters = Vec::new();
-        for node in system.nodes.iter().filter(|n| n.pid().is_some()) {
-            if node.is_master().await {
-                masters.push(node.addr().clone());
-            }
-        }
-        let [master] = masters.as_slice() else { return None };
-        for node in system.nodes.iter().filter(|n| n.pid().is_some() && n.addr() != master) {
-            if !node.follows(master).await {
-                return None;
-            }
-        }
-        Some(master.clone())
-    })
-    .await?;
+    let master = the_one_master(&system).await?;
     tell(&format!("{order:?} without {without:?}: settled after {:.0} ms", ms(began, now())));
     ensure!(now() < began + Duration::from_secs(30), "it took longer than 30 s");
     match without {
@@ -112,7 +116,6 @@ async fn cut_power(order: &[Part], without: Option<usize>, role_kept: bool) -> R
     if without.is_some() {
         system.watcher.wait(0, LIMIT, "the new master's record", announced).await?;
     }
-    let _ = writes;
     let node = system.node(&master)?;
     let set: String =
         node.command(&["SET", "after", "1"]).await.context("the master takes writes")?;

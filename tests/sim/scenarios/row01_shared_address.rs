@@ -4,7 +4,7 @@ use vedette_model::EventName;
 use vedette_sim::{GroupOptions, Options, World, secs};
 
 /// Groups A and B; a member of B is started at the address of a killed replica of A.
-fn member_of_b_at_an_address_of_a(seed: u64) -> (World, vedette_sim::net::Site) {
+fn member_of_b_at_an_address_of_a(seed: u64) -> (World, vedette_sim::Site) {
     let options = Options::new(seed).group(GroupOptions::new("other"));
     let mut world = World::settled(options);
     let (of_a, of_b) = (world.node_of(0, 2), world.node_of(1, 0));

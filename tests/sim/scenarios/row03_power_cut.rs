@@ -4,7 +4,7 @@ use vedette_sim::{Keeps, Options, World, ms, secs};
 
 /// Kills everything at once and starts it again in an order drawn from the seed; not what is
 /// `missing`.
-fn cut_power(world: &mut World, seed: u64, missing: Option<vedette_sim::net::Site>) {
+fn cut_power(world: &mut World, seed: u64, missing: Option<vedette_sim::Site>) {
     let mut sites = [world.all_processes(), world.all_nodes()].concat();
     for site in &sites {
         world.kill(*site);
@@ -58,5 +58,22 @@ fn what_any_returned_node_held_is_kept() {
         let now = world.master();
         // Nodes save every second: what came after the last save died with the power.
         assert!(world.lacks(now, &before) <= 12 * 2_000, "seed {seed}: more than was unsaved");
+    }
+}
+#[test]
+fn nobodys_own_claim_counts_when_all_nodes_start_as_masters() {
+    for seed in 1..=30 {
+        let read_only = |n: &mut vedette_sim::NodeOptions| n.read_only_config = true;
+        let options = Options::new(seed).node(0, read_only).node(1, read_only).node(2, read_only);
+        let mut world = World::settled(options);
+        let first = world.master();
+        world.kill(first);
+        world.run_until("another master", secs(3), |w| w.master() != first);
+        world.start(first);
+        world.run_until_well(secs(10));
+        // Each node now comes back in the role it was born with, the first one as a master.
+        cut_power(&mut world, seed, None);
+        world.run_until_well(secs(30));
+        assert_eq!(world.masters(0).len(), 1, "seed {seed}");
     }
 }

@@ -1,7 +1,11 @@
 //! Stories that are told to the whole system, one file each: `scenarios/<row>_<words>.rs`.
 
+#[path = "../scenarios/bug_history_nobody_heard.rs"]
+mod bug_history_nobody_heard;
 #[path = "../scenarios/row01_shared_address.rs"]
 mod row01_shared_address;
+#[path = "../scenarios/row02_empty_master.rs"]
+mod row02_empty_master;
 #[path = "../scenarios/row03_power_cut.rs"]
 mod row03_power_cut;
 #[path = "../scenarios/row04_no_good_replica.rs"]
@@ -18,12 +22,22 @@ mod row12_replica_that_is_behind;
 mod row15_frozen_master;
 #[path = "../scenarios/row16_busy_script.rs"]
 mod row16_busy_script;
+#[path = "../scenarios/row17_loading_master.rs"]
+mod row17_loading_master;
 #[path = "../scenarios/row18_leader_dies_at_each_step.rs"]
 mod row18_leader_dies_at_each_step;
+#[path = "../scenarios/row20_dead_replicas.rs"]
+mod row20_dead_replicas;
+#[path = "../scenarios/row21_fighting_script.rs"]
+mod row21_fighting_script;
+#[path = "../scenarios/row22_flapping.rs"]
+mod row22_flapping;
 #[path = "../scenarios/row23_paused_processes.rs"]
 mod row23_paused_processes;
 #[path = "../scenarios/row24_names.rs"]
 mod row24_names;
+#[path = "../scenarios/row25_full_disk.rs"]
+mod row25_full_disk;
 #[path = "../scenarios/row26_wrong_password.rs"]
 mod row26_wrong_password;
 #[path = "../scenarios/row36_announced_too_early.rs"]

@@ -13,7 +13,11 @@ impl Reconciler {
             return None;
         }
         let mut next = record.clone();
-        for (addr, (view, _)) in self.views.iter().filter(|(_, (_, at))| is_fresh(*at, now)) {
+        for (addr, (view, at)) in &self.views {
+            // Who loads does not know yet what it will hold.
+            if !is_fresh(*at, now) || view.loading {
+                continue;
+            }
             let fit = self.fit(record, addr, view, now);
             if *addr == record.master {
                 self.learn_master(record, &mut next, view, fit, now);
