@@ -27,11 +27,11 @@ pub async fn read(data: &Path) -> anyhow::Result<Known> {
         }
         let voter = VoterId::parse(id)?;
         // The file is closed again before a voter opens it.
-        let opened = spawn_blocking(move || Store::open(&path, &voter).map(|(_, stored)| stored));
-        let stored = opened.await?.with_context(|| {
+        let opened = spawn_blocking(move || Store::open(&path, &voter).map(|(_, held)| held));
+        let held = opened.await?.with_context(|| {
             format!("the data folder {} of an earlier start cannot be used", data.display())
         })?;
-        for stored in stored {
+        for stored in held.groups {
             // One that was accepted and not committed: the orchestrator settles it.
             let accepted = stored.accepted.map(|(_, record)| record);
             let committed = stored.committed.map(|committed| committed.record);

@@ -14,11 +14,12 @@ pub struct Config {
     /// What every service has.
     #[serde(flatten)]
     pub common: CommonConfig,
-    /// All voters, this one among them.
+    /// The first roster. What the voters decided since then is in their stores and goes before
+    /// it; a voter that is not on it waits to be put on with `vedette roster add`.
     pub roster: RosterConfig,
     /// The file that keeps this voter's promises and records, made at the first start. On a disk
-    /// of its own machine that survives a restart: a voter that lost it has forgotten its
-    /// promises. Required.
+    /// of its own machine that survives a restart: a voter that lost it does not vote until the
+    /// others have told it what it must not forget. Required.
     pub store: Option<PathBuf>,
 }
 
@@ -34,7 +35,6 @@ impl Config {
             why: error.to_string(),
         })?;
         let roster = self.roster.roster()?;
-        self.roster.check_member(id.as_str())?;
         let store = self.store.clone().filter(|path| !path.as_os_str().is_empty());
         let store = store.ok_or_else(|| ConfigError::Missing {
             key: "store",
@@ -51,7 +51,7 @@ impl Config {
 pub struct Parts {
     /// Who it is.
     pub id: VoterId,
-    /// Who votes.
+    /// Who votes at first.
     pub roster: Roster,
     /// Where it keeps what it promised.
     pub store: PathBuf,
@@ -115,11 +115,9 @@ mod tests {
     }
 
     #[test]
-    fn a_voter_that_is_not_on_the_roster_is_refused_with_both_named() {
-        let error = load(&[("VEDETTE_ID", "v9"), ("VEDETTE_STORE", "x")]).unwrap_err();
-        let text = error.to_string();
-        assert!(matches!(error, ConfigError::Clash { .. }), "{text}");
-        assert!(text.contains("v9") && text.contains(r#"["v1", "v2", "v3"]"#), "{text}");
+    fn a_voter_that_is_not_on_the_first_roster_may_be_put_on_later() {
+        let config = load(&[("VEDETTE_ID", "v9"), ("VEDETTE_STORE", "x")]);
+        assert!(!config.unwrap().parts().unwrap().roster.voters().is_empty());
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  bus ──► SdownReport, Candidacy, Proposal, Beat, ─► Voter ─► shell ─┬─► store: promises, records
-//!          RecordCommitted, Digest, StatusQuery     (protocol)        └─► bus: OdownVerdict, Event,
-//!                                                                         answers, Heartbeat
+//!          RecordCommitted, Digest, StatusQuery,    (protocol)        └─► bus: OdownVerdict, Event,
+//!          RosterBallot, Rejoin                                           answers, Heartbeat
 //! ```
 
 pub mod config;
@@ -36,13 +36,18 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let parts = config.parts()?;
     // Before the bus: whoever cannot keep a promise must not be seen.
     let (path, id) = (parts.store.clone(), parts.id.clone());
-    let (store, stored) = spawn_blocking(move || Store::open(&path, &id)).await??;
+    let (store, held) = spawn_blocking(move || Store::open(&path, &id)).await??;
     tracing::info!(
         store = %parts.store.display(),
-        groups = stored.len(),
-        roster = ?parts.roster.voters(),
-        roster_version = %parts.roster.version,
-        "the store is open"
+        groups = held.groups.len(),
+        roster = %held.meta.as_ref().map_or(&parts.roster, |meta| &meta.roster),
+        "{}",
+        if held.meta.is_some() {
+            "the store is open"
+        } else {
+            "the store is open and empty: this voter votes once the others have told it what it \
+             must not forget"
+        }
     );
     let bus = life::join(Service::Voter, &config.common, &shutdown).await?;
     let clock = Clock::start();
@@ -53,7 +58,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
             place: config.common.place,
             roster: parts.roster,
         },
-        stored,
+        held.meta,
+        held.groups,
         clock.now(),
     );
     let (queue, inputs) = mpsc::channel(QUEUE_LIMIT);

@@ -9,11 +9,11 @@
 //! ```
 
 use crate::events;
-use crate::store::{Error, Store};
+use crate::store::{Batch, Error, Store};
 use std::future::Future;
 use vedette_model::{Fact, FactKind};
 use vedette_protocol::Machine;
-use vedette_protocol::voter::{Input, Output, Stored};
+use vedette_protocol::voter::{Input, Output};
 use vedette_runtime::{Bus, Effects, Received};
 
 /// What a voter listens to.
@@ -24,6 +24,9 @@ pub const KINDS: &[FactKind] = &[
     FactKind::Beat,
     FactKind::RecordCommitted,
     FactKind::Digest,
+    FactKind::RosterBallot,
+    FactKind::Rejoin,
+    FactKind::Heartbeat,
     FactKind::StatusQuery,
 ];
 
@@ -53,12 +56,12 @@ impl Speak for Bus {
 /// Saves what is promised.
 pub trait Save: Send + Sync {
     /// Writes all of it at once and syncs it.
-    fn save(&self, stored: Vec<Stored>) -> impl Future<Output = Result<(), Error>> + Send;
+    fn save(&self, batch: Batch) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 impl Save for Store {
-    async fn save(&self, stored: Vec<Stored>) -> Result<(), Error> {
-        Self::save(self, stored).await
+    async fn save(&self, batch: Batch) -> Result<(), Error> {
+        Self::save(self, batch).await
     }
 }
 
@@ -105,8 +108,8 @@ where
         for said in turn.before {
             self.say(said).await;
         }
-        if !turn.stored.is_empty()
-            && let Err(error) = self.store.save(turn.stored).await
+        if !turn.batch.is_empty()
+            && let Err(error) = self.store.save(turn.batch).await
         {
             events::store_failed(&error, turn.after.len());
             return vec![Input::StoreFailed { why: error.to_string() }];
@@ -128,7 +131,7 @@ enum Said {
 #[derive(Debug, Default)]
 struct Turn {
     before: Vec<Said>,
-    stored: Vec<Stored>,
+    batch: Batch,
     after: Vec<Said>,
 }
 
@@ -138,13 +141,17 @@ impl Turn {
         for output in outputs {
             let said = match output {
                 Output::Persist(stored) => {
-                    turn.stored.push(stored);
+                    turn.batch.groups.push(stored);
+                    continue;
+                }
+                Output::PersistMeta(meta) => {
+                    turn.batch.meta = Some(meta);
                     continue;
                 }
                 Output::Publish(fact) => Said::Everybody(fact),
                 Output::Reply { to, fact } => Said::To(to, fact),
             };
-            if turn.stored.is_empty() {
+            if turn.batch.is_empty() {
                 turn.before.push(said);
             } else {
                 turn.after.push(said);
@@ -159,6 +166,7 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
     use vedette_model::{GroupName, Instant, StatusQuery};
+    use vedette_protocol::voter::Stored;
 
     /// Writes down in which order things were done.
     #[derive(Clone, Default)]
@@ -184,8 +192,8 @@ mod tests {
     }
 
     impl Save for Recorder {
-        async fn save(&self, stored: Vec<Stored>) -> Result<(), Error> {
-            let groups: Vec<_> = stored.iter().map(|s| s.group.as_str()).collect();
+        async fn save(&self, batch: Batch) -> Result<(), Error> {
+            let groups: Vec<_> = batch.groups.iter().map(|s| s.group.as_str()).collect();
             self.note(format!("save {}", groups.join("+")));
             if self.disk_full { Err(Error::Closed) } else { Ok(()) }
         }
@@ -210,7 +218,7 @@ mod tests {
 
     fn persist(group: &str) -> Output {
         let group = GroupName::parse(group).unwrap();
-        Output::Persist(Stored { group, promised: None, accepted: None, committed: None })
+        Output::Persist(Stored::empty(group))
     }
 
     fn reply(to: &str) -> Output {

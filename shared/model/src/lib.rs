@@ -36,8 +36,8 @@ pub use record::{
     SwitchReason,
 };
 pub use roster::{
-    Instruction, InstructionReply, Memory, Outcome, Rejoin, RejoinAnswer, RosterAnswer, RosterAsk,
-    RosterBallot, RosterRefusal, RosterVote, Verb,
+    Instruction, InstructionReply, Memory, Outcome, Rejoin, RejoinAnswer, RejoinAsk, RosterAnswer,
+    RosterAsk, RosterBallot, RosterRefusal, RosterVote, Verb,
 };
 pub use settings::{Credentials, NodePlace, Secret, Settings, SettingsError};
 pub use time::Instant;

@@ -100,8 +100,25 @@ pub struct Rejoin {
     pub voter: VoterId,
     /// Which life of it.
     pub incarnation: u64,
-    /// Send the records of groups after this one; absent at first.
-    pub after: Option<GroupName>,
+    /// What it asks.
+    pub ask: RejoinAsk,
+}
+
+/// What a voter without memory asks, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejoinAsk {
+    /// Does anybody remember anything?
+    Memory,
+    /// Which ballot numbers have been used?
+    Floor,
+    /// Refuse every ballot number up to this one from now on, and say what was accepted.
+    Records {
+        /// At least every ballot number that the asker may have promised or accepted.
+        floor: u64,
+        /// Only groups after this one; absent at first.
+        after: Option<GroupName>,
+    },
 }
 
 /// A voter's answer to a [`Rejoin`].
@@ -113,7 +130,7 @@ pub struct RejoinAnswer {
     pub incarnation: u64,
     /// The life that was answered.
     pub to: u64,
-    /// The roster it goes by.
+    /// The roster it goes by; of a voter without memory, the one it is configured with.
     pub roster: Roster,
     /// The answer.
     pub memory: Memory,
@@ -127,18 +144,26 @@ pub enum Memory {
     Blank,
     /// It was there when all voters were blank, the asker in its present life among them.
     Founded,
-    /// The asker is not on the roster.
-    NotOnRoster,
-    /// It knows this, and from now on refuses every ballot number up to `floor`.
-    Floor {
-        /// At least every ballot number it ever promised or accepted.
+    /// It remembers: ask for more.
+    Remembers,
+    /// At least every ballot number that it ever promised or accepted.
+    Floor(u64),
+    /// What it holds, and it refuses every ballot number up to `floor` from now on.
+    Records {
+        /// At least the one asked for.
         floor: u64,
+        /// The page that was asked for.
+        after: Option<GroupName>,
         /// What it accepted last, group by group, at most [`Memory::LIMIT`].
         accepted: Vec<(BallotNumber, GroupRecord)>,
         /// What it knows to be committed of these groups.
         committed: Vec<RecordCommitted>,
         /// Ask again after this group: there are more.
         more_after: Option<GroupName>,
+        /// The roster it went by before; absent if it goes by the first one.
+        previous: Option<Roster>,
+        /// What it accepted as the next roster.
+        next: Option<(BallotNumber, Roster)>,
     },
 }
 

@@ -244,9 +244,10 @@ impl fmt::Display for Memory {
         match self {
             Self::Blank => f.write_str("has no memory either"),
             Self::Founded => f.write_str("has founded the system with it"),
-            Self::NotOnRoster => f.write_str("does not have it on its roster"),
-            Self::Floor { floor, accepted, .. } => {
-                write!(f, "refuses ballots up to {floor} now, knows {} groups", accepted.len())
+            Self::Remembers => f.write_str("remembers"),
+            Self::Floor(number) => write!(f, "has heard of ballots up to {number}"),
+            Self::Records { floor, accepted, .. } => {
+                write!(f, "refuses ballots up to {floor} now, tells of {} groups", accepted.len())
             }
         }
     }

@@ -94,6 +94,12 @@ impl Candidate {
         self.rank = rank;
     }
 
+    /// Counts by another roster from now on.
+    pub fn set_roster(&mut self, roster: Roster) {
+        self.verdicts.retain(|voter, _| roster.contains(voter));
+        self.roster = roster;
+    }
+
     /// Whether there is something to seed, admit, correct or settle.
     pub const fn set_work(&mut self, work: bool) {
         self.work = work;

@@ -13,7 +13,8 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use core::time::Duration;
 use vedette_model::{
-    BallotNumber, Digest, DigestReply, GroupName, GroupRecord, Instant, RecordCommitted, VoterId,
+    BallotNumber, Digest, DigestReply, GroupName, GroupRecord, Instant, RecordCommitted, Roster,
+    VoterId,
 };
 
 /// Groups kept; of more, new ones are ignored. A digest of so many fits one message.
@@ -69,20 +70,31 @@ impl Directory {
         self.records.values().map(|c| &c.record)
     }
 
-    /// Voters that answered lately.
-    pub fn contacts(&self, now: Instant) -> usize {
-        self.contacts.values().filter(|at| now.since(**at) < CONTACT).count()
+    /// Voters of the roster that answered lately.
+    pub fn contacts(&self, roster: &Roster, now: Instant) -> usize {
+        let fresh = self.contacts.iter().filter(|(_, at)| now.since(**at) < CONTACT);
+        fresh.filter(|(voter, _)| roster.contains(voter)).count()
     }
 
-    /// Whether a voter holds an accepted record of the group that nobody is known to have
-    /// committed.
-    pub fn is_unsettled(&self, group: &GroupName) -> bool {
-        self.unsettled.values().any(|groups| groups.contains(group))
+    /// Whether any voter answered lately, whatever the roster.
+    pub fn is_answered(&self, now: Instant) -> bool {
+        self.contacts.values().any(|at| now.since(*at) < CONTACT)
+    }
+
+    /// Whether a voter of the roster holds an accepted record of the group that it does not know
+    /// to be committed under that roster.
+    pub fn is_unsettled(&self, group: &GroupName, roster: &Roster) -> bool {
+        self.told(roster).any(|groups| groups.contains(group))
     }
 
     /// Groups for which [`Directory::is_unsettled`] holds.
-    pub fn unsettled(&self) -> BTreeSet<GroupName> {
-        self.unsettled.values().flatten().cloned().collect()
+    pub fn unsettled(&self, roster: &Roster) -> BTreeSet<GroupName> {
+        self.told(roster).flatten().cloned().collect()
+    }
+
+    /// A voter that was taken off does not count, whatever it holds.
+    fn told<'a>(&'a self, roster: &'a Roster) -> impl Iterator<Item = &'a BTreeSet<GroupName>> {
+        self.unsettled.iter().filter(|(voter, _)| roster.contains(voter)).map(|(_, told)| told)
     }
 
     /// Takes a committed record.

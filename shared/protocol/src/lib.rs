@@ -29,6 +29,8 @@ mod pulse;
 mod rank;
 pub mod reconcile;
 pub mod register;
+pub mod rejoin;
+pub mod roster;
 pub mod sdown;
 mod timers;
 pub mod voter;

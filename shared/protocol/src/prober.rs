@@ -291,7 +291,7 @@ impl Prober {
 
     /// A prober that has heard of no voter knows no group: nobody should rely on it.
     fn health(&self, now: Instant) -> Health {
-        if self.directory.contacts(now) > 0 {
+        if self.directory.is_answered(now) {
             return Health::Well;
         }
         Health::Impaired("no voter answers: it may not know all groups; start the voters".into())

@@ -50,6 +50,11 @@ impl Pulse {
         }
     }
 
+    /// The roster that the next heartbeats name.
+    pub(crate) fn set_roster(&mut self, roster: Option<Roster>) {
+        self.roster = roster;
+    }
+
     pub(crate) const fn next(&self) -> Instant {
         self.next
     }

@@ -9,11 +9,16 @@
 //!          would have no verdict on the new master, and count as dead
 //! ```
 
+mod digest;
+mod memory;
+
 use crate::Machine;
 use crate::happening::{Dresser, Happening};
 use crate::odown::{self, Tally};
 use crate::pulse::Pulse;
 use crate::register::Acceptor;
+use crate::rejoin::Joining;
+use crate::roster::Meta;
 use crate::timers::Timers;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
@@ -22,8 +27,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use vedette_model::{
-    Ballot, BallotAnswer, BallotNumber, Beat, Candidacy, Digest, DigestReply, Echo, EventName,
-    Fact, GroupName, GroupRecord, Health, Instant, Opinion, Place, Proposal, ProposalAnswer,
+    Ballot, BallotAnswer, BallotNumber, Beat, BeatReply, Candidacy, Echo, EventName, Fact,
+    GroupName, GroupRecord, Health, Instant, Opinion, Place, Proposal, ProposalAnswer,
     ProposalReply, RecordCommitted, Refusal, Roster, SdownReport, Sender, Standing, VoterId,
 };
 
@@ -40,6 +45,13 @@ pub struct Stored {
     pub committed: Option<RecordCommitted>,
 }
 
+impl Stored {
+    /// Of a group that the voter never heard of.
+    pub const fn empty(group: GroupName) -> Self {
+        Self { group, promised: None, accepted: None, committed: None }
+    }
+}
+
 /// What a voter hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
@@ -50,7 +62,7 @@ pub enum Input {
         /// Where to answer.
         reply_to: Option<String>,
     },
-    /// The store could not sync a [`Output::Persist`]: what it protected was not sent. From now
+    /// The store could not sync an [`Output::Persist`]: what it protected was not sent. From now
     /// on the voter refuses everything and says so.
     StoreFailed {
         /// The store's words.
@@ -63,6 +75,8 @@ pub enum Input {
 pub enum Output {
     /// Write and sync before carrying out what follows.
     Persist(Stored),
+    /// The same, for what is not of one group.
+    PersistMeta(Meta),
     /// Tell the bus.
     Publish(Fact),
     /// Answer.
@@ -93,8 +107,24 @@ pub struct Config {
     pub id: VoterId,
     /// Where it runs.
     pub place: Place,
-    /// Who votes.
+    /// The first roster; what the voter has on disk goes before it.
     pub roster: Roster,
+}
+
+/// What the voter remembers, or how it comes by a memory.
+#[derive(Debug, Clone)]
+enum Mind {
+    Joining(Joining),
+    Knows(Meta),
+}
+
+/// Why a ballot is refused, whatever the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Barred {
+    StoreFailed,
+    Joining,
+    /// The floor, as the highest ballot that it stands for.
+    Floor(BallotNumber),
 }
 
 #[derive(Debug, Clone)]
@@ -107,6 +137,7 @@ struct Group {
 #[derive(Debug, Clone)]
 pub struct Voter {
     config: Config,
+    mind: Mind,
     groups: BTreeMap<GroupName, Group>,
     timers: Timers<GroupName>,
     pulse: Pulse,
@@ -119,30 +150,44 @@ pub struct Voter {
 }
 
 impl Voter {
-    /// A voter with what its store held.
-    pub fn new(config: Config, stored: Vec<Stored>, now: Instant) -> Self {
+    /// A voter with what its store held; without `meta` it has no memory and asks for one.
+    pub fn new(config: Config, meta: Option<Meta>, stored: Vec<Stored>, now: Instant) -> Self {
         let (sender, place) = (config.sender.clone(), config.place.clone());
-        let roster = Some(config.roster.clone());
-        let restore = |stored: Stored| {
-            let group = stored.group.clone();
-            let acceptor = Acceptor::restore(config.id.clone(), stored, now);
-            let mut tally = Tally::new(config.id.clone());
-            if let Some(record) = acceptor.record() {
-                tally.judge(record, now);
+        let (id, first) = (config.id.clone(), config.roster.clone());
+        let (mind, stored) = match meta {
+            Some(meta) => (Mind::Knows(meta), stored),
+            None => {
+                let joining = Joining::new(id, sender.incarnation, first, stored, now);
+                (Mind::Joining(joining), Vec::new())
             }
-            (group, Group { acceptor, tally })
         };
-        Self {
-            groups: stored.into_iter().map(restore).collect(),
+        let mut voter = Self {
+            mind,
+            groups: BTreeMap::new(),
             timers: Timers::new(),
             dresser: Dresser::new(sender.clone()),
-            pulse: Pulse::new(sender, place, roster, HEARTBEAT_EVERY, now),
+            pulse: Pulse::new(sender, place, None, HEARTBEAT_EVERY, now),
             heartbeats: VecDeque::new(),
             next_ask: now,
             store_failed: None,
             stale_reports: 0,
             outputs: VecDeque::new(),
             config,
+        };
+        voter.tell_roster();
+        voter.restore(stored, now);
+        voter
+    }
+
+    fn restore(&mut self, stored: Vec<Stored>, now: Instant) {
+        for stored in stored {
+            let group = stored.group.clone();
+            let acceptor = Acceptor::restore(self.config.id.clone(), stored, now);
+            let mut tally = Tally::new(self.config.id.clone());
+            if let Some(record) = acceptor.record() {
+                tally.judge(record, now);
+            }
+            self.groups.insert(group, Group { acceptor, tally });
         }
     }
 
@@ -166,6 +211,10 @@ impl Voter {
                     self.next_ask = now;
                 }
             }
+            Fact::Heartbeat(beat) => self.heard(&beat, now),
+            Fact::RosterBallot(ballot) => self.roster_ballot(&ballot, reply_to, now),
+            Fact::Rejoin(rejoin) => self.rejoin(&rejoin, reply_to),
+            Fact::RejoinAnswer(answer) => self.rejoin_answer(answer, now),
             Fact::RecordCommitted(committed) => self.committed(&committed, now),
             Fact::StatusQuery(_) => {
                 let standings = self.standings();
@@ -177,30 +226,36 @@ impl Voter {
             | Fact::ProposalReply(_)
             | Fact::BeatReply(_)
             | Fact::FailoverStep(_)
-            | Fact::Heartbeat(_)
             | Fact::MasterQuery(_)
             | Fact::MasterRecord(_)
-            | Fact::RosterBallot(_)
             | Fact::RosterAnswer(_)
-            | Fact::Rejoin(_)
-            | Fact::RejoinAnswer(_)
             | Fact::Instruction(_)
             | Fact::InstructionReply(_)
             | Fact::Event(_) => {}
         }
     }
 
-    fn health(&self) -> Health {
-        match &self.store_failed {
-            None => Health::Well,
-            Some(why) => Health::Impaired(format!(
+    fn health(&self, now: Instant) -> Health {
+        if let Some(why) = &self.store_failed {
+            return Health::Impaired(format!(
                 "the store failed ({why}): this voter no longer votes; mend the disk and restart it"
-            )),
+            ));
+        }
+        match &self.mind {
+            Mind::Joining(joining) => Health::Impaired(joining.standing(now)),
+            Mind::Knows(meta) if !meta.roster.contains(&self.config.id) => {
+                Health::Impaired(format!(
+                    "not on {}: its votes do not count; stop it, or put it on with `vedette \
+                     roster add {}`",
+                    meta.roster, self.config.id
+                ))
+            }
+            Mind::Knows(_) => Health::Well,
         }
     }
 
     fn heartbeat(&mut self, standings: Vec<Standing>, now: Instant) {
-        let beat = self.pulse.beat(self.health(), standings);
+        let beat = self.pulse.beat(self.health(now), standings);
         self.heartbeats.push_back((beat.tick, now));
         if self.heartbeats.len() > HEARTBEATS_KEPT {
             self.heartbeats.pop_front();
@@ -272,22 +327,26 @@ impl Voter {
     }
 
     fn candidacy(&mut self, candidacy: &Candidacy, reply_to: Option<String>, now: Instant) {
-        let roster = self.config.roster.clone();
-        let failed = self.store_failed.is_some();
+        if let Some(barred) = self.barred(&candidacy.ballot) {
+            let group = self.groups.get(&candidacy.group);
+            let promised = group.and_then(|g| g.acceptor.stored().promised.clone());
+            let (why, promised) = match barred {
+                Barred::StoreFailed => (Refusal::StoreFailed, promised),
+                Barred::Joining => (Refusal::Joining, promised),
+                Barred::Floor(floor) => (Refusal::OlderBallot, promised.max(Some(floor))),
+            };
+            let answer = self.ballot(candidacy, BallotAnswer::Refused { why, promised });
+            self.answer(None, reply_to, answer.into());
+            return;
+        }
+        let roster = self.roster().clone();
         let Some(group) = self.group(&candidacy.group, now) else { return };
-        let (stored, answer) = if failed {
-            let why = Refusal::StoreFailed;
-            let promised = group.acceptor.stored().promised.clone();
-            let answer = BallotAnswer::Refused { why, promised };
-            (None, self.ballot(candidacy, answer))
-        } else {
-            // Reports that are over must not win a vote because the timer is late.
-            group.tally.handle_timeout(now);
-            let odown = group.tally.reached();
-            let said = group.acceptor.candidacy(candidacy, &roster, odown, now);
-            (said.persist.then(|| group.acceptor.stored().clone()), said.answer)
-        };
-        self.answer(stored, reply_to, answer.into());
+        // Reports that are over must not win a vote because the timer is late.
+        group.tally.handle_timeout(now);
+        let odown = group.tally.reached();
+        let said = group.acceptor.candidacy(candidacy, &roster, odown, now);
+        let stored = said.persist.then(|| group.acceptor.stored().clone());
+        self.answer(stored, reply_to, said.answer.into());
         self.verdicts(&candidacy.group);
     }
 
@@ -302,43 +361,67 @@ impl Voter {
 
     fn proposal(&mut self, proposal: &Proposal, reply_to: Option<String>, now: Instant) {
         let name = proposal.record.group.clone();
-        let failed = self.store_failed.is_some();
-        let voter = self.config.id.clone();
-        let Some(group) = self.group(&name, now) else { return };
-        let (stored, answer) = if failed {
-            let answer = ProposalReply {
-                group: name.clone(),
+        let version = self.roster().version;
+        let refusal = match self.barred(&proposal.ballot) {
+            Some(Barred::StoreFailed) => Some(ProposalAnswer::StoreFailed),
+            Some(Barred::Joining) => Some(ProposalAnswer::Joining),
+            _ if proposal.roster != version => Some(ProposalAnswer::OtherRoster { version }),
+            Some(Barred::Floor(promised)) => Some(ProposalAnswer::Superseded { promised }),
+            None => None,
+        };
+        if let Some(answer) = refusal {
+            let reply = ProposalReply {
+                group: name,
                 ballot: proposal.ballot.clone(),
                 revision: proposal.record.revision,
-                voter,
-                answer: ProposalAnswer::StoreFailed,
+                voter: self.config.id.clone(),
+                answer,
             };
-            (None, answer)
-        } else {
-            let said = group.acceptor.proposal(proposal, now);
-            if let Some(record) = group.acceptor.record().filter(|_| said.persist) {
-                group.tally.judge(record, now);
-            }
-            (said.persist.then(|| group.acceptor.stored().clone()), said.answer)
-        };
-        self.answer(stored, reply_to, answer.into());
+            self.answer(None, reply_to, reply.into());
+            return;
+        }
+        let Some(group) = self.group(&name, now) else { return };
+        let said = group.acceptor.proposal(proposal, now);
+        if let Some(record) = group.acceptor.record().filter(|_| said.persist) {
+            group.tally.judge(record, now);
+        }
+        let stored = said.persist.then(|| group.acceptor.stored().clone());
+        self.answer(stored, reply_to, said.answer.into());
         self.verdicts(&name);
     }
 
     fn beat(&mut self, beat: &Beat, reply_to: Option<String>, now: Instant) {
-        if self.store_failed.is_some() {
-            return;
-        }
+        let version = self.roster().version;
+        // One of an older roster must learn that it leads no more; one of a newer roster asks a
+        // voter that is behind.
+        let refused = match self.barred(&beat.ballot) {
+            Some(Barred::StoreFailed | Barred::Joining) => return,
+            _ if beat.roster > version => return,
+            Some(Barred::Floor(_)) => true,
+            None => beat.roster < version,
+        };
         let Some(group) = self.groups.get_mut(&beat.group) else { return };
-        let reply = group.acceptor.beat(beat, now);
+        let reply = if refused {
+            BeatReply {
+                group: beat.group.clone(),
+                ballot: beat.ballot.clone(),
+                beat: beat.beat,
+                voter: self.config.id.clone(),
+                granted: false,
+            }
+        } else {
+            group.acceptor.beat(beat, now)
+        };
         self.answer(None, reply_to, reply.into());
     }
 
     fn committed(&mut self, committed: &RecordCommitted, now: Instant) {
         let name = committed.record.group.clone();
-        let failed = self.store_failed.is_some();
+        if self.store_failed.is_some() || self.meta().is_none() {
+            return;
+        }
         let Some(group) = self.group(&name, now) else { return };
-        if failed || !group.acceptor.committed(committed, now) {
+        if !group.acceptor.committed(committed, now) {
             return;
         }
         if let Some(record) = group.acceptor.record() {
@@ -347,33 +430,6 @@ impl Voter {
         let stored = group.acceptor.stored().clone();
         self.outputs.push_back(Output::Persist(stored));
         self.verdicts(&name);
-    }
-
-    /// Asks the others for what was committed while this voter was away.
-    fn ask(&mut self) {
-        let revision =
-            |g: &Group| g.acceptor.stored().committed.as_ref().map(|c| c.record.revision);
-        let have = self.groups.iter().filter_map(|(n, g)| Some((n.clone(), revision(g)?)));
-        self.outputs.push_back(Output::Publish(Digest { have: have.collect() }.into()));
-    }
-
-    fn digest(&mut self, digest: &Digest, reply_to: Option<String>, now: Instant) {
-        let have: BTreeMap<_, _> = digest.have.iter().map(|(g, r)| (g, *r)).collect();
-        let newer = |(name, group): (&GroupName, &Group)| {
-            let committed = group.acceptor.stored().committed.clone()?;
-            (have.get(name).copied() < Some(committed.record.revision)).then_some(committed)
-        };
-        let mut records: Vec<_> = self.groups.iter().filter_map(newer).collect();
-        let more = records.len() > DigestReply::LIMIT;
-        records.truncate(DigestReply::LIMIT);
-        let unsettled = self.groups.iter().filter(|(_, g)| g.acceptor.is_left_unsettled(now));
-        let reply = DigestReply {
-            voter: self.config.id.clone(),
-            records,
-            unsettled: unsettled.map(|(name, _)| name.clone()).collect(),
-            more,
-        };
-        self.answer(None, reply_to, reply.into());
     }
 
     fn answer(&mut self, stored: Option<Stored>, reply_to: Option<String>, fact: Fact) {
@@ -408,7 +464,8 @@ impl Machine for Voter {
             }
             self.verdicts(&name);
         }
-        if now >= self.next_ask {
+        self.join(now);
+        if self.meta().is_some() && now >= self.next_ask {
             self.next_ask = now + ASK_EVERY;
             self.ask();
         }
@@ -418,10 +475,11 @@ impl Machine for Voter {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        [Some(self.pulse.next()), Some(self.next_ask), self.timers.next()]
-            .into_iter()
-            .flatten()
-            .min()
+        let ask = match &self.mind {
+            Mind::Joining(joining) => joining.poll_timeout(),
+            Mind::Knows(_) => self.next_ask,
+        };
+        [Some(self.pulse.next()), Some(ask), self.timers.next()].into_iter().flatten().min()
     }
 
     fn poll_output(&mut self) -> Option<Output> {

@@ -11,6 +11,7 @@ use vedette_model::{
     GroupName, Instant, NodeAddr, OrchestratorId, Place, ProberId, Roster, RosterVersion, Sender,
     Service, VoterId,
 };
+use vedette_protocol::roster::Meta;
 use vedette_protocol::{orchestrator, prober, voter};
 
 impl World {
@@ -82,6 +83,8 @@ impl World {
             conns: BTreeMap::new(),
             syncing: false,
             disk: BTreeMap::new(),
+            // The system was founded before the story begins.
+            meta: (service == Service::Voter).then(|| Meta::first(self.roster.clone())),
             sequence: 0,
             timer: None,
             clock: Clock::new(self.now, origin, ppm),
@@ -113,7 +116,7 @@ impl World {
                 let id = VoterId::parse(&sender.id).expect("valid");
                 let config = voter::Config { sender, id, place, roster };
                 let stored = process.disk.values().cloned().collect();
-                Role::Voter(voter::Voter::new(config, stored, now))
+                Role::Voter(voter::Voter::new(config, process.meta.clone(), stored, now))
             }
             Service::Orchestrator => {
                 let id = OrchestratorId::parse(&sender.id).expect("valid");

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use vedette_model::{
     BallotNumber, FactKind, GroupName, GroupRecord, Instant, Place, Revision, Sender,
 };
+use vedette_protocol::roster::Meta;
 use vedette_protocol::voter::Stored;
 use vedette_protocol::{Machine, orchestrator, prober, voter};
 
@@ -96,6 +97,9 @@ impl Role {
                     | FactKind::Beat
                     | FactKind::Digest
                     | FactKind::RecordCommitted
+                    | FactKind::RosterBallot
+                    | FactKind::Rejoin
+                    | FactKind::Heartbeat
                     | FactKind::StatusQuery
             ),
             Self::Orchestrator(_) => matches!(
@@ -105,6 +109,7 @@ impl Role {
                     | FactKind::Beat
                     | FactKind::RecordCommitted
                     | FactKind::Heartbeat
+                    | FactKind::Instruction
                     | FactKind::StatusQuery
             ),
         }
@@ -118,6 +123,15 @@ impl Role {
             Self::Voter(_) => None,
         }
     }
+}
+
+/// Something that a voter writes.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// What it holds of one group.
+    Group(Stored),
+    /// What is not of one group.
+    Meta(Meta),
 }
 
 /// One process.
@@ -137,6 +151,8 @@ pub struct Process {
     pub syncing: bool,
     /// What is on the disk: survives everything.
     pub disk: BTreeMap<GroupName, Stored>,
+    /// The same, for what is not of one group.
+    pub meta: Option<Meta>,
     /// Messages sent in this life.
     pub sequence: u64,
     /// The earliest timer event scheduled, on the world's clock.

@@ -246,6 +246,7 @@ impl World {
         self.kill(voter);
         self.fault_line("the disk is lost of", voter);
         self.processes[process(voter)].disk.clear();
+        self.processes[process(voter)].meta = None;
     }
 
     /// A process's clock goes on at another rate: so many parts of a million fast, or slow.

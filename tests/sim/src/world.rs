@@ -6,7 +6,7 @@ use crate::links::Errand;
 use crate::net::{Net, Packet};
 use crate::node::Node;
 use crate::options::Options;
-use crate::process::{INBOX_LIMIT, Input, Output, Process, Role};
+use crate::process::{INBOX_LIMIT, Input, Output, Process, Role, Write};
 use crate::queue::Queue;
 use crate::rng::Rng;
 use crate::schedule::Fault;
@@ -59,7 +59,7 @@ pub(crate) enum Due {
     Synced {
         of: usize,
         life: u64,
-        stored: Box<Stored>,
+        wrote: Box<Write>,
     },
     /// A command reaches a node.
     Execute(Box<Errand>),
@@ -200,7 +200,7 @@ impl World {
                     self.wake(of);
                 }
             }
-            Due::Synced { of, life, stored } => self.synced(of, life, *stored),
+            Due::Synced { of, life, wrote } => self.synced(of, life, *wrote),
             Due::Execute(errand) => self.execute(*errand),
             Due::Sync { node, attempt } => self.sync(node, attempt),
             Due::Linked { node, attempt } => self.linked(node, attempt),
@@ -319,15 +319,10 @@ impl World {
         match output {
             Output::Prober(output) => self.prober_output(index, output),
             Output::Voter(voter::Output::Persist(stored)) => {
-                self.processes[index].syncing = true;
-                let slow = self.rng.permille(self.net.slow_disk_permille);
-                let micros =
-                    if slow { self.rng.range(5_000, 400_000) } else { self.rng.range(150, 600) };
-                let life = self.processes[index].sender.incarnation;
-                self.schedule(
-                    Duration::from_micros(micros),
-                    Due::Synced { of: index, life, stored: Box::new(stored) },
-                );
+                self.write(index, Write::Group(stored));
+            }
+            Output::Voter(voter::Output::PersistMeta(meta)) => {
+                self.write(index, Write::Meta(meta));
             }
             Output::Voter(voter::Output::Publish(fact)) => self.publish(index, &fact),
             Output::Voter(voter::Output::Reply { to, fact })
@@ -353,7 +348,18 @@ impl World {
         }
     }
 
-    fn synced(&mut self, of: usize, life: u64, stored: Stored) {
+    fn write(&mut self, of: usize, wrote: Write) {
+        self.processes[of].syncing = true;
+        let slow = self.rng.permille(self.net.slow_disk_permille);
+        let micros = if slow { self.rng.range(5_000, 400_000) } else { self.rng.range(150, 600) };
+        let life = self.processes[of].sender.incarnation;
+        self.schedule(
+            Duration::from_micros(micros),
+            Due::Synced { of, life, wrote: Box::new(wrote) },
+        );
+    }
+
+    fn synced(&mut self, of: usize, life: u64, wrote: Write) {
         let process = &self.processes[of];
         if process.sender.incarnation != life || process.role.is_none() {
             return;
@@ -368,7 +374,16 @@ impl World {
             self.wake(of);
             return;
         }
-        let voter = VoterId::parse(&process.sender.id).expect("a voter");
+        match wrote {
+            Write::Meta(meta) => self.processes[of].meta = Some(meta),
+            Write::Group(stored) => self.wrote_group(of, stored),
+        }
+        self.processes[of].syncing = false;
+        self.wake(of);
+    }
+
+    fn wrote_group(&mut self, of: usize, stored: Stored) {
+        let voter = VoterId::parse(&self.processes[of].sender.id).expect("a voter");
         if let Some(group) = self.names.get(&stored.group).copied() {
             if let Some(promised) = &stored.promised {
                 self.see(group, &Seen::Promised(&voter, promised));
@@ -380,8 +395,6 @@ impl World {
             }
         }
         self.processes[of].disk.insert(stored.group.clone(), stored);
-        self.processes[of].syncing = false;
-        self.wake(of);
     }
 
     /// The record a majority of voters has on disk.

@@ -89,6 +89,7 @@ const TABLE: &[Row] = &[
             "thiserror",
             "tokio",
             "tracing",
+            "xxhash-rust",
         ],
         never: &["redis", "reqwest"],
     },

@@ -1,16 +1,17 @@
 //! The store on real files.
 
-use std::fs::{self, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use vedette_model::{
     BallotNumber, GroupName, GroupRecord, NodeAddr, OrchestratorId, Quorum, RecordCommitted,
-    Settings, VoterId,
+    Roster, RosterVersion, Settings, VoterId,
 };
+use vedette_protocol::roster::Meta;
 use vedette_protocol::voter::Stored;
-use vedette_voter::store::{Error, Store};
+use vedette_voter::store::{Batch, Error, Store};
 
 fn voter(id: &str) -> VoterId {
     VoterId::parse(id).unwrap()
@@ -34,15 +35,39 @@ fn stored(group: &str, number: u64) -> Stored {
     }
 }
 
-fn open(path: &Path) -> Result<(Store, Vec<Stored>), Error> {
+fn meta() -> Meta {
+    let voters = ["v1", "v2", "v3"].map(voter).into();
+    Meta { floor: 7, ..Meta::first(Roster::parse(RosterVersion(1), voters).unwrap()) }
+}
+
+fn batch(groups: Vec<Stored>) -> Batch {
+    Batch { groups, meta: Some(meta()) }
+}
+
+/// What [`filled`] leaves in a store.
+fn full(groups: usize) -> Batch {
+    batch((0..groups).map(|n| stored(&format!("group-{n:04}"), 1)).collect())
+}
+
+fn empty() -> Batch {
+    Batch::default()
+}
+
+/// Files that were moved aside.
+fn aside(folder: &Path) -> usize {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_string_lossy().contains(".damaged-")).count()
+}
+
+fn open(path: &Path) -> Result<(Store, Batch), Error> {
     Store::open(path, &voter("v1"))
 }
 
 /// A closed store that holds so many groups.
 async fn filled(path: &Path, groups: usize) {
     let (store, found) = open(path).unwrap();
-    assert_eq!(found, []);
-    store.save((0..groups).map(|n| stored(&format!("group-{n:04}"), 1)).collect()).await.unwrap();
+    assert_eq!(found, empty());
+    store.save(full(groups)).await.unwrap();
     drop(store);
 }
 
@@ -51,12 +76,12 @@ async fn what_was_saved_last_is_found_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v1.redb");
     let (store, found) = open(&path).unwrap();
-    assert_eq!(found, []);
-    store.save(vec![stored("b", 1), stored("a", 1), stored("a", 2)]).await.unwrap();
-    store.save(vec![stored("c", 3)]).await.unwrap();
+    assert_eq!(found, empty());
+    store.save(batch(vec![stored("b", 1), stored("a", 1), stored("a", 2)])).await.unwrap();
+    store.save(Batch { groups: vec![stored("c", 3)], meta: None }).await.unwrap();
     drop(store);
     let (store, found) = open(&path).unwrap();
-    assert_eq!(found, [stored("a", 2), stored("b", 1), stored("c", 3)]);
+    assert_eq!(found, batch(vec![stored("a", 2), stored("b", 1), stored("c", 3)]));
     drop(store);
 }
 
@@ -104,7 +129,7 @@ fn a_file_that_is_no_store_is_refused_and_left_alone() {
     let text = "nothing to do with voting\n".repeat(1_000);
     fs::write(&path, &text).unwrap();
     let error = open(&path).unwrap_err();
-    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert!(matches!(error, Error::NoStore { .. }), "{error}");
     assert!(error.to_string().contains("notes.txt"), "{error}");
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
     let error = open(folder.path()).unwrap_err();
@@ -117,65 +142,125 @@ fn a_file_that_is_no_store_is_refused_and_left_alone() {
 fn a_store_of_another_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v1.redb");
-    let about = redb::TableDefinition::<&str, &str>::new("about");
+    let about = redb::TableDefinition::<&str, &str>::new("vedette.about");
     let database = redb::Database::create(&path).unwrap();
     let transaction = database.begin_write().unwrap();
-    transaction.open_table(about).unwrap().insert("format", "2").unwrap();
+    transaction.open_table(about).unwrap().insert("format", "1").unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = open(&path).unwrap_err();
-    assert!(matches!(&error, Error::OtherFormat { found, .. } if found == "2"), "{error}");
+    assert!(matches!(&error, Error::OtherFormat { found, .. } if found == "1"), "{error}");
 }
 
-/// Damage anywhere in the file is either harmless (a page that is not in use: all rows are there as
-/// saved) or refused, now and at the next start: it never passes for an older state.
+/// Opens a copy of the file that was changed: either it holds what it held, or it was moved aside
+/// and the store is empty. Whether it was moved.
+fn open_changed(sound: &Path, held: &Batch, change: impl FnOnce(&mut Vec<u8>)) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("v1.redb");
+    let mut bytes = fs::read(sound).unwrap();
+    change(&mut bytes);
+    fs::write(&path, &bytes).unwrap();
+    let (store, found) = open(&path).unwrap();
+    drop(store);
+    if aside(folder.path()) == 0 {
+        assert_eq!(found, *held, "it passed for sound with another content");
+        return false;
+    }
+    assert_eq!(found, empty());
+    let (store, found) = open(&path).unwrap();
+    assert_eq!((found, aside(folder.path())), (empty(), 1), "at the second start");
+    drop(store);
+    true
+}
+
+/// Bits all over the file: each of its first bytes, which say where everything is, and then more
+/// and more sparsely.
+fn bits(bytes: usize) -> impl Iterator<Item = (usize, u8)> {
+    let dense = (0..320).map(|n| (n, u8::try_from(n % 8).unwrap()));
+    let step = bytes / 200;
+    let sparse = (0..200).map(move |n| (n * step + n * 37 % step, u8::try_from(n % 8).unwrap()));
+    dense.chain(sparse)
+}
+
 #[tokio::test]
-async fn a_damaged_file_is_refused_also_the_second_time() {
+async fn a_flipped_bit_is_harmless_or_noticed() {
     const GROUPS: usize = 64;
     let folder = tempfile::tempdir().unwrap();
     let sound = folder.path().join("sound.redb");
     filled(&sound, GROUPS).await;
-    let bytes = fs::metadata(&sound).unwrap().len();
-    let mut refused = 0;
-    for n in 0..200 {
-        let path = folder.path().join(format!("damaged-{n}.redb"));
-        fs::copy(&sound, &path).unwrap();
-        let mut file = OpenOptions::new().write(true).open(&path).unwrap();
-        file.seek(SeekFrom::Start(bytes * n / 200)).unwrap();
-        file.write_all(&[0x5a; 300]).unwrap();
-        drop(file);
-        match open(&path) {
-            Ok((store, found)) => {
-                let rows = (0..GROUPS).map(|g| stored(&format!("group-{g:04}"), 1));
-                assert!(found.into_iter().eq(rows), "damage {n} changed rows");
-                drop(store);
-            }
-            Err(first) => {
-                let second = open(&path).expect_err("it passed at the second start");
-                for error in [first, second] {
-                    assert!(
-                        matches!(error, Error::Damaged { .. } | Error::OtherFormat { .. }),
-                        "damage {n}: {error}"
-                    );
-                }
-                refused += 1;
-            }
-        }
-        fs::remove_file(&path).unwrap();
-    }
-    assert!(refused >= 10, "only {refused} of 200 damaged files were refused");
+    let bytes = usize::try_from(fs::metadata(&sound).unwrap().len()).unwrap();
+    let moved = bits(bytes).filter(|(at, bit)| {
+        open_changed(&sound, &full(GROUPS), |content| content[*at] ^= 1 << bit)
+    });
+    let moved = moved.count();
+    assert!(moved >= 50, "only {moved} flipped bits were noticed");
 }
 
 #[tokio::test]
-async fn a_truncated_file_is_refused() {
+async fn overwritten_sectors_are_harmless_or_noticed() {
+    const GROUPS: usize = 64;
+    let folder = tempfile::tempdir().unwrap();
+    let sound = folder.path().join("sound.redb");
+    filled(&sound, GROUPS).await;
+    let bytes = usize::try_from(fs::metadata(&sound).unwrap().len()).unwrap();
+    for (n, filler) in (0..100).flat_map(|n| [(n, 0x5a), (n, 0)]) {
+        let at = bytes * n / 100;
+        let end = bytes.min(at + 4_096);
+        open_changed(&sound, &full(GROUPS), |content| content[at..end].fill(filler));
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_file_is_noticed() {
+    const GROUPS: usize = 64;
+    let folder = tempfile::tempdir().unwrap();
+    let sound = folder.path().join("sound.redb");
+    filled(&sound, GROUPS).await;
+    let bytes = usize::try_from(fs::metadata(&sound).unwrap().len()).unwrap();
+    for length in [1, 3, 64, 4_095, 4_096].into_iter().chain((1..50).map(|n| bytes * n / 50)) {
+        let moved = open_changed(&sound, &full(GROUPS), |content| content.truncate(length));
+        assert!(moved, "cut to {length} of {bytes} bytes it passed for sound");
+    }
+    assert!(open_changed(&sound, &full(GROUPS), |content| content.fill(0)), "nothing but zeros");
+}
+
+/// A file whose process was killed is opened by another way than one that was closed.
+#[tokio::test]
+async fn a_flipped_bit_in_the_file_of_a_killed_voter_is_harmless_or_noticed() {
+    const GROUPS: usize = 16;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, killed) = (folder.path().join("v1.redb"), folder.path().join("killed.redb"));
+    filled(&path, GROUPS).await;
+    let (store, _) = open(&path).unwrap();
+    let mut held = full(GROUPS);
+    held.groups[3] = stored("group-0003", 9);
+    store.save(Batch { groups: vec![held.groups[3].clone()], meta: None }).await.unwrap();
+    fs::copy(&path, &killed).unwrap();
+    drop(store);
+    assert!(!open_changed(&killed, &held, |_| {}), "unchanged it is sound");
+    let bytes = usize::try_from(fs::metadata(&killed).unwrap().len()).unwrap();
+    // The one bit that says which of two commits is the newer has no checksum.
+    let bits = bits(bytes).filter(|(at, _)| *at != GOD_BYTE);
+    let moved =
+        bits.filter(|(at, bit)| open_changed(&killed, &held, |content| content[*at] ^= 1 << bit));
+    let moved = moved.count();
+    assert!(moved >= 20, "only {moved} flipped bits were noticed");
+}
+
+/// Where `redb` keeps that bit.
+const GOD_BYTE: usize = 9;
+
+#[test]
+fn what_is_no_damage_is_not_moved_aside() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v1.redb");
-    filled(&path, 64).await;
-    let file = OpenOptions::new().write(true).open(&path).unwrap();
-    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
-    drop(file);
-    let error = open(&path).unwrap_err();
-    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    fs::write(&path, "").unwrap();
+    let (store, found) = open(&path).unwrap();
+    assert_eq!(found, empty(), "an empty file is a new one");
+    assert!(matches!(open(&path), Err(Error::InUse { .. })));
+    drop(store);
+    assert!(matches!(Store::open(&path, &voter("v2")), Err(Error::OtherVoter { .. })));
+    assert_eq!(aside(folder.path()), 0);
 }
 
 const WRITER: &str = "VEDETTE_TEST_WRITER";
@@ -212,8 +297,9 @@ async fn a_writer_killed_at_any_moment_has_lost_nothing_that_it_reported() {
         last = reported.last().unwrap_or(last);
         child.wait().unwrap();
         let (store, found) = open(&path).unwrap();
-        assert_eq!(found.len(), 8, "round {round}");
-        let numbers: Vec<_> = found.iter().map(|s| s.promised.as_ref().unwrap().number).collect();
+        assert_eq!(found.groups.len(), 8, "round {round}");
+        let numbers: Vec<_> =
+            found.groups.iter().map(|s| s.promised.as_ref().unwrap().number).collect();
         assert!(numbers[0] >= last, "round {round}: {last} was reported, {} is there", numbers[0]);
         assert!(numbers.iter().all(|n| *n == numbers[0]), "a batch was torn: {numbers:?}");
         drop(store);
@@ -222,9 +308,10 @@ async fn a_writer_killed_at_any_moment_has_lost_nothing_that_it_reported() {
 
 async fn write_for_ever(path: &Path) {
     let (store, found) = open(path).unwrap();
-    let first = found.first().and_then(|s| s.promised.as_ref()).map_or(1, |b| b.number + 1);
+    let first = found.groups.first().and_then(|s| s.promised.as_ref()).map_or(1, |b| b.number + 1);
     for number in first.. {
-        store.save((0..8).map(|g| stored(&format!("g{g}"), number)).collect()).await.unwrap();
+        let groups = (0..8).map(|g| stored(&format!("g{g}"), number)).collect();
+        store.save(Batch { groups, meta: None }).await.unwrap();
         println!("synced {number}");
     }
 }

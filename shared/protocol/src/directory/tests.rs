@@ -1,7 +1,7 @@
 //! Scripts: what the voters say, and exactly what the directory asks and shows.
 
 use super::*;
-use crate::tests::{at, ballot, drain, group, record, voter};
+use crate::tests::{at, ballot, drain, group, record, roster, voter};
 use alloc::vec;
 use alloc::vec::Vec;
 use vedette_model::Revision;
@@ -74,8 +74,8 @@ fn when_no_voter_has_answered_for_7_s_it_asks_often_again() {
     let mut script = Script::new();
     let _ = script.run(0);
     let _ = script.reply(10, nothing_new(1));
-    assert_eq!(script.0.contacts(at(7_009)), 1);
-    assert_eq!(script.0.contacts(at(7_010)), 0);
+    assert_eq!(script.0.contacts(&roster(3), at(7_009)), 1);
+    assert_eq!(script.0.contacts(&roster(3), at(7_010)), 0);
     assert_eq!(script.run(9_999), [250, 3_250, 6_250, 9_250, 9_500, 9_750]);
 }
 
@@ -85,7 +85,7 @@ fn each_voter_is_one_contact() {
     for n in [1, 1, 2] {
         let _ = script.reply(0, nothing_new(n));
     }
-    assert_eq!(script.0.contacts(at(1)), 2);
+    assert_eq!(script.0.contacts(&roster(3), at(1)), 2);
 }
 
 #[test]
@@ -134,15 +134,15 @@ fn when_there_is_more_than_fits_a_reply_it_asks_again_at_once() {
 fn a_group_is_unsettled_as_long_as_a_voter_says_so() {
     let mut script = Script::new();
     let unsettled = |n| DigestReply { unsettled: vec![group()], ..nothing_new(n) };
-    assert!(!script.0.is_unsettled(&group()));
+    assert!(!script.0.is_unsettled(&group(), &roster(3)));
     for n in [1, 2] {
         let _ = script.reply(0, unsettled(n));
     }
     let _ = script.reply(10, nothing_new(1));
-    assert!(script.0.is_unsettled(&group()), "the second voter still says so");
-    assert_eq!(script.0.unsettled(), BTreeSet::from([group()]));
+    assert!(script.0.is_unsettled(&group(), &roster(3)), "the second voter still says so");
+    assert_eq!(script.0.unsettled(&roster(3)), BTreeSet::from([group()]));
     let _ = script.reply(20, nothing_new(2));
-    assert!(!script.0.is_unsettled(&group()));
+    assert!(!script.0.is_unsettled(&group(), &roster(3)));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn what_a_voter_said_is_over_when_the_voter_is_gone() {
     for now in (0..=12_000).step_by(1_000) {
         let _ = script.run(now);
         let _ = script.reply(now, nothing_new(2));
-        assert_eq!(script.0.is_unsettled(&group()), now < 10_000, "at {now}");
+        assert_eq!(script.0.is_unsettled(&group(), &roster(3)), now < 10_000, "at {now}");
     }
 }
 

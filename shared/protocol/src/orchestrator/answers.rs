@@ -12,7 +12,7 @@ use vedette_model::{
 impl Orchestrator {
     pub(super) fn standings(&self, now: Instant) -> Vec<Standing> {
         let mut standings: Vec<_> = self.groups.values().filter_map(Group::standing).collect();
-        let voters = self.directory.contacts(now);
+        let voters = self.directory.contacts(&self.config.roster, now);
         let needed = self.config.roster.majority().get();
         for (group, (_, master, _)) in &self.seeds {
             let text = if self.conflicts_told.contains(group) {
@@ -49,7 +49,10 @@ impl Orchestrator {
         to: Option<String>,
         now: Instant,
     ) {
-        let Some(name) = instruction.group.clone() else { return };
+        let Some(name) = instruction.group.clone() else {
+            self.roster_instruction(instruction, to, now);
+            return;
+        };
         if self.rank(&name) != 0 {
             return;
         }
@@ -57,7 +60,10 @@ impl Orchestrator {
             self.with(&name, now, |group| group.instruct(instruction, to, now));
             return;
         }
-        let (heard, needed) = (self.directory.contacts(now), self.config.roster.majority().get());
+        let (heard, needed) = (
+            self.directory.contacts(&self.config.roster, now),
+            self.config.roster.majority().get(),
+        );
         let why = if heard < needed {
             format!("{heard} of {needed} needed voters answer: start the missing ones")
         } else {
@@ -70,6 +76,11 @@ impl Orchestrator {
         }
     }
 
+    pub(super) fn hears_majority(&self, now: Instant) -> bool {
+        let roster = &self.config.roster;
+        roster.majority().reached(self.directory.contacts(roster, now))
+    }
+
     /// Answers only while a majority of voters is heard: a view that may be old is no answer.
     pub(super) fn master_query(
         &mut self,
@@ -77,7 +88,7 @@ impl Orchestrator {
         reply_to: Option<String>,
         now: Instant,
     ) {
-        let fresh = self.config.roster.majority().reached(self.directory.contacts(now));
+        let fresh = self.hears_majority(now);
         let record = self.directory.get(&query.group).filter(|_| fresh);
         if let (Some(record), Some(to)) = (record, reply_to) {
             let fact = MasterRecord::from(record).into();

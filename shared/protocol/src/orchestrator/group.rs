@@ -20,7 +20,7 @@ use orders::Orders;
 use vedette_model::{
     Answer, Ballot, BallotNumber, BeatReply, Command, EventName, GroupName, GroupRecord, Instant,
     NodeAddr, NodeFault, NodeReport, OdownVerdict, OrchestratorId, ProposalReply, Purpose, Role,
-    Settings, Standing, Step, TraceId,
+    Roster, Settings, Standing, Step, TraceId,
 };
 
 /// Rest after a quiet tenure.
@@ -83,6 +83,12 @@ impl Group {
 
     pub(super) const fn set_rank(&mut self, rank: u32) {
         self.candidate.set_rank(rank);
+    }
+
+    /// Goes by another roster; a ballot held under the old one is lost.
+    pub(super) fn set_roster(&mut self, roster: &Roster) {
+        self.candidate.set_roster(roster.clone());
+        self.proposer.set_roster(roster.clone());
     }
 
     pub(super) const fn is_owned(&self) -> bool {

@@ -10,6 +10,7 @@
 mod answers;
 mod effect;
 mod group;
+mod roster;
 mod seeds;
 
 use crate::Machine;
@@ -24,6 +25,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use effect::Effect;
 use group::Group;
+use roster::Desk;
 use vedette_model::{
     Answer, Command, Credentials, Fact, GroupName, GroupRecord, Heartbeat, Instant, MasterRecord,
     NodeAddr, OrchestratorId, Place, Roster, Sender, Service, Settings, StatusQuery,
@@ -104,7 +106,7 @@ pub struct Config {
     pub id: OrchestratorId,
     /// Where it runs.
     pub place: Place,
-    /// Who votes.
+    /// Who votes, until a voter tells of a newer one.
     pub roster: Roster,
     /// The declared groups, in the order of their declaration: seeded where the voters know
     /// nothing of them, and otherwise without effect.
@@ -119,6 +121,7 @@ pub struct Orchestrator {
     groups: BTreeMap<GroupName, Group>,
     timers: Timers<GroupName>,
     peers: BTreeMap<OrchestratorId, Instant>,
+    desk: Desk,
     seeds: BTreeMap<GroupName, (usize, NodeAddr, Settings)>,
     conflicts_told: BTreeSet<GroupName>,
     tickets: BTreeMap<u64, (GroupName, NodeAddr)>,
@@ -134,7 +137,7 @@ impl Orchestrator {
     /// An orchestrator that knows only its declarations.
     pub fn new(config: Config, now: Instant) -> Self {
         let (sender, place) = (config.sender.clone(), config.place.clone());
-        let roster = Some(config.roster.clone());
+        let (id, roster) = (config.id.clone(), config.roster.clone());
         let declared = config.groups.iter().enumerate();
         let seeds = declared.map(|(i, (g, m, s))| (g.clone(), (i, m.clone(), s.clone()))).collect();
         Self {
@@ -142,12 +145,13 @@ impl Orchestrator {
             groups: BTreeMap::new(),
             timers: Timers::new(),
             peers: BTreeMap::new(),
+            desk: Desk::new(id, sender.incarnation, roster.clone()),
             seeds,
             conflicts_told: BTreeSet::new(),
             tickets: BTreeMap::new(),
             next_ticket: 0,
             dresser: Dresser::new(sender.clone()),
-            pulse: Pulse::new(sender, place, roster, HEARTBEAT_EVERY, now),
+            pulse: Pulse::new(sender, place, Some(roster), HEARTBEAT_EVERY, now),
             next_seed: now + SETTLE_IN,
             next_retain: now + RETAIN_EVERY,
             outputs: VecDeque::from([Output::Publish(StatusQuery {}.into())]),
@@ -193,6 +197,10 @@ impl Orchestrator {
                 }
             }
             Fact::Instruction(instruction) => self.instruction(instruction, reply_to, now),
+            Fact::RosterAnswer(answer) => {
+                self.desk.answer(answer, now);
+                self.roster_news(now);
+            }
             Fact::SdownReport(_)
             | Fact::Candidacy(_)
             | Fact::Proposal(_)
@@ -200,7 +208,6 @@ impl Orchestrator {
             | Fact::Digest(_)
             | Fact::MasterRecord(_)
             | Fact::RosterBallot(_)
-            | Fact::RosterAnswer(_)
             | Fact::Rejoin(_)
             | Fact::RejoinAnswer(_)
             | Fact::InstructionReply(_)
@@ -217,7 +224,7 @@ impl Orchestrator {
     }
 
     fn pump(&mut self, name: &GroupName, now: Instant) {
-        let unsettled = self.directory.is_unsettled(name);
+        let unsettled = self.directory.is_unsettled(name, &self.config.roster);
         while let Some(group) = self.groups.get_mut(name) {
             group.settle(unsettled, now);
             let Some(effect) = group.poll_effect() else { break };
@@ -311,6 +318,11 @@ impl Orchestrator {
     }
 
     fn heartbeat(&mut self, beat: &Heartbeat, now: Instant) {
+        if beat.service == Service::Voter {
+            self.desk.heard(beat, now);
+            self.roster_news(now);
+            return;
+        }
         let Ok(id) = OrchestratorId::parse(&beat.id) else { return };
         if beat.service != Service::Orchestrator || id == self.config.id {
             return;
@@ -374,11 +386,13 @@ impl Machine for Orchestrator {
         if now >= self.next_seed {
             self.next_seed = now + SEED_EVERY;
             self.seed(now);
-            for name in self.directory.unsettled() {
+            for name in self.directory.unsettled(&self.config.roster) {
                 let _ = self.group(&name, now);
                 self.pump(&name, now);
             }
         }
+        self.desk.handle_timeout(now);
+        self.roster_news(now);
         if now >= self.next_retain {
             self.retain(now);
         }
@@ -389,7 +403,7 @@ impl Machine for Orchestrator {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let fixed = [self.pulse.next(), self.next_seed, self.next_retain];
-        let moving = [self.directory.poll_timeout(), self.timers.next()];
+        let moving = [self.directory.poll_timeout(), self.timers.next(), self.desk.poll_timeout()];
         moving.into_iter().flatten().chain(fixed).min()
     }
 

@@ -10,7 +10,7 @@ use vedette_model::{EventName, GroupName, Instant, NodeAddr};
 impl Orchestrator {
     /// Seeds what is declared and unknown, once a majority of voters has said what it knows.
     pub(super) fn seed(&mut self, now: Instant) {
-        let sure = self.config.roster.majority().reached(self.directory.contacts(now));
+        let sure = self.hears_majority(now);
         if self.seeds.is_empty() || !sure {
             return;
         }

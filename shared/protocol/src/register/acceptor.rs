@@ -6,7 +6,7 @@ use core::time::Duration;
 use vedette_model::{
     Ballot, BallotAnswer, BallotNumber, Beat, BeatReply, Candidacy, GroupName, GroupRecord,
     Instant, Proposal, ProposalAnswer, ProposalReply, Purpose, RecordCommitted, Refusal, Roster,
-    SwitchReason, VoterId,
+    RosterVersion, SwitchReason, VoterId,
 };
 
 /// The hold-off grows up to this, unless it is set longer.
@@ -95,11 +95,19 @@ impl Acceptor {
         self.stored.accepted.as_ref().map(|(_, record)| record)
     }
 
-    /// Whether the record accepted last is not known to be committed and nobody seems to be at it.
-    pub fn is_left_unsettled(&self, now: Instant) -> bool {
-        let committed = self.stored.committed.as_ref().map(|c| c.record.revision);
-        let quiet = now.since(self.leader_heard) > TAKEOVER_AFTER * 2;
-        quiet && self.record().is_some_and(|r| Some(r.revision) > committed)
+    /// Whether the record accepted last is known to be committed, and by a majority of this
+    /// roster; see [`crate::roster`]. Nothing accepted is settled.
+    pub fn is_settled(&self, roster: RosterVersion) -> bool {
+        let committed =
+            self.stored.committed.as_ref().map(|c| (c.record.revision, c.record.roster));
+        self.record().is_none_or(|r| {
+            committed.is_some_and(|(revision, by)| revision >= r.revision && by == roster)
+        })
+    }
+
+    /// Whether it is not settled and nobody seems to be at it.
+    pub fn is_left_unsettled(&self, roster: RosterVersion, now: Instant) -> bool {
+        now.since(self.leader_heard) > TAKEOVER_AFTER * 2 && !self.is_settled(roster)
     }
 
     /// Answers a candidacy; `odown` is this voter's own verdict on its recorded master.

@@ -17,7 +17,7 @@ mod acceptor;
 mod proposer;
 
 pub use acceptor::{Acceptor, AcceptorOutput};
-pub use proposer::{Lost, Proposer, ProposerOutput};
+pub use proposer::{CANDIDACY_LIMIT, Lost, Proposer, ProposerOutput};
 
 use core::time::Duration;
 

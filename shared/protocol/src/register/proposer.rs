@@ -6,13 +6,13 @@ use core::time::Duration;
 use vedette_model::{
     Ballot, BallotAnswer, BallotNumber, Beat, BeatReply, Candidacy, GroupName, GroupRecord,
     Instant, OrchestratorId, Proposal, ProposalAnswer, ProposalReply, Purpose, RecordCommitted,
-    Refusal, Roster, VoterId,
+    Refusal, Revision, Roster, VoterId,
 };
 
 /// A question that is not answered is asked again this often.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// A candidacy that has no majority by then is given up.
-const CANDIDACY_LIMIT: Duration = Duration::from_millis(500);
+pub const CANDIDACY_LIMIT: Duration = Duration::from_millis(500);
 /// A leader that no majority has answered for so long gives up.
 const SILENT_LIMIT: Duration = Duration::from_secs(2);
 /// Beats remembered for matching their answers.
@@ -78,6 +78,8 @@ struct Promised {
 struct Leading {
     ballot: BallotNumber,
     proposing: Option<Proposing>,
+    /// The newest revision that was handed to us or committed by us.
+    newest: Option<Revision>,
     beat: u64,
     sent: BTreeMap<u64, Instant>,
     next_beat: Instant,
@@ -148,10 +150,19 @@ impl Proposer {
 
     /// Proposes a record under the ballot held. Ignored by a proposer that leads nothing or has a
     /// proposal under way.
-    pub fn propose(&mut self, record: GroupRecord, now: Instant) {
+    ///
+    /// A record says under which roster it was proposed. One that was adopted from an earlier
+    /// roster gets the next revision with that, since no revision may have two values.
+    pub fn propose(&mut self, mut record: GroupRecord, now: Instant) {
         let Phase::Leading(leading) = &mut self.phase else { return };
         if leading.proposing.is_some() {
             return;
+        }
+        if record.roster != self.roster.version {
+            record.roster = self.roster.version;
+            if Some(record.revision) <= leading.newest {
+                record.revision = record.revision.next();
+            }
         }
         let proposal = Proposal {
             ballot: leading.ballot.clone(),
@@ -165,6 +176,14 @@ impl Proposer {
             ask_again: now + ASK_AGAIN,
         });
         self.outputs.push_back(ProposerOutput::Accept(proposal));
+    }
+
+    /// Goes by another roster from now on. What is held or asked for under the old one is lost.
+    pub fn set_roster(&mut self, roster: Roster) {
+        self.roster = roster;
+        if !self.is_idle() {
+            self.lose(Lost::Superseded);
+        }
     }
 
     /// Lets go of the ballot.
@@ -210,6 +229,11 @@ impl Proposer {
         if ballot.ballot != standing.candidacy.ballot || !self.roster.contains(&ballot.voter) {
             return;
         }
+        // A process that was stopped may hear an answer before it learns that its time is over. A
+        // voter that lost its memory counts on it that no promise of its is used so late.
+        if now >= standing.deadline {
+            return;
+        }
         match ballot.answer {
             BallotAnswer::Promise { accepted, lease_ms, failover_ms_ago } => {
                 standing.refusals.remove(&ballot.voter);
@@ -251,6 +275,7 @@ impl Proposer {
             .max_by(|(ba, ra), (bb, rb)| (ba, ra.revision).cmp(&(bb, rb.revision)))
             .map(|(_, record)| record);
         let ballot = standing.candidacy.ballot;
+        let newest = adopted.as_ref().map(|record| record.revision);
         self.outputs.push_back(ProposerOutput::Elected {
             ballot: ballot.clone(),
             adopted,
@@ -260,6 +285,7 @@ impl Proposer {
         self.phase = Phase::Leading(Leading {
             ballot,
             proposing: None,
+            newest,
             beat: 0,
             sent: BTreeMap::new(),
             next_beat: now,
@@ -284,7 +310,11 @@ impl Proposer {
             ProposalAnswer::Superseded { promised } if promised > leading.ballot => {
                 self.denied(reply.voter);
             }
-            // Our own earlier copy, or a voter without a store: neither grants nor supersedes.
+            ProposalAnswer::OtherRoster { version } if version > self.roster.version => {
+                self.denied(reply.voter);
+            }
+            // Our own earlier copy, a voter that is behind, or one without a store or memory:
+            // neither grants nor supersedes.
             ProposalAnswer::Superseded { .. }
             | ProposalAnswer::OtherRoster { .. }
             | ProposalAnswer::Joining
@@ -292,7 +322,7 @@ impl Proposer {
         }
     }
 
-    fn accepted(&mut self, voter: VoterId, revision: vedette_model::Revision, _now: Instant) {
+    fn accepted(&mut self, voter: VoterId, revision: Revision, _now: Instant) {
         let majority = self.roster.majority();
         let Phase::Leading(leading) = &mut self.phase else { return };
         let Some(proposing) = &mut leading.proposing else { return };
@@ -307,6 +337,7 @@ impl Proposer {
         }
         let ballot = leading.ballot.clone();
         if let Some(done) = leading.proposing.take() {
+            leading.newest = Some(done.record.revision);
             let committed = RecordCommitted { ballot, record: done.record };
             self.outputs.push_back(ProposerOutput::Committed(committed));
         }
@@ -328,7 +359,7 @@ impl Proposer {
         *contact = (*contact).max(sent_at);
     }
 
-    /// A voter has promised something higher. A minority of them cannot stop us: the one they
+    /// A voter has promised something higher, or goes by a newer roster. A minority of them cannot stop us: the one they
     /// promised lacks a majority as long as we have it.
     fn denied(&mut self, voter: VoterId) {
         let spare = self.roster.voters().len() - self.roster.majority().get();

@@ -8,8 +8,8 @@ use crate::tests::{at, ballot, drain, group, node, place, prober, record, roster
 use alloc::string::ToString;
 use alloc::vec;
 use vedette_model::{
-    BeatReply, Epoch, Event, Evidence, Heartbeat, NodeState, OdownVerdict, Purpose, Revision,
-    RosterVersion, Service, StatusQuery,
+    BeatReply, Digest, DigestReply, Epoch, Event, Evidence, Heartbeat, NodeState, OdownVerdict,
+    Purpose, Revision, RosterVersion, Service, StatusQuery,
 };
 
 /// The incarnation of voter `v1` in these scripts.
@@ -45,7 +45,7 @@ impl Script {
     }
 
     fn restarted(now: u64, stored: Vec<Stored>) -> Self {
-        let mut script = Self(Voter::new(config(), stored, at(now)));
+        let mut script = Self(Voter::new(config(), Some(Meta::first(roster(3))), stored, at(now)));
         let said = script.wake(now);
         assert_eq!(said, [beat(1)]);
         script
@@ -250,7 +250,8 @@ fn a_digest_is_answered_with_at_most_32_records_at_a_time() {
 #[test]
 fn it_asks_the_others_at_once_and_every_three_seconds_for_what_it_missed() {
     let ask = |have| Output::Publish(Digest { have }.into());
-    let mut script = Script(Voter::new(config(), vec![stored(&record(3))], at(0)));
+    let mut script =
+        Script(Voter::new(config(), Some(Meta::first(roster(3))), vec![stored(&record(3))], at(0)));
     assert!(script.wake_whole(0).contains(&ask(vec![(group(), Revision(1))])));
     let asks =
         |said: Vec<Output>| said.iter().any(|o| matches!(o, Output::Publish(Fact::Digest(_))));
@@ -260,7 +261,7 @@ fn it_asks_the_others_at_once_and_every_three_seconds_for_what_it_missed() {
 
 #[test]
 fn what_the_others_know_to_be_committed_it_writes_down() {
-    let mut script = Script(Voter::new(config(), vec![], at(0)));
+    let mut script = Script(Voter::new(config(), Some(Meta::first(roster(3))), vec![], at(0)));
     let known = stored(&record(3)).committed.unwrap();
     let records = vec![known.clone()];
     let answer = DigestReply { voter: voter(2), records, unsettled: vec![], more: false };

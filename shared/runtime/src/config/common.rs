@@ -190,10 +190,11 @@ impl TelemetryConfig {
     }
 }
 
-/// The voters: the same list on every voter and orchestrator.
+/// The first voters: the same list on every voter and orchestrator. From then on `vedette roster`
+/// changes the list, and this one counts only for what has never heard of another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RosterConfig {
-    /// Raise it whenever the list changes: voters of another version refuse.
+    /// Its number; leave it at 1.
     pub version: u64,
     /// The voters' ids. A majority of them must live for anything to change.
     pub voters: Vec<String>,
@@ -216,23 +217,6 @@ impl RosterConfig {
         voters
             .and_then(|voters| Roster::parse(RosterVersion(self.version), voters))
             .map_err(|error| invalid("roster.voters", given(), error))
-    }
-
-    /// Checks that a voter is on the roster.
-    ///
-    /// # Errors
-    /// [`ConfigError::Clash`] that names the id and the list.
-    pub fn check_member(&self, id: &str) -> Result<(), ConfigError> {
-        if self.voters.iter().any(|voter| voter == id) {
-            return Ok(());
-        }
-        Err(ConfigError::Clash {
-            one: format!("id = {id:?}"),
-            other: format!("roster.voters = {:?}", self.voters),
-            why: "a voter that is not on the roster has no vote; correct its id, or add it to the \
-                  roster of every voter and orchestrator and raise roster.version"
-                .into(),
-        })
     }
 }
 

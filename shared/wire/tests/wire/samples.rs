@@ -33,9 +33,14 @@ pub fn samples(kind: FactKind) -> Vec<Fact> {
         FactKind::Heartbeat => heartbeats(),
         FactKind::RosterBallot => roster_ballots(),
         FactKind::RosterAnswer => roster_answers(),
-        FactKind::Rejoin => [None, Some(odd_group())]
-            .map(|after| Rejoin { voter: voter("v1"), incarnation: 99, after }.into())
-            .into(),
+        FactKind::Rejoin => [
+            RejoinAsk::Memory,
+            RejoinAsk::Floor,
+            RejoinAsk::Records { floor: 40, after: None },
+            RejoinAsk::Records { floor: u64::MAX, after: Some(odd_group()) },
+        ]
+        .map(|ask| Rejoin { voter: voter("v1"), incarnation: 99, ask }.into())
+        .into(),
         FactKind::RejoinAnswer => rejoin_answers(),
         FactKind::Instruction => instructions().into_iter().map(Fact::from).collect(),
         FactKind::InstructionReply => instruction_replies(),
@@ -357,16 +362,19 @@ fn roster_answers() -> Vec<Fact> {
 }
 
 fn rejoin_answers() -> Vec<Fact> {
-    let floor = Memory::Floor {
+    let records = Memory::Records {
         floor: 40,
+        after: Some(group()),
         accepted: records().into_iter().map(|record| (ballot(), record)).collect(),
         committed: records()
             .into_iter()
             .map(|record| RecordCommitted { ballot: ballot(), record })
             .collect(),
         more_after: Some(odd_group()),
+        previous: Some(roster()),
+        next: Some((ballot(), roster())),
     };
-    [Memory::Blank, Memory::Founded, Memory::NotOnRoster, floor]
+    [Memory::Blank, Memory::Founded, Memory::Remembers, Memory::Floor(40), records]
         .map(|memory| {
             let (incarnation, to) = (7, 99);
             RejoinAnswer { voter: voter("v2"), incarnation, to, roster: roster(), memory }.into()

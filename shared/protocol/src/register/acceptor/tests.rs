@@ -285,12 +285,15 @@ fn that_a_record_is_committed_grants_nobody_a_lease() {
 #[test]
 fn a_record_nobody_is_at_is_left_unsettled_after_a_second() {
     let mut script = Script::with_record(|_| {});
-    assert!(!script.acceptor.is_left_unsettled(at(1_000)));
-    assert!(script.acceptor.is_left_unsettled(at(1_001)));
+    assert!(!script.acceptor.is_left_unsettled(RosterVersion(1), at(1_000)));
+    assert!(script.acceptor.is_left_unsettled(RosterVersion(1), at(1_001)));
     let _ = script.beat(1_500, 1, 1);
-    assert!(!script.acceptor.is_left_unsettled(at(2_500)), "its leader is at it");
-    assert!(script.acceptor.is_left_unsettled(at(2_501)));
+    assert!(!script.acceptor.is_left_unsettled(RosterVersion(1), at(2_500)), "its leader is at it");
+    assert!(script.acceptor.is_left_unsettled(RosterVersion(1), at(2_501)));
     let _ = script.acceptor.committed(&committed(1, record(3)), at(2_600));
-    assert!(!script.acceptor.is_left_unsettled(at(9_000)));
-    assert!(!Script::new().acceptor.is_left_unsettled(at(9_000)), "no record, nothing to settle");
+    assert!(!script.acceptor.is_left_unsettled(RosterVersion(1), at(9_000)));
+    assert!(
+        !Script::new().acceptor.is_left_unsettled(RosterVersion(1), at(9_000)),
+        "no record, nothing to settle"
+    );
 }

@@ -146,13 +146,13 @@ proptest! {
     fn every_persist_comes_before_the_reply_it_protects(
         script in prop::collection::vec((0_u64..400, facts(), prop::bool::weighted(0.1)), 0..60),
     ) {
-        let mut voter = Voter::new(config(), vec![], at(0));
+        let mut voter = Voter::new(config(), Some(Meta::first(roster(3))), vec![], at(0));
         let mut disk: Option<Stored> = None;
         let mut now = 0;
         for (wait, fact, killed) in script {
             now += wait;
             if killed {
-                voter = Voter::new(config(), disk.iter().cloned().collect(), at(now));
+                voter = Voter::new(config(), Some(Meta::first(roster(3))), disk.iter().cloned().collect(), at(now));
             }
             voter.handle(Input::Fact { fact, reply_to: Some(TO.to_string()) }, at(now));
             while let Some(output) = voter.poll_output() {
@@ -167,7 +167,7 @@ proptest! {
                         });
                         prop_assert!(is_on_disk(&disk, &fact), "{:?} before {:?}", fact, disk);
                     }
-                    Output::Publish(_) => {}
+                    Output::PersistMeta(_) | Output::Publish(_) => {}
                 }
             }
             let accepted = disk.as_ref().and_then(|d| d.accepted.as_ref()).map(|(_, r)| r);
