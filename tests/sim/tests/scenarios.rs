@@ -40,6 +40,8 @@ mod row24_names;
 mod row25_full_disk;
 #[path = "../scenarios/row26_wrong_password.rs"]
 mod row26_wrong_password;
+#[path = "../scenarios/row33_lost_memory.rs"]
+mod row33_lost_memory;
 #[path = "../scenarios/row36_announced_too_early.rs"]
 mod row36_announced_too_early;
 #[path = "../scenarios/row37_silent_change.rs"]
