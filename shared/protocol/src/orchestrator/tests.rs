@@ -3,4 +3,5 @@
 mod failovers;
 mod mass;
 mod orders;
+mod steps;
 mod system;
