@@ -117,6 +117,7 @@ fn settle(number: u64) -> World {
             node.keeps = Keeps::Nothing;
         }
         node.lag = ms(rng.range(0, 40));
+        node.read_only_config = rng.permille(100);
     }
     let forgetful = group.nodes.iter().any(|n| n.keeps != Keeps::All);
     group.settings.trust_recorded_address = forgetful || rng.permille(200);

@@ -43,8 +43,8 @@ impl SelectionWasAllowed {
         if !truth.own {
             return no("it is not of this group");
         }
-        if view.role != Role::Replica || view.priority == 0 || view.loading {
-            return no("it is no replica, of priority 0, or loading");
+        if view.priority == 0 || view.loading {
+            return no("it is of priority 0, or loading");
         }
         if survey.tried.contains(target) {
             return no("its promotion had failed before");
@@ -57,10 +57,17 @@ impl SelectionWasAllowed {
             truth.own && linked && view.priority > 0 && !view.loading && record.lineage.knows(view)
         });
         for (other, (seen, other_truth)) in eligible {
+            // Masters are what is left when everything was restarted and patience is over.
+            if view.role != Role::Replica {
+                return no(&format!("it says master, and the replica {other} could be promoted"));
+            }
             if truth.empty && !other_truth.empty {
                 return no(&format!("it is empty, and {other} is not"));
             }
-            if seen.offset.saturating_sub(view.offset) > record.settings.max_lag_bytes {
+            // Offsets of different histories cannot be compared.
+            let comparable = record.lineage.is_current(&seen.replid);
+            let ahead = seen.offset.saturating_sub(view.offset);
+            if comparable && ahead > record.settings.max_lag_bytes {
                 return no(&format!("at {}, while {other} is at {}", view.offset, seen.offset));
             }
         }
