@@ -342,21 +342,6 @@ fn a_foreign_node_is_never_followed_and_told_once_per_process() {
 }
 
 #[test]
-fn what_a_loading_node_says_of_its_history_is_not_learned() {
-    let mut script = Script::new(2);
-    let restarted = changed(master_view(1, 100), |v| {
-        v.run_id = run_id(9);
-        v.replid2 = Some(v.replid.clone());
-        v.replid = history(7);
-    });
-    let loading = changed(restarted.clone(), |v| v.loading = true);
-    let _ = script.seen(0, 1, loading);
-    assert_eq!(script.learned(0), None);
-    let _ = script.seen(1, 1, restarted);
-    assert!(script.learned(1).is_some_and(|record| record.lineage.is_current(&history(7))));
-}
-
-#[test]
 fn a_replica_of_the_groups_history_is_admitted_and_one_of_another_is_not() {
     let mut script = Script::new(2);
     let _ = script.seen(0, 4, changed(good(4), |v| v.replid = history(2)));

@@ -126,3 +126,18 @@ fn only_the_owner_tells_of_strangers() {
     script.watch_over(true, 0);
     assert_eq!(conflicts(&script.seen(10, 2, foreign(2))), 1);
 }
+
+#[test]
+fn what_a_loading_node_says_of_its_history_is_not_learned() {
+    let mut script = Script::new(2);
+    let restarted = changed(master_view(1, 100), |v| {
+        v.run_id = run_id(9);
+        v.replid2 = Some(v.replid.clone());
+        v.replid = history(7);
+    });
+    let loading = changed(restarted.clone(), |v| v.loading = true);
+    let _ = script.seen(0, 1, loading);
+    assert_eq!(script.learned(0), None);
+    let _ = script.seen(1, 1, restarted);
+    assert!(script.learned(1).is_some_and(|record| record.lineage.is_current(&history(7))));
+}
