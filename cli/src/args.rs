@@ -2,7 +2,7 @@
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::path::PathBuf;
-use vedette_model::{GroupName, NodeAddr};
+use vedette_model::{GroupName, NodeAddr, VoterId};
 use vedette_runtime::config::LogFormat;
 use vedette_runtime::{CommonFlags, Overrides};
 
@@ -22,6 +22,7 @@ Examples:
   vedette status                         who lives, who is master, what needs attention
   vedette watch                          what happens, line by line
   vedette master mymaster                the master's address, for scripts
+  vedette roster                         who votes
   vedette pause mymaster --reason TEXT   only observe it; vedette resume mymaster ends that
   vedette release mymaster               let it fail over again after it was held
 
@@ -98,6 +99,10 @@ pub enum Verb {
     ///
     /// A group that failed over too often for reasons that come and go is held: find out why first.
     Release(Plain),
+    /// Show who votes, or change it
+    ///
+    /// Without `add` or `remove`: the roster that the voters go by, and how each of them is.
+    Roster(Roster),
 }
 
 impl Verb {
@@ -111,6 +116,7 @@ impl Verb {
             Self::Pause(_) => "pause",
             Self::Resume(_) => "resume",
             Self::Release(_) => "release",
+            Self::Roster(_) => "roster",
         }
     }
 }
@@ -246,6 +252,44 @@ pub struct Plain {
     #[arg(long)]
     pub json: bool,
 }
+
+/// `vedette roster`.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = ROSTER_EXAMPLES)]
+pub struct Roster {
+    /// The answer as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub change: Option<RosterChange>,
+}
+
+/// A change of the roster.
+#[derive(Debug, Clone, Subcommand)]
+pub enum RosterChange {
+    /// Add a voter, which must be running
+    Add {
+        /// Its id
+        voter: VoterId,
+    },
+    /// Take a voter off, alive or dead
+    Remove {
+        /// Its id
+        voter: VoterId,
+    },
+}
+
+const ROSTER_EXAMPLES: &str = "\
+Examples:
+  vedette roster                         who votes, who answers, and who goes by another roster
+  vedette roster add v4                  start vedette-voter --id v4 first
+  vedette roster remove v2
+
+To replace a dead voter v2: start v4, `vedette roster add v4`, wait until `vedette roster` shows it
+well, `vedette roster remove v2`. A change needs a majority of the voters before and after it. It may
+be repeated; what holds already is done.
+
+Exit code 0 when a majority of the voters goes by it (or, for the list, when all is well), 1 if not.";
 
 #[cfg(test)]
 mod tests {

@@ -38,20 +38,36 @@ pub async fn run(
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let bus = connect(config, shutdown).await?;
-    let mut answers = bus.subscribe(&[]).await?;
     let instruction = Instruction { group: Some(wanted.group.clone()), verb };
-    let asked = ask(&bus, &mut answers, &instruction);
-    let Ok(Some(reply)) = tokio::time::timeout(ANSWER_LIMIT, asked).await else {
-        bail!("{}", nobody(&wanted.group, config));
+    let done = order(&bus, instruction, ANSWER_LIMIT, wanted.json).await?;
+    anyhow::ensure!(done, "{}", nobody(&wanted.group, config));
+    Ok(())
+}
+
+/// Has an instruction carried out; false if nobody answered in time.
+///
+/// # Errors
+/// It was refused; with what to do about it.
+pub async fn order(
+    bus: &Bus,
+    instruction: Instruction,
+    limit: Duration,
+    json: bool,
+) -> anyhow::Result<bool> {
+    let mut answers = bus.subscribe(&[]).await?;
+    let asked = ask(bus, &mut answers, &instruction);
+    let Ok(Some(reply)) = tokio::time::timeout(limit, asked).await else {
+        return Ok(false);
     };
-    if wanted.json {
+    if json {
         out::line(&serde_json::to_string(&reply)?)?;
     }
     match reply.outcome {
-        Outcome::Done { now } if !wanted.json => out::line(&now),
-        Outcome::Done { .. } => Ok(()),
+        Outcome::Done { now } if !json => out::line(&now)?,
+        Outcome::Done { .. } => {}
         Outcome::Refused { why } => bail!("not done: {why}"),
     }
+    Ok(true)
 }
 
 /// Asks until somebody answers.

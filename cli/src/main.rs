@@ -14,6 +14,7 @@ mod connect;
 mod instruct;
 mod master;
 mod out;
+mod roster;
 mod status;
 mod up;
 mod watch;
@@ -104,6 +105,10 @@ async fn carry_out(args: Args, config: Config, shutdown: Shutdown) -> anyhow::Re
         }
         Verb::Release(wanted) => {
             instruct::run(&wanted, Instructed::Release, &config, &shutdown).await.map(|()| 0)
+        }
+        Verb::Roster(wanted) => {
+            let well = roster::run(&wanted, &config, &shutdown).await?;
+            Ok(if well { 0 } else { life::FAILURE })
         }
     }
 }

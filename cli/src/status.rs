@@ -12,7 +12,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use collect::collect;
+pub use collect::{Heard, collect};
 use report::Report;
 
 use crate::args::Status;

@@ -106,8 +106,8 @@ fn roster(heard: &Heard, configured: &Roster, attention: &mut Vec<String>) -> Ro
     for beat in heard.services.values() {
         if let Some(other) = beat.roster.as_ref().filter(|other| **other != newest) {
             attention.push(format!(
-                "{}/{} goes by roster {} ({}), others by {} ({}): give all voters and \
-                 orchestrators the same roster.version and roster.voters, and restart them",
+                "{}/{} goes by roster {} ({}), others by {} ({}): it follows within a second of \
+                 hearing one of these voters; see to its network",
                 beat.service,
                 beat.id,
                 other.version,
