@@ -2,6 +2,7 @@
 
 use tracing::{debug, error, info};
 use vedette_model::{Ballot, BallotAnswer, Event, Fact, ProposalAnswer, ProposalReply};
+use vedette_protocol::roster::Meta;
 use vedette_runtime::telemetry;
 
 /// Writes a happening down once, as it is told to the bus. Facts that repeat are no happenings.
@@ -46,6 +47,13 @@ fn wrote(ProposalReply { group, ballot, revision, answer, .. }: &ProposalReply) 
             debug!(%group, %ballot, %revision, "refused the record: the store failed");
         }
     }
+}
+
+/// Writes down by what this voter goes from now on, whatever the group.
+pub fn remembers(meta: &Meta) {
+    let Meta { roster, accepted, floor, .. } = meta;
+    let next = accepted.as_ref().map(|(_, roster)| tracing::field::display(roster));
+    info!(%roster, next, floor, "wrote down the roster and the floor of ballots");
 }
 
 /// The store failed: what it was to protect is not said.

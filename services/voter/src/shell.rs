@@ -108,12 +108,14 @@ where
         for said in turn.before {
             self.say(said).await;
         }
+        let meta = turn.batch.meta.clone();
         if !turn.batch.is_empty()
             && let Err(error) = self.store.save(turn.batch).await
         {
             events::store_failed(&error, turn.after.len());
             return vec![Input::StoreFailed { why: error.to_string() }];
         }
+        meta.iter().for_each(events::remembers);
         for said in turn.after {
             self.say(said).await;
         }

@@ -1,6 +1,7 @@
 //! Several voters on a bus that delivers at once: how they found, forget and remember.
 
 mod bus;
+mod properties;
 
 use super::*;
 use crate::tests::{ballot, group, record, roster};
