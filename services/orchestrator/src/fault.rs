@@ -134,7 +134,7 @@ enum Stage {
 fn stage(record: &GroupRecord) -> Stage {
     match &record.failover {
         None => Stage::Quiet,
-        Some(plan) if plan.target == record.master => Stage::Switched,
+        Some(_) if record.is_switched() => Stage::Switched,
         Some(_) => Stage::Planned,
     }
 }

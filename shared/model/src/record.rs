@@ -81,6 +81,12 @@ impl GroupRecord {
         self.members.iter().find(|m| &m.addr == addr)
     }
 
+    /// Whether the failover under way has its new master recorded, so that only the other nodes
+    /// are still to be moved.
+    pub fn is_switched(&self) -> bool {
+        self.failover.as_ref().is_some_and(|plan| plan.epoch <= self.epoch)
+    }
+
     /// The trace of the incident that would end the present master's reign.
     pub fn trace_id(&self) -> TraceId {
         let run_id = self.member(&self.master).and_then(|m| m.run_id.as_ref());
@@ -103,7 +109,7 @@ pub struct Member {
 
 /// A failover that is being carried out: the plan, stored so that another leader can go on.
 ///
-/// While `target` is not the record's master it is being promoted; from then on the other nodes
+/// While `epoch` is above the record's, `target` is being promoted; from then on the other nodes
 /// are being moved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Failover {
@@ -113,7 +119,7 @@ pub struct Failover {
     pub leader: OrchestratorId,
     /// The master that failed.
     pub failed: NodeAddr,
-    /// The replica that is to be master.
+    /// The replica that is to be master; `failed` itself if that came back as a replica.
     pub target: NodeAddr,
     /// Why each other node was not chosen.
     pub rejected: Vec<Rejection>,

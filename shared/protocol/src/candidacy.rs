@@ -18,8 +18,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use vedette_model::{
-    Epoch, Flapping, GroupRecord, Instant, NodeAddr, OdownVerdict, Purpose, Refusal, Roster,
-    VoterId,
+    Epoch, Evidence, Flapping, GroupRecord, Instant, NodeAddr, OdownVerdict, Opinion, Purpose,
+    Refusal, Roster, VoterId,
 };
 
 /// Each rank waits so much longer than the one before.
@@ -38,6 +38,17 @@ pub enum Output {
     Stand(Purpose),
 }
 
+/// A voter says ODOWN.
+#[derive(Debug, Clone, Copy)]
+struct Reached {
+    /// Until when that counts.
+    expiry: Instant,
+    /// On proof that cannot come and go.
+    hard: bool,
+    /// A prober says that the master came back as a replica.
+    returned: bool,
+}
+
 /// One orchestrator's ambition for one group.
 #[derive(Debug, Clone)]
 pub struct Candidate {
@@ -49,8 +60,7 @@ pub struct Candidate {
     hint_under_way: bool,
     /// Why our record allows no failover, in words.
     barred: Option<String>,
-    /// Who says ODOWN, until when that counts, and whether on proof that cannot come and go.
-    verdicts: BTreeMap<VoterId, (Instant, bool)>,
+    verdicts: BTreeMap<VoterId, Reached>,
     odown_since: Option<Instant>,
     leader_heard: Option<Instant>,
     work: bool,
@@ -123,7 +133,12 @@ impl Candidate {
 
     /// Whether a majority of voters says so on proof that cannot come and go.
     pub fn is_hard(&self) -> bool {
-        self.roster.majority().reached(self.verdicts.values().filter(|(_, hard)| *hard).count())
+        self.roster.majority().reached(self.verdicts.values().filter(|v| v.hard).count())
+    }
+
+    /// Whether a prober says that the recorded master came back as a replica.
+    pub fn is_returned(&self) -> bool {
+        self.verdicts.values().any(|verdict| verdict.returned)
     }
 
     /// Takes a newer record.
@@ -158,8 +173,13 @@ impl Candidate {
         }
         if verdict.reached {
             let hard = verdict.tally.iter().filter(|o| o.evidence.is_hard()).count();
-            let hard = hard >= verdict.quorum.get() as usize;
-            self.verdicts.insert(verdict.voter.clone(), (now + VERDICT_EXPIRY, hard));
+            let replica = |o: &Opinion| matches!(o.evidence, Evidence::WrongRole { .. });
+            let reached = Reached {
+                expiry: now + VERDICT_EXPIRY,
+                hard: hard >= verdict.quorum.get() as usize,
+                returned: verdict.tally.iter().any(replica),
+            };
+            self.verdicts.insert(verdict.voter.clone(), reached);
         } else {
             self.verdicts.remove(&verdict.voter);
         }
@@ -262,7 +282,7 @@ impl Candidate {
 
     /// When something is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let expiry = self.verdicts.values().map(|(expiry, _)| *expiry).min();
+        let expiry = self.verdicts.values().map(|verdict| verdict.expiry).min();
         let stand = self.wanted().map(|(at, _)| at);
         [expiry, stand].into_iter().flatten().min()
     }
@@ -273,7 +293,7 @@ impl Candidate {
     }
 
     fn settle(&mut self, now: Instant) {
-        self.verdicts.retain(|_, (expiry, _)| *expiry > now);
+        self.verdicts.retain(|_, verdict| verdict.expiry > now);
         let reached = self.roster.majority().reached(self.verdicts.len());
         match (reached, self.odown_since) {
             (true, None) => {

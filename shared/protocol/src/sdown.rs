@@ -216,6 +216,12 @@ impl Watcher {
         self.judge(now);
     }
 
+    /// Another epoch began: what role the node should have is judged anew.
+    pub fn new_reign(&mut self, now: Instant) {
+        self.replica = None;
+        self.judge(now);
+    }
+
     /// The number of the newest connection.
     #[cfg(test)]
     pub(crate) const fn attempt(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use crate::hook::{Harm, Hook, Moment};
 use crate::net::Site;
-use crate::node::{Mood, Node};
+use crate::node::Mood;
 use crate::options::Keeps;
 use crate::rng::Rng;
 use crate::verbs::ms;
@@ -119,9 +119,8 @@ impl Plan<'_> {
     fn kill_everything(&mut self, at: u64) {
         let world = self.world;
         let everything = [world.all_processes(), world.all_nodes()].concat();
-        // Whoever comes back must be able to succeed: with its data, and in the role it had.
-        let keeps = |n: &Node| n.is.keeps == Keeps::All && !n.is.read_only_config;
-        let all_keep = world.nodes.iter().all(keeps);
+        // Whoever comes back must be able to succeed.
+        let all_keep = world.nodes.iter().all(|n| n.is.keeps == Keeps::All);
         let without = (all_keep && self.rng.permille(300)).then(|| world.master());
         self.for_good |= without.is_some();
         for site in everything {

@@ -2,6 +2,8 @@
 
 #[path = "../scenarios/bug_history_nobody_heard.rs"]
 mod bug_history_nobody_heard;
+#[path = "../scenarios/bug_master_back_as_replica.rs"]
+mod bug_master_back_as_replica;
 #[path = "../scenarios/row01_shared_address.rs"]
 mod row01_shared_address;
 #[path = "../scenarios/row02_empty_master.rs"]

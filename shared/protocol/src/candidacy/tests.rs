@@ -266,3 +266,18 @@ fn in_its_first_moments_it_only_listens() {
     assert_eq!(script.odown(10), [Output::Odown]);
     assert_eq!(script.run(1_000), [(300, failover())]);
 }
+
+#[test]
+fn one_prober_that_saw_the_master_as_a_replica_is_enough_to_ask_it() {
+    let mut script = Script::new();
+    let _ = script.odown(10);
+    assert!(!script.0.is_returned());
+    let mut verdict = verdict(3, true);
+    verdict.tally = vec![Opinion {
+        prober: crate::tests::prober(1),
+        place: crate::tests::place("dc1"),
+        evidence: Evidence::WrongRole { for_ms: 3_000 },
+    }];
+    script.0.verdict(&verdict, at(20));
+    assert!(script.0.is_returned());
+}

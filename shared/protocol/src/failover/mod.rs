@@ -76,6 +76,9 @@ pub struct Setting {
     /// Whether a majority of voters has proof that cannot come and go (see
     /// [`vedette_model::Evidence::is_hard`]): such a failover is no flapping.
     pub hard: bool,
+    /// Whether a prober says that the recorded master came back as a replica: then it is asked
+    /// too, and may be promoted again.
+    pub returned: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -288,7 +291,7 @@ impl Failover {
 
     fn planned(&mut self, record: &GroupRecord, now: Instant) {
         let Some(plan) = record.failover.clone() else { return };
-        if record.master == plan.target {
+        if record.is_switched() {
             self.announce(record);
             return;
         }

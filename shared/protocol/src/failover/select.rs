@@ -68,8 +68,10 @@ pub fn select(evidence: &Evidence<'_>) -> Result<Selection, Vec<Rejection>> {
         (bytes > max_lag).then_some(RejectReason::TooFarBehind { bytes })
     });
     let settings = &evidence.record.settings;
+    let master = &evidence.record.master;
     field.eligible.sort_by_key(|(addr, _, v)| {
-        (!is_preferred(settings, addr), v.priority, Reverse(v.offset), v.run_id.clone())
+        let moves = *addr != master;
+        (!is_preferred(settings, addr), v.priority, Reverse(v.offset), moves, v.run_id.clone())
     });
     let first = field.eligible.first().map(|(addr, _, view)| ((*addr).clone(), view.offset));
     let Some((target, offset)) = first else { return Err(field.rejected) };
@@ -144,7 +146,9 @@ fn claim(
 
 /// Whether every node that is still expected has answered that it holds nothing.
 fn all_are_empty(evidence: &Evidence<'_>) -> bool {
-    let mut others = evidence.record.members.iter().filter(|m| m.addr != evidence.record.master);
+    let failed =
+        |m: &Member| m.addr == evidence.record.master && !evidence.answers.contains_key(&m.addr);
+    let mut others = evidence.record.members.iter().filter(|m| !failed(m));
     others.all(|member| match evidence.answers.get(&member.addr) {
         Some(Ok(view)) => view.empty,
         Some(Err(_)) | None => member.gone,
@@ -163,7 +167,8 @@ fn check<'a>(
     all_empty: bool,
 ) -> Result<(Claim, &'a NodeView), RejectReason> {
     let addr = &member.addr;
-    if *addr == evidence.record.master {
+    let returned = || matches!(evidence.answers.get(addr), Some(Ok(v)) if v.role == Role::Replica);
+    if *addr == evidence.record.master && !returned() {
         return Err(RejectReason::FailedMaster);
     }
     if evidence.excluded.contains(addr) {

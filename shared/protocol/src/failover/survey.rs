@@ -10,12 +10,14 @@ use core::time::Duration;
 use vedette_model::{EventName, Flapping, GroupRecord, Instant, Rejection, Step};
 
 impl Failover {
-    /// Asks every member but the failed master, and those that failed before.
+    /// Asks every member but those that failed before, and but the failed master unless it came
+    /// back as a replica.
     pub(super) fn survey(&mut self, record: &GroupRecord, now: Instant) {
         for member in &record.members {
             let addr = &member.addr;
-            let wanted = *addr != record.master && !self.excluded.contains(addr);
-            if wanted && !self.asked.contains_key(addr) {
+            let wanted = *addr != record.master || self.setting.returned;
+            let asked = self.asked.contains_key(addr) || self.excluded.contains(addr);
+            if wanted && !asked {
                 self.survey_until = now + SURVEY_LIMIT;
                 self.asked.insert(addr.clone(), member.gone);
                 self.acts.push_back(Act::Inspect(addr.clone()));

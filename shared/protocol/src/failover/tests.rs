@@ -2,6 +2,7 @@
 
 mod flapping;
 mod promotion;
+mod returned;
 mod takeover;
 
 use super::*;
@@ -33,7 +34,12 @@ impl Script {
             master_offset: Some((1_000, at(0))),
             odown_since: Some(at(0)),
             hard: false,
+            returned: false,
         };
+        Self::setting(setting, known)
+    }
+
+    fn setting(setting: Setting, known: Option<&GroupRecord>) -> (Self, Vec<Act>) {
         let mut script = Self(Failover::new(setting, known, at(0)));
         let said = script.drain();
         (script, said)

@@ -300,6 +300,7 @@ impl Group {
                     master_offset: self.master_offset,
                     odown_since: self.began,
                     hard: self.candidate.is_hard(),
+                    returned: self.candidate.is_returned(),
                 };
                 if let Purpose::Failover { .. } = &purpose {
                     let why = self.candidate.standing();

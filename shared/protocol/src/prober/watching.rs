@@ -54,6 +54,9 @@ impl Prober {
             state.epoch = record.epoch;
             state.discovered.clear();
             state.reign = super::Reign::default();
+            for watched in state.nodes.values_mut() {
+                watched.watcher.new_reign(now);
+            }
         }
         let members = record.members.iter().map(|m| (m.addr.clone(), true));
         let found = state.discovered.iter().map(|addr| (addr.clone(), false));

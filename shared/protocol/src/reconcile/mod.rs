@@ -14,7 +14,7 @@
 //!
 //! Reports only raise suspicion; a correction is decided by the node's own fresh `INFO`, under a
 //! ballot. A node whose history is not the group's is never touched, and a paused group is only
-//! looked at.
+//! looked at. Nobody is made to follow a recorded master that says it is a replica.
 
 mod compare;
 mod learn;
@@ -30,7 +30,7 @@ use alloc::string::String;
 use core::time::Duration;
 use learn::is_fresh;
 use round::Round;
-use vedette_model::{GroupRecord, Instant, NodeAddr, NodeView, RunId};
+use vedette_model::{GroupRecord, Instant, NodeAddr, NodeView, Role, RunId};
 
 /// A node is corrected at most this often under one master.
 pub const CORRECT_EVERY: Duration = Duration::from_secs(5);
@@ -182,7 +182,8 @@ impl Reconciler {
             record.member(addr).is_some()
                 && matches!(self.fit(record, addr, view, now), Fit::Stray | Fit::WrongUpstream)
         });
-        wrong.any(|(addr, _)| self.may_correct(addr, now))
+        let head = self.fresh(&record.master, now).map(|view| view.role);
+        (head != Some(Role::Replica) && wrong.any(|(addr, _)| self.may_correct(addr, now)))
             || self.recheck.values().any(|at| now >= *at)
             || self.learned(record, now).is_some()
     }
@@ -193,14 +194,13 @@ impl Reconciler {
             record.member(addr)?;
             match compare(record, addr, view) {
                 Fit::Foreign => Some(format!(
-                    "{addr} hosts a {} of another history; if it is yours and its data may be \
-                     replaced, send it REPLICAOF {} {}",
+                    "{addr} hosts a {} of another history; {}",
                     view.role,
-                    record.master.host(),
-                    record.master.port()
+                    words::advice(record, addr)
                 )),
                 Fit::MasterIsReplica => Some(format!(
-                    "the recorded master {addr} is a replica now: send it REPLICAOF NO ONE"
+                    "the recorded master {addr} says it is a replica: nobody is made to follow \
+                     it, and it or another is promoted when a quorum of probers agrees"
                 )),
                 Fit::InLine
                 | Fit::Syncing

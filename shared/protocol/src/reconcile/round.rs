@@ -7,7 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
-use vedette_model::{Answer, EventName, GroupRecord, Instant, NodeAddr, NodeFault, NodeView};
+use vedette_model::{Answer, EventName, GroupRecord, Instant, NodeAddr, NodeFault, NodeView, Role};
 
 /// During a round nodes are looked at this often, and what was seen so long ago is looked at again
 /// before it is acted upon.
@@ -84,6 +84,18 @@ pub(super) struct Round {
     act_after: Option<Instant>,
     nodes: BTreeMap<NodeAddr, Work>,
     confirmed: bool,
+    head: Head,
+}
+
+/// The recorded master, as this round sees it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Head {
+    /// An answer is due.
+    asked: bool,
+    /// When it answered last, or did not.
+    looked: Option<Instant>,
+    /// It said that it is a replica: nobody is made to follow it, because it may follow that one.
+    is_replica: bool,
 }
 
 impl Reconciler {
@@ -109,6 +121,7 @@ impl Reconciler {
             act_after: Some(act_after),
             nodes: nodes.collect(),
             confirmed: false,
+            head: Head::default(),
         });
         self.tick(record, now);
     }
@@ -125,6 +138,10 @@ impl Reconciler {
 
     /// A node answered an inspection or a correction of this round.
     pub fn answer(&mut self, record: &GroupRecord, addr: &NodeAddr, answer: Answer, now: Instant) {
+        if *addr == record.master {
+            self.head_answer(record, answer, now);
+            return;
+        }
         let Some(work) = self.round.as_mut().and_then(|round| round.nodes.get_mut(addr)) else {
             return;
         };
@@ -153,6 +170,16 @@ impl Reconciler {
                 }
                 self.unanswered(addr, &fault, now);
             }
+        }
+    }
+
+    /// The master answered; if it did not, what it said before stands.
+    fn head_answer(&mut self, record: &GroupRecord, answer: Answer, now: Instant) {
+        let Some(round) = &mut self.round else { return };
+        (round.head.asked, round.head.looked) = (false, Some(now));
+        if let Answer::Done { view, .. } = answer {
+            round.head.is_replica = view.role == Role::Replica;
+            self.view(record, &record.master, view, now);
         }
     }
 
@@ -211,6 +238,9 @@ impl Reconciler {
             self.acts.push_back(Act::Finished { timed_out: true });
             return;
         }
+        if round.head.looked.is_none() {
+            self.look_at_head(&mut round.head, record, now);
+        }
         for (addr, work) in &mut round.nodes {
             if work.is_open() && !work.asked && now >= work.look_at {
                 work.asked = true;
@@ -224,7 +254,9 @@ impl Reconciler {
         }
         let ended = round.nodes.iter().all(|(addr, work)| match work.progress {
             Progress::Done | Progress::Skipped => true,
-            Progress::Wrong { .. } => !self.may_correct(addr, now) && !round.wait,
+            Progress::Wrong { .. } => {
+                (round.head.is_replica || !self.may_correct(addr, now)) && !round.wait
+            }
             Progress::Unknown | Progress::Moving { .. } => false,
         });
         if ended || now >= round.deadline {
@@ -232,6 +264,17 @@ impl Reconciler {
         } else {
             self.round = Some(round);
         }
+    }
+
+    /// Whether nodes may be made to follow the recorded master: it was looked at just now, and did
+    /// not say that it is a replica. If that is long ago it is looked at again.
+    fn look_at_head(&mut self, head: &mut Head, record: &GroupRecord, now: Instant) -> bool {
+        let fresh = head.looked.is_some_and(|at| now.since(at) < LOOK_EVERY);
+        if !fresh && !head.asked {
+            head.asked = true;
+            self.acts.push_back(Act::Inspect(record.master.clone()));
+        }
+        fresh && !head.is_replica
     }
 
     fn hand_out(&mut self, round: &mut Round, record: &GroupRecord, now: Instant) {
@@ -245,11 +288,16 @@ impl Reconciler {
                 continue;
             }
             taken += usize::from(!stray);
-            work.asked = true;
+            let follow = self.look_at_head(&mut round.head, record, now);
             if now.since(looked) >= LOOK_EVERY {
+                work.asked = true;
                 self.acts.push_back(Act::Inspect(addr.clone()));
                 continue;
             }
+            if !follow {
+                continue;
+            }
+            work.asked = true;
             work.progress = Progress::Moving { since: now };
             (work.moved, work.looks) = (true, 0);
             self.corrected.insert(addr.clone(), now);

@@ -7,14 +7,28 @@ use vedette_model::{EventName, GroupRecord, NodeAddr, NodeView, Role};
 
 pub(super) fn foreign(record: &GroupRecord, addr: &NodeAddr, view: &NodeView) -> Happening {
     let cause = format!(
-        "a {} with a history that is not the group's ({}) answers there; it is left alone. If it \
-         is yours and its data may be replaced, send it REPLICAOF {} {}",
+        "a {} with a history that is not the group's ({}) answers there; it is left alone: {}",
         view.role,
         view.replid,
-        record.master.host(),
-        record.master.port()
+        advice(record, addr)
     );
     Happening::of(EventName::IdentityConflict, addr, cause)
+}
+
+/// What a person can do about a node with another history.
+pub(super) fn advice(record: &GroupRecord, addr: &NodeAddr) -> String {
+    let master = &record.master;
+    if addr == master {
+        return "it should be the master, and is replaced if another node with the group's history \
+                can be promoted. To keep its data instead, make it a master by REPLICAOF NO ONE \
+                and let all others follow it"
+            .into();
+    }
+    format!(
+        "if it is yours and its data may be replaced, send it REPLICAOF {} {}",
+        master.host(),
+        master.port()
+    )
 }
 
 /// What was found at a node that somebody changed.

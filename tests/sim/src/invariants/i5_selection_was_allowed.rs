@@ -34,12 +34,12 @@ impl SelectionWasAllowed {
         let survey = self.surveys.get(ballot).unwrap_or(&nothing);
         let target = &plan.target;
         let no = |why: &str| Err(format!("{target} was chosen under {ballot}: {why}"));
-        if *target == plan.failed {
-            return no("it is the failed master");
-        }
         let Some((view, truth)) = survey.answers.get(target) else {
             return no("it did not answer the survey");
         };
+        if *target == plan.failed && view.role != Role::Replica {
+            return no("it is the failed master, and did not come back as a replica");
+        }
         if !truth.own {
             return no("it is not of this group");
         }

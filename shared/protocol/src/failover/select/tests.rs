@@ -1,6 +1,7 @@
 //! Each reason to pass a node over, and who ranks first of the rest.
 
 mod last_resort;
+mod returned;
 
 use super::*;
 use crate::tests::{history, master_view, node, record, replica_view, run_id};

@@ -122,7 +122,7 @@ fn only_the_owner_tells_of_strangers() {
     let mut script = Script::new(2);
     script.reconciler.watch_over(&script.record, false, true, at(0));
     script.reconciler.view(&script.record, &node(2), foreign(2), at(0));
-    assert_eq!(script.acts(), []);
+    assert_eq!(script.acts(0), []);
     script.watch_over(true, 0);
     assert_eq!(conflicts(&script.seen(10, 2, foreign(2))), 1);
 }

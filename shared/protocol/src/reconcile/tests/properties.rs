@@ -98,6 +98,8 @@ struct Watch {
     act_after: u64,
     /// What each node said itself, asked in this round.
     said: BTreeMap<NodeAddr, (Fit, u64)>,
+    /// When the master was heard last, or was not, in this round, and whether it is a replica.
+    head: Option<(bool, u64)>,
     corrected: BTreeMap<NodeAddr, u64>,
 }
 
@@ -107,6 +109,8 @@ impl Watch {
             assert_ne!(addr, script.record.master, "the master follows nobody");
             assert!(script.record.member(&addr).is_some(), "{addr} is no member");
             assert!(self.permitted && now >= self.act_after, "{addr} without the right to");
+            let head = self.head.expect("the master was asked");
+            assert!(!head.0 && now < head.1 + 100, "{addr} is pointed at a replica");
             let before = self.corrected.insert(addr.clone(), now);
             assert!(before.is_none_or(|at| now >= at + 5_000), "{addr} twice in 5 s");
             let said = self.said.remove(&addr);
@@ -130,6 +134,7 @@ impl Watch {
             Happens::Begin { wait, lease_left } => {
                 self.act_after = now + lease_left;
                 self.said.clear();
+                self.head = None;
                 script.begin(*wait, self.act_after, now)
             }
             Happens::Stop => {
@@ -145,6 +150,11 @@ impl Watch {
             Happens::Answer(n, says) => {
                 if matches!(says, Says::Expired) && script.reconciler.in_round() {
                     self.corrected.remove(&node(*n));
+                }
+                if *n == 1 {
+                    let before = self.head.is_some_and(|(is_replica, _)| is_replica);
+                    let is_replica = says.view(1).map_or(before, |v| v.role == Role::Replica);
+                    self.head = Some((is_replica, now));
                 }
                 match says.view(*n).filter(|_| script.reconciler.in_round()) {
                     Some(view) => {
@@ -173,6 +183,7 @@ proptest! {
         history in prop::collection::vec((0_u64..2_500, happens()), 0..80),
     ) {
         let mut script = Script::new(MEMBERS);
+        script.leads = false;
         script.record.settings.parallel_syncs = parallel_syncs;
         script.record.settings.chained_replicas = chained_replicas;
         script.record.members[3].gone = one_is_gone;

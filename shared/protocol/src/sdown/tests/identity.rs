@@ -114,3 +114,15 @@ fn a_wrong_role_counts_anew_after_a_master_was_seen() {
     let _ = script.hear(6_100, LinkEvent::Info(Ok(replica_view(1, 2, 0))));
     assert_eq!(*script.watcher.state(), NodeState::Up, "2.9 s");
 }
+
+#[test]
+fn in_another_epoch_the_role_is_judged_anew() {
+    let mut script = reigning(|_| {});
+    for now in [200, 1_200, 2_200, 3_200] {
+        let _ = script.tell(now, &WELL);
+        let _ = script.hear(now, LinkEvent::Info(Ok(replica_view(1, 2, 0))));
+    }
+    assert!(matches!(script.watcher.state(), NodeState::Down(Evidence::WrongRole { .. })));
+    script.watcher.new_reign(at(3_300));
+    assert_eq!(*script.watcher.state(), NodeState::Up, "it may be the one that was promoted");
+}

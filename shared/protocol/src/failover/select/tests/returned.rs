@@ -1,0 +1,54 @@
+//! The recorded master that came back as a replica.
+
+use super::*;
+
+fn follows(script: &mut Script, n: usize, of: usize, offset: u64) {
+    script.answers.insert(node(n), Ok(replica_view(n, of, offset)));
+}
+
+#[test]
+fn a_master_that_came_back_as_a_replica_is_promoted_again_if_nobody_is_better() {
+    let mut script = Script::new(3);
+    follows(&mut script, 1, 3, 1_000);
+    let (target, rejected) = script.chosen();
+    assert_eq!(target, node(1), "nobody has to move");
+    let ranks = [(node(2), RejectReason::RanksLower), (node(3), RejectReason::RanksLower)];
+    assert_eq!(rejected, ranks);
+}
+
+#[test]
+fn another_is_promoted_if_it_is_better() {
+    let mut script = Script::new(2);
+    follows(&mut script, 1, 2, 999);
+    assert_eq!(script.chosen().0, node(2), "it holds more");
+    follows(&mut script, 1, 2, 1_000);
+    script.answers(2, |v| v.priority = 50);
+    assert_eq!(script.chosen().0, node(2), "it has the better priority");
+}
+
+#[test]
+fn what_is_asked_of_others_is_asked_of_it() {
+    let mut script = Script::new(1);
+    let mut view = replica_view(1, 2, 1_000);
+    view.replid = history(9);
+    script.answers.insert(node(1), Ok(view));
+    let rejected = script.select().unwrap_err();
+    assert_eq!(rejected[0].reason, RejectReason::Stranger);
+}
+
+#[test]
+fn a_master_that_says_it_is_one_is_the_failed_master() {
+    let mut script = Script::new(2);
+    script.answers.insert(node(1), Ok(master_view(1, 1_000)));
+    assert_eq!(script.chosen(), (node(2), vec![(node(1), RejectReason::FailedMaster)]));
+}
+
+#[test]
+fn an_empty_node_is_not_the_last_resort_while_the_returned_master_holds_something() {
+    let mut script = Script { relaxed: true, ..Script::new(2) };
+    script.answers(2, |v| (v.empty, v.replid) = (true, history(8)));
+    let mut view = replica_view(1, 2, 1_000);
+    (view.replid, view.loading) = (history(9), true);
+    script.answers.insert(node(1), Ok(view));
+    assert!(script.select().is_err());
+}

@@ -1,0 +1,73 @@
+//! Nobody is made to follow a recorded master that says it is a replica: it may follow that one.
+
+use super::*;
+
+/// Only the script says what the master says.
+fn round(wait: bool) -> Script {
+    let mut script = Script::new(3);
+    script.leads = false;
+    let asked: Vec<_> = (1..=3).map(|n| Act::Inspect(node(n))).collect();
+    assert_eq!(script.begin(wait, 0, 0), asked);
+    script
+}
+
+#[test]
+fn nobody_is_pointed_at_a_master_that_says_it_is_a_replica() {
+    let mut script = round(false);
+    assert_eq!(script.says(1, 2, stray(2)), []);
+    assert_eq!(script.says(2, 3, wrong(3)), []);
+    let acts = script.says(3, 1, replica_view(1, 2, 100));
+    assert_eq!(acts, [Act::Finished { timed_out: false }], "until it is master again");
+    assert!(!script.has_work(10_000), "nor is a round begun for it");
+    let _ = script.seen(10_000, 1, stray(1));
+    assert!(script.has_work(10_000));
+}
+
+#[test]
+fn nobody_is_pointed_at_a_master_that_was_not_heard_in_this_round() {
+    let mut script = round(false);
+    assert_eq!(script.says(1, 2, stray(2)), []);
+    assert_eq!(follows(&script.says(2, 1, stray(1))), [converted(2)]);
+}
+
+#[test]
+fn a_master_that_does_not_answer_is_followed_all_the_same() {
+    let mut script = round(false);
+    assert_eq!(script.says(1, 2, stray(2)), []);
+    assert_eq!(follows(&script.fails(200, 1, NodeFault::TimedOut)), []);
+    assert_eq!(follows(&script.says(201, 2, stray(2))), [converted(2)]);
+}
+
+#[test]
+fn a_repair_looks_at_such_a_master_again_every_100_ms() {
+    let mut script = round(true);
+    assert_eq!(script.says(1, 2, wrong(2)), []);
+    assert_eq!(script.says(1, 3, good(3)), []);
+    assert_eq!(script.says(2, 1, replica_view(1, 2, 100)), []);
+    assert_eq!(script.tick(102), [Act::Inspect(node(1)), Act::Inspect(node(2))]);
+    assert_eq!(script.says(103, 1, stray(1)), []);
+    assert_eq!(follows(&script.says(104, 2, wrong(2))), [sent(2)]);
+}
+
+#[test]
+fn a_master_of_another_history_is_not_told_to_follow_itself() {
+    let mut script = Script::new(2);
+    let acts = script.seen(0, 1, changed(foreign(1), |v| v.role = Role::Replica));
+    let [Act::Event(told)] = &acts[..] else { panic!("{acts:?}") };
+    assert_eq!(told.name, EventName::IdentityConflict);
+    assert!(!told.cause.contains("REPLICAOF 10.0.0.1"), "{}", told.cause);
+    assert!(!script.reconciler.trouble(&script.record).contains("REPLICAOF 10.0.0.1"));
+}
+
+#[test]
+fn the_recorded_master_as_a_replica_is_no_work_for_a_round() {
+    assert_eq!(fit(1, &replica_view(1, 2, 100)), Fit::MasterIsReplica);
+    let mut script = Script::new(3);
+    assert_eq!(script.seen(0, 1, replica_view(1, 2, 100)), []);
+    assert!(!script.has_work(0));
+    assert_eq!(
+        script.reconciler.trouble(&script.record),
+        "the recorded master 10.0.0.1:6379 says it is a replica: nobody is made to follow it, and \
+         it or another is promoted when a quorum of probers agrees"
+    );
+}
