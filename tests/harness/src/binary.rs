@@ -20,11 +20,20 @@ pub fn nats() -> Result<PathBuf> {
     )
 }
 
-/// A service's binary: it lies where the test's own executable was built.
+/// A service's binary.
 pub fn service(service: Service) -> Result<PathBuf> {
-    let name = format!("vedette-{service}");
+    built(&format!("vedette-{service}"))
+}
+
+/// The command `vedette`.
+pub fn command_line() -> Result<PathBuf> {
+    built("vedette")
+}
+
+/// Ours lie where the test's own executable was built.
+fn built(name: &str) -> Result<PathBuf> {
     let here = std::env::current_exe().context("this executable's own path")?;
-    let found = here.ancestors().skip(1).take(2).map(|folder| folder.join(&name));
+    let found = here.ancestors().skip(1).take(2).map(|folder| folder.join(name));
     found.into_iter().find(|path| path.is_file()).with_context(|| {
         format!("{name} is not built beside {}: `cargo build --workspace`", here.display())
     })

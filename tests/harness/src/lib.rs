@@ -13,6 +13,7 @@
 //! the test did not come to [`System::finish`], the folder stays and its path is printed.
 
 mod binary;
+mod command_line;
 mod describe;
 mod home;
 mod logs;

@@ -139,6 +139,21 @@ impl System {
             Service::Prober | Service::Notifier => Vec::new(),
             Service::Client => bail!("a client is no service process"),
         };
+        self.start_service_with(service, id, &keys)
+    }
+
+    /// Starts an orchestrator that has a groups file of its own, with this text.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_orchestrator_declaring(&mut self, id: &str, groups: &str) -> Result<()> {
+        let file = self.path()?.join(format!("{id}.groups.toml"));
+        std::fs::write(&file, groups)?;
+        self.start_service_with(Service::Orchestrator, id, &[format!("groups_file = {file:?}")])
+    }
+
+    fn start_service_with(&mut self, service: Service, id: &str, keys: &[String]) -> Result<()> {
+        let folder = self.path()?;
         let format = self.plan.log_format;
         let mut environment = Vec::new();
         if self.plan.fault_points && service == Service::Orchestrator {
@@ -147,7 +162,7 @@ impl System {
         }
         let own = (home(&mut self.network, id)?, environment);
         let urls = self.urls();
-        let process = ServiceProcess::start_at(own, service, id, &urls, &keys, format, &folder)?;
+        let process = ServiceProcess::start_at(own, service, id, &urls, keys, format, &folder)?;
         self.services.push(process);
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 use vedette_harness::{LIMIT, System, Write, Writer, pick, signed_ms};
 use vedette_model::{
-    EventName, Fact, GroupRecord, MasterRecord, NodeAddr, ProposalAnswer, Revision, VoterId,
+    Event, EventName, Fact, GroupRecord, MasterRecord, NodeAddr, ProposalAnswer, Revision, VoterId,
 };
 
 /// A change of master as the tests saw it.
@@ -111,6 +111,26 @@ pub fn invariants(system: &System) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Waits for an event of this name that `fits`. When it came, and the event.
+///
+/// # Errors
+/// If none comes in time.
+pub async fn event(
+    system: &System,
+    mark: usize,
+    name: EventName,
+    fits: impl Fn(&Event) -> bool,
+) -> Result<(Instant, Event)> {
+    let named = |fact: &Fact| pick::event(fact, name).filter(|event| fits(event)).cloned();
+    system.watcher.wait(mark, LIMIT, &format!("event {name}"), named).await
+}
+
+/// The events of this name since a mark.
+pub fn events(system: &System, mark: usize, name: EventName) -> Vec<Event> {
+    let seen = system.watcher.since(mark);
+    seen.iter().filter_map(|seen| pick::event(&seen.fact, name).cloned()).collect()
 }
 
 /// Fails if another master is announced or a node is promoted over this span.

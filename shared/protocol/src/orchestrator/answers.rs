@@ -12,6 +12,11 @@ use vedette_model::{
 impl Orchestrator {
     pub(super) fn standings(&self, now: Instant) -> Vec<Standing> {
         let mut standings: Vec<_> = self.groups.values().filter_map(Group::standing).collect();
+        for standing in &mut standings {
+            if let Some(doubt) = self.doubt(&standing.group) {
+                standing.text = format!("{doubt}; {}", standing.text);
+            }
+        }
         let voters = self.directory.contacts(&self.config.roster, now);
         let needed = self.config.roster.majority().get();
         for (group, (_, master, _)) in &self.seeds {

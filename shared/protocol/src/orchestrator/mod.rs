@@ -26,6 +26,7 @@ use core::time::Duration;
 use effect::Effect;
 use group::Group;
 use roster::Desk;
+use seeds::Doubt;
 use vedette_model::{
     Answer, Command, Credentials, Fact, GroupName, GroupRecord, Heartbeat, Instant, MasterRecord,
     NodeAddr, OrchestratorId, Place, Roster, Sender, Service, Settings, StatusQuery,
@@ -109,7 +110,7 @@ pub struct Config {
     /// Who votes, until a voter tells of a newer one.
     pub roster: Roster,
     /// The declared groups, in the order of their declaration: seeded where the voters know
-    /// nothing of them, and otherwise without effect.
+    /// nothing of them, and otherwise without effect, which is told if their master is a stranger.
     pub groups: Vec<(GroupName, NodeAddr, Settings)>,
 }
 
@@ -124,6 +125,7 @@ pub struct Orchestrator {
     desk: Desk,
     seeds: BTreeMap<GroupName, (usize, NodeAddr, Settings)>,
     conflicts_told: BTreeSet<GroupName>,
+    doubts: BTreeMap<GroupName, Doubt>,
     tickets: BTreeMap<u64, (GroupName, NodeAddr)>,
     next_ticket: u64,
     pulse: Pulse,
@@ -148,6 +150,7 @@ impl Orchestrator {
             desk: Desk::new(id, sender.incarnation, roster.clone()),
             seeds,
             conflicts_told: BTreeSet::new(),
+            doubts: BTreeMap::new(),
             tickets: BTreeMap::new(),
             next_ticket: 0,
             dresser: Dresser::new(sender.clone()),
@@ -295,7 +298,7 @@ impl Orchestrator {
                 }
                 directory::Output::Changed(name) => {
                     let Some(record) = self.directory.get(&name).cloned() else { continue };
-                    self.seeds.remove(&name);
+                    self.seeded(&name, now);
                     let ballot = self.directory.ballot(&name).cloned();
                     let group = self.group(&name, now);
                     // The first candidacy after a restart would otherwise be refused as too low.
@@ -386,6 +389,7 @@ impl Machine for Orchestrator {
         if now >= self.next_seed {
             self.next_seed = now + SEED_EVERY;
             self.seed(now);
+            self.tell_doubts(now);
             for name in self.directory.unsettled(&self.config.roster) {
                 let _ = self.group(&name, now);
                 self.pump(&name, now);

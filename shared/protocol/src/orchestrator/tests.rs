@@ -1,5 +1,6 @@
 //! The whole role on scripted voters and nodes: each message takes a millisecond.
 
+mod declared;
 mod failovers;
 mod mass;
 mod orders;

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use vedette_model::{
     Answer, Command, DigestReply, EventName, Evidence, Fact, GroupName, GroupRecord, Health,
     Instruction, NodeAddr, NodeFault, NodeView, OdownVerdict, Opinion, Outcome, Proposal,
-    RecordCommitted, Role, Sender, Service, Upstream, Verb,
+    RecordCommitted, Role, Sender, Service, Settings, Upstream, Verb,
 };
 
 /// Group number `g`, and its node number `n`.
@@ -72,12 +72,19 @@ impl System {
     }
 
     pub fn starting(records: Vec<GroupRecord>) -> Self {
+        Self::declaring(records, vec![])
+    }
+
+    pub fn declaring(
+        records: Vec<GroupRecord>,
+        groups: Vec<(GroupName, NodeAddr, Settings)>,
+    ) -> Self {
         let config = Config {
             sender: Sender::parse(Service::Orchestrator, "o1", 1).unwrap(),
             id: orchestrator(1),
             place: place("here"),
             roster: roster(3),
-            groups: vec![],
+            groups,
         };
         let mut system = Self {
             orchestrator: Orchestrator::new(config, at(0)),
@@ -123,6 +130,13 @@ impl System {
             self.acceptors.insert((committed.record.group.clone(), n), acceptor);
         }
         self.committed.insert(committed.record.group.clone(), committed);
+    }
+
+    /// Somebody else has brought this record about.
+    pub fn commit(&mut self, record: GroupRecord) {
+        let fact = RecordCommitted { ballot: ballot(1, 9), record: record.clone() }.into();
+        self.found(record);
+        self.soon(Input::Fact { fact, reply_to: None });
     }
 
     pub fn record(&self, g: usize) -> &GroupRecord {
