@@ -6,14 +6,18 @@ use crate::options::NodeOptions;
 use crate::story::{Sent, Told};
 use crate::verbs::{node, process};
 use crate::world::World;
-use vedette_model::{EventName, GroupRecord, MasterRecord, NodeAddr, Service};
+use vedette_model::{EventName, Fact, GroupRecord, MasterRecord, NodeAddr, Outcome, Service};
 
 /// Who is who.
 impl World {
     fn nth(&self, service: Service, nth: usize) -> Site {
-        let of = |(_, p): &(usize, &crate::process::Process)| p.sender.service == service;
-        let found = self.processes.iter().enumerate().filter(of).nth(nth);
-        Site::Process(found.expect("so many were asked for").0)
+        self.of(service).nth(nth).expect("so many were asked for")
+    }
+
+    /// Every process of a kind.
+    pub(crate) fn of(&self, service: Service) -> impl Iterator<Item = Site> {
+        let of = move |(_, p): &(usize, &crate::process::Process)| p.sender.service == service;
+        self.processes.iter().enumerate().filter(of).map(|(index, _)| Site::Process(index))
     }
 
     /// The nth prober, from 0.
@@ -88,6 +92,20 @@ impl World {
 
 /// What came of it.
 impl World {
+    /// What was answered to people, oldest first, and by whom.
+    pub fn answers(&self) -> &[(Site, Fact)] {
+        &self.answers
+    }
+
+    /// What came of the newest instruction that was answered.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        let replies = self.answers.iter().rev();
+        let mut outcomes = replies.filter_map(|(_, fact)| {
+            if let Fact::InstructionReply(reply) = fact { Some(&reply.outcome) } else { None }
+        });
+        outcomes.next()
+    }
+
     /// Whom the last strike hit.
     pub fn struck(&self) -> Option<Site> {
         self.struck.map(Site::Process)

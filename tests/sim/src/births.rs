@@ -31,8 +31,16 @@ impl World {
         ];
         for (service, letter, count) in services {
             for i in 0..count {
-                world.add_process(service, &format!("{letter}{}", i + 1), i);
+                let index = world.add_process(service, &format!("{letter}{}", i + 1), i);
+                // The system was founded before the story begins.
+                let founded = || Meta::first(world.roster.clone());
+                world.processes[index].meta = (service == Service::Voter).then(founded);
+                world.birth(index);
             }
+        }
+        for i in world.options.voters..world.options.voters + world.options.spare_voters {
+            let index = world.add_process(Service::Voter, &format!("v{}", i + 1), i);
+            world.birth(index);
         }
         world
     }
@@ -61,14 +69,15 @@ impl World {
             writes_to: Some(first),
             acknowledged: BTreeMap::new(),
             announced: None,
-            invariants: Invariants::new(self.options.voters),
+            invariants: Invariants::new(&self.roster),
         });
         for node in first + 1..self.nodes.len() {
             self.reach_for_master(node, 1, 60);
         }
     }
 
-    fn add_process(&mut self, service: Service, id: &str, number: usize) {
+    /// A dead process with an empty disk.
+    pub(crate) fn add_process(&mut self, service: Service, id: &str, number: usize) -> usize {
         let place = &self.options.places[number % self.options.places.len()];
         let drift = i64::from(self.options.drift_ppm);
         let drawn = self.rng.next() % (2 * drift.unsigned_abs() + 1);
@@ -83,8 +92,7 @@ impl World {
             conns: BTreeMap::new(),
             syncing: false,
             disk: BTreeMap::new(),
-            // The system was founded before the story begins.
-            meta: (service == Service::Voter).then(|| Meta::first(self.roster.clone())),
+            meta: None,
             sequence: 0,
             timer: None,
             clock: Clock::new(self.now, origin, ppm),
@@ -93,7 +101,7 @@ impl World {
             ballots: BTreeMap::new(),
             shown: BTreeMap::new(),
         });
-        self.birth(self.processes.len() - 1);
+        self.processes.len() - 1
     }
 
     /// Starts a process anew from what its disk holds.

@@ -111,6 +111,7 @@ fn settle(number: u64) -> World {
     let mut options = Options::new(number);
     options.story = false;
     options.drift_ppm = 500;
+    options.spare_voters = usize::from(rng.permille(250));
     let group = &mut options.groups[0];
     for node in &mut group.nodes {
         if rng.permille(300) {

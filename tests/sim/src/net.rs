@@ -57,7 +57,22 @@ impl Net {
     }
 }
 
+/// Where people's answers go.
+const PEOPLE: &str = "people";
+
 impl World {
+    /// Somebody who stands beside these processes of ours asks them something, or tells them to do
+    /// something; see [`World::answers`].
+    pub fn say_to(&mut self, beside: &[Site], fact: &Fact) {
+        self.line("people", || format!("say {fact}"));
+        for site in beside {
+            let Site::Process(to) = *site else { panic!("{site:?} is not a process") };
+            let (fact, reply_to) = (fact.clone(), Some(PEOPLE.to_string()));
+            let life = self.processes[to].sender.incarnation;
+            self.deliver(to, Some(life), &Packet { fact, reply_to });
+        }
+    }
+
     /// Publishes a fact to those who listen.
     pub(crate) fn publish(&mut self, from: usize, fact: &Fact) {
         self.observe(from, fact);
@@ -75,6 +90,11 @@ impl World {
     }
 
     pub(crate) fn reply(&mut self, from: usize, to: &str, fact: &Fact) {
+        if to == PEOPLE {
+            self.tell_fact(from, fact);
+            self.answers.push((Site::Process(from), fact.clone()));
+            return;
+        }
         let Some(receiver) = self.processes.iter().position(|p| *p.mailbox == *to) else { return };
         let life = self.processes[receiver].sender.incarnation;
         if let Some(packet) = self.packet(from, to, fact, false, true) {

@@ -84,6 +84,8 @@ pub struct Options {
     pub probers: usize,
     /// Voters, all in the roster.
     pub voters: usize,
+    /// Further voters that run and are not on the roster yet.
+    pub spare_voters: usize,
     /// Orchestrators.
     pub orchestrators: usize,
     /// Places, given to the processes of each kind in turn.
@@ -105,6 +107,7 @@ impl Options {
             seed,
             probers: 3,
             voters: 3,
+            spare_voters: 0,
             orchestrators: 2,
             places: vec!["dc1".into()],
             groups: vec![GroupOptions::new("mymaster")],
@@ -125,6 +128,13 @@ impl Options {
     #[must_use]
     pub const fn voters(mut self, count: usize) -> Self {
         self.voters = count;
+        self
+    }
+
+    /// So many voters more that run and are not on the roster yet.
+    #[must_use]
+    pub const fn spare_voters(mut self, count: usize) -> Self {
+        self.spare_voters = count;
         self
     }
 

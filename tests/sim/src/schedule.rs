@@ -8,6 +8,7 @@ use crate::rng::Rng;
 use crate::verbs::ms;
 use crate::world::{Due, World};
 use std::time::Duration;
+use vedette_model::{Instruction, Service, Verb, VoterId};
 
 /// Harm, or its end.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +49,10 @@ pub enum Fault {
     Strike(Hook),
     /// Nobody is struck any more.
     Recover,
+    /// A voter dies, and its disk is empty when it starts again.
+    LoseDisk(Site),
+    /// Somebody wants this voter on the roster, or off it.
+    Roster(Site, bool),
 }
 
 /// What kind of schedule a seed stands for.
@@ -251,7 +256,37 @@ impl World {
         };
         let again = kind == Kind::Long && !for_good;
         let gone = rng.permille(chance).then(|| self.lose_a_voter(&mut rng, kind.span(), again));
+        // Two voters of three that forgot what they voted for are beyond help, and so is a roster
+        // of one that did.
+        let forgets = gone.is_none() && rng.permille(chance);
+        if forgets {
+            self.forget(&mut rng, span);
+        }
+        // Of two voters none may be gone.
+        if kind == Kind::Long && gone.is_none() && rng.permille(chance) {
+            self.move_voters(&mut rng, span, if forgets { 1 } else { 5 });
+        }
         self.end_faults(kind.span(), for_good, gone);
+    }
+
+    /// A voter's disk is lost.
+    fn forget(&mut self, rng: &mut Rng, span: u64) {
+        let voters = self.options.voters as u64;
+        let voter = self.voter(usize::try_from(rng.range(0, voters)).expect("small"));
+        let at = rng.range(0, span - 100);
+        self.schedule(ms(at), Due::Fault(Fault::LoseDisk(voter)));
+        self.schedule(ms(at + rng.range(10, 90)), Due::Fault(Fault::Start(voter)));
+    }
+
+    /// The roster changes, some times: spare voters come, others go, and nobody waits for it.
+    fn move_voters(&mut self, rng: &mut Rng, span: u64, mut removals: u32) {
+        let voters: Vec<_> = self.of(Service::Voter).collect();
+        for _ in 0..rng.range(1, 5) {
+            let voter = voters[usize::try_from(rng.range(0, voters.len() as u64)).expect("small")];
+            let add = removals == 0 || rng.permille(600);
+            removals -= u32::from(!add);
+            self.schedule(ms(rng.range(0, span)), Due::Fault(Fault::Roster(voter, add)));
+        }
     }
 
     fn end_faults(&mut self, end: Duration, for_good: bool, gone: Option<Site>) {
@@ -314,6 +349,14 @@ impl World {
             Fault::Mood(node, mood) => self.mood(node, mood),
             Fault::Strike(hook) => self.hooks.push(hook),
             Fault::Recover => self.hooks.clear(),
+            Fault::LoseDisk(voter) => self.lose_disk(voter),
+            Fault::Roster(voter, add) => {
+                let id = VoterId::parse(&self.name(voter)).expect("a voter");
+                let verb = if add { Verb::AddVoter(id) } else { Verb::RemoveVoter(id) };
+                let fact = Instruction { group: None, verb }.into();
+                let orchestrators: Vec<_> = self.of(Service::Orchestrator).collect();
+                self.say_to(&orchestrators, &fact);
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::node::{Mood, Node};
 use crate::options::{NodeOptions, Options};
 use crate::world::World;
 use std::time::Duration;
-use vedette_model::NodeAddr;
+use vedette_model::{GroupName, Instruction, NodeAddr, Outcome, Service, Verb};
 
 /// So many milliseconds.
 pub const fn ms(millis: u64) -> Duration {
@@ -249,6 +249,18 @@ impl World {
         self.processes[process(voter)].meta = None;
     }
 
+    /// The machine of a prober or a voter is cloned, its disk and its id too, and the clone started.
+    pub fn clone_of(&mut self, site: Site) -> Site {
+        self.fault_line("clone", site);
+        let index = process(site);
+        let (service, id) = (self.processes[index].sender.service, self.name(site));
+        let twin = self.add_process(service, &id, index);
+        self.processes[twin].disk = self.processes[index].disk.clone();
+        self.processes[twin].meta = self.processes[index].meta.clone();
+        self.birth(twin);
+        Site::Process(twin)
+    }
+
     /// A process's clock goes on at another rate: so many parts of a million fast, or slow.
     pub fn drift(&mut self, site: Site, ppm: i32) {
         let now = self.now;
@@ -338,12 +350,28 @@ impl World {
         self.hooks.push(Hook { moment, before: false, harm });
     }
 
+    /// An operator gives all orchestrators an instruction, and again until it is carried out.
+    pub fn instruct(&mut self, group: Option<&str>, verb: &Verb, limit: Duration) {
+        let group = group.map(|name| GroupName::parse(name).expect("a valid group name"));
+        let fact = Instruction { group, verb: verb.clone() }.into();
+        let begun = self.now;
+        self.answers.clear();
+        while !matches!(self.outcome(), Some(Outcome::Done { .. })) {
+            if self.now.since(begun) >= limit {
+                self.fail(&format!("not within {limit:?}: {verb:?}; {:?}", self.outcome()));
+            }
+            let orchestrators: Vec<_> = self.of(Service::Orchestrator).collect();
+            self.say_to(&orchestrators, &fact);
+            self.run_for(ms(300));
+        }
+    }
+
     /// Clients of the first group write to this node, whatever is announced next.
     pub fn write_here(&mut self, site: Site) {
         self.write_to(0, Some(node(site)));
     }
 
-    fn name(&self, site: Site) -> String {
+    pub(crate) fn name(&self, site: Site) -> String {
         match site {
             Site::Process(index) => self.processes[index].sender.id.clone(),
             Site::Node(index) => self.nodes[index].addr.to_string(),

@@ -3,7 +3,7 @@
 use crate::hook::Hook;
 use crate::invariants::{Invariants, Seen, all_is_well_in_the_end};
 use crate::links::Errand;
-use crate::net::{Net, Packet};
+use crate::net::{Net, Packet, Site};
 use crate::node::Node;
 use crate::options::Options;
 use crate::process::{INBOX_LIMIT, Input, Output, Process, Role, Write};
@@ -18,6 +18,7 @@ use vedette_model::{
     Fact, GroupName, GroupRecord, Instant, MasterRecord, NodeAddr, Roster, Settings, VoterId,
 };
 use vedette_protocol::prober::{LinkEvent, PingReply};
+use vedette_protocol::roster::Meta;
 use vedette_protocol::voter::{self, Stored};
 use vedette_protocol::{orchestrator, prober};
 use vedette_wire::Subjects;
@@ -115,6 +116,8 @@ pub struct World {
     /// What a stopped node will answer when it wakes.
     pub(crate) unanswered: Vec<crate::links::Question>,
     pub(crate) hooks: Vec<Hook>,
+    /// What was answered to people, and by whom.
+    pub(crate) answers: Vec<(Site, Fact)>,
     /// The orchestrator that the last hook did harm to.
     pub(crate) struck: Option<usize>,
     queue: Queue<Due>,
@@ -141,6 +144,7 @@ impl World {
             asleep: Vec::new(),
             unanswered: Vec::new(),
             hooks: Vec::new(),
+            answers: Vec::new(),
             struck: None,
             queue: Queue::new(),
             story: options.story.then(Story::default),
@@ -375,16 +379,31 @@ impl World {
             return;
         }
         match wrote {
-            Write::Meta(meta) => self.processes[of].meta = Some(meta),
+            Write::Meta(meta) => self.wrote_meta(of, meta),
             Write::Group(stored) => self.wrote_group(of, stored),
         }
         self.processes[of].syncing = false;
         self.wake(of);
     }
 
+    fn wrote_meta(&mut self, of: usize, meta: Meta) {
+        let before = self.processes[of].meta.as_ref().map(|meta| meta.roster.version);
+        if before != Some(meta.roster.version) {
+            self.note(of, || format!("goes by {}", meta.roster));
+        }
+        for group in &mut self.groups {
+            if let Err(what) = group.invariants.chosen.goes_by(&meta.roster) {
+                self.violation.get_or_insert(what);
+            }
+        }
+        self.processes[of].meta = Some(meta);
+    }
+
     fn wrote_group(&mut self, of: usize, stored: Stored) {
         let voter = VoterId::parse(&self.processes[of].sender.id).expect("a voter");
-        if let Some(group) = self.names.get(&stored.group).copied() {
+        // What a voter without memory is told is no vote of its own.
+        let votes = self.processes[of].meta.is_some();
+        if let Some(group) = self.names.get(&stored.group).copied().filter(|_| votes) {
             if let Some(promised) = &stored.promised {
                 self.see(group, &Seen::Promised(&voter, promised));
             }

@@ -16,6 +16,8 @@ mod row04_no_good_replica;
 mod row05_isolated_master;
 #[path = "../scenarios/row06_old_master_returns.rs"]
 mod row06_old_master_returns;
+#[path = "../scenarios/row09_cut_off.rs"]
+mod row09_cut_off;
 #[path = "../scenarios/row10_other_declarations.rs"]
 mod row10_other_declarations;
 #[path = "../scenarios/row12_replica_that_is_behind.rs"]
@@ -28,6 +30,8 @@ mod row16_busy_script;
 mod row17_loading_master;
 #[path = "../scenarios/row18_leader_dies_at_each_step.rs"]
 mod row18_leader_dies_at_each_step;
+#[path = "../scenarios/row19_roster.rs"]
+mod row19_roster;
 #[path = "../scenarios/row20_dead_replicas.rs"]
 mod row20_dead_replicas;
 #[path = "../scenarios/row21_fighting_script.rs"]
@@ -52,3 +56,7 @@ mod row37_silent_change;
 mod row40_leader_sleeps_at_each_step;
 #[path = "../scenarios/row42_mass_failure.rs"]
 mod row42_mass_failure;
+#[path = "../scenarios/row46_two_of_one_id.rs"]
+mod row46_two_of_one_id;
+#[path = "../scenarios/row48_pause.rs"]
+mod row48_pause;

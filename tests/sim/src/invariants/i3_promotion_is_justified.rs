@@ -21,13 +21,13 @@ impl PromotionIsJustified {
         &mut self,
         ballot: &BallotNumber,
         record: &GroupRecord,
-        majority: usize,
+        chosen: &Chosen,
         now: Instant,
     ) -> Result<(), String> {
         let Some(plan) = &record.failover else { return Ok(()) };
-        let promises = self.promises.get(ballot).map_or(0, BTreeSet::len);
-        if promises < majority {
-            return Err(format!("ballot {ballot} had {promises} promises"));
+        let promises = self.promises.get(ballot);
+        if promises.is_none_or(|promises| !chosen.is_majority(record.roster, promises)) {
+            return Err(format!("ballot {ballot} had only these promises: {promises:?}"));
         }
         // A plan that replaces one that failed, or goes on with it, stands on the same reports.
         if record.epoch != plan.epoch && self.planned.insert(record.epoch) {
@@ -52,7 +52,7 @@ impl Invariant for PromotionIsJustified {
         } else if let Seen::Promised(voter, ballot) = seen {
             self.promises.entry((*ballot).clone()).or_default().insert((*voter).clone());
         } else if let Seen::Committed(ballot, record) = seen {
-            return self.judge(ballot, record, chosen.majority, now);
+            return self.judge(ballot, record, chosen, now);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ pub use i9_all_is_well_in_the_end::all_is_well_in_the_end;
 use std::collections::{BTreeMap, BTreeSet};
 use vedette_model::{
     BallotNumber, Command, Epoch, GroupRecord, Instant, MasterRecord, NodeAddr, NodeView, ProberId,
-    VoterId,
+    Roster, RosterVersion, VoterId,
 };
 
 /// A thing that happened to a group, as an all-seeing observer sees it.
@@ -79,9 +79,11 @@ macro_rules! invariants {
         }
 
         impl Invariants {
-            /// For a roster of so many.
-            pub fn new(voters: usize) -> Self {
-                Self { chosen: Chosen::new(voters), $($field: $module::$name::default(),)+ }
+            /// While the voters go by their first roster.
+            pub fn new(first: &Roster) -> Self {
+                let rosters = [(first.version, first.clone())].into();
+                let chosen = Chosen { rosters, ..Chosen::default() };
+                Self { chosen, $($field: $module::$name::default(),)+ }
             }
 
             fn show(&mut self, seen: &Seen<'_>, now: Instant) -> Result<(), String> {
@@ -124,16 +126,26 @@ impl Invariants {
 /// What a majority of voters has on disk, found out by watching them all.
 #[derive(Debug, Clone, Default)]
 pub struct Chosen {
-    /// Voters that are a majority.
-    pub majority: usize,
+    /// Every roster that some voter went by.
+    rosters: BTreeMap<RosterVersion, Roster>,
     accepted: BTreeMap<(BallotNumber, u64), (GroupRecord, BTreeSet<VoterId>)>,
     /// The committed record with the highest revision.
     pub newest: Option<GroupRecord>,
 }
 
 impl Chosen {
-    fn new(voters: usize) -> Self {
-        Self { majority: voters / 2 + 1, ..Self::default() }
+    /// A voter goes by this roster.
+    ///
+    /// # Errors
+    /// Another one goes, or went, by another roster of this version.
+    pub fn goes_by(&mut self, roster: &Roster) -> Result<(), String> {
+        let first = self.rosters.entry(roster.version).or_insert_with(|| roster.clone());
+        if first == roster { Ok(()) } else { Err(format!("two rosters: {first} and {roster}")) }
+    }
+
+    /// Whether these voters are a majority of that roster.
+    pub fn is_majority(&self, version: RosterVersion, voters: &BTreeSet<VoterId>) -> bool {
+        is_majority(self.rosters.get(&version), voters)
     }
 
     /// Whether the record has just become committed.
@@ -149,10 +161,19 @@ impl Chosen {
         if first != record {
             return Err(format!("two proposals under {ballot}: {first:?} and {record:?}"));
         }
-        let news = voters.insert(voter.clone()) && voters.len() == self.majority;
+        let roster = self.rosters.get(&record.roster);
+        let before = is_majority(roster, voters);
+        voters.insert(voter.clone());
+        let news = !before && is_majority(roster, voters);
         if news && self.newest.as_ref().is_none_or(|n| n.revision < record.revision) {
             self.newest = Some(record.clone());
         }
         Ok(news)
     }
+}
+
+fn is_majority(roster: Option<&Roster>, voters: &BTreeSet<VoterId>) -> bool {
+    roster.is_some_and(|roster| {
+        roster.majority().reached(voters.iter().filter(|voter| roster.contains(voter)).count())
+    })
 }

@@ -1,0 +1,55 @@
+//! "Sentinel reverts my manual change; I cannot pause it."
+
+use vedette_model::{EventName, Verb};
+use vedette_sim::{Options, World, secs};
+
+fn pause(world: &mut World) {
+    let reason = "moving racks".to_string();
+    world.instruct(Some("mymaster"), &Verb::Pause { reason }, secs(5));
+    world.run_until("it is recorded", secs(1), |w| w.record().pause.is_some());
+}
+
+fn commands(world: &World) -> usize {
+    world.all_nodes().into_iter().map(|node| world.commands_to(node).len()).sum()
+}
+
+#[test]
+fn while_it_is_paused_a_dead_master_and_roles_flipped_by_hand_are_left_alone() {
+    for seed in 1..=20 {
+        let mut world = World::settled(Options::new(seed));
+        pause(&mut world);
+        let before = commands(&world);
+        let (master, other) = (world.master(), world.replicas()[0]);
+        world.kill(master);
+        world.outsider_replicaof(other, None);
+        world.run_for(secs(30));
+        world.start(master);
+        world.run_for(secs(30));
+        assert_eq!(commands(&world), before, "seed {seed}: a command to a paused group");
+        assert_eq!(world.master(), master, "seed {seed}");
+        assert!(!world.events(EventName::Odown).is_empty(), "seed {seed}: it is observed");
+        world.instruct(Some("mymaster"), &Verb::Resume, secs(5));
+        world.run_until_well(secs(20));
+    }
+}
+
+#[test]
+fn a_pause_outlives_the_restart_of_everything() {
+    for seed in 1..=10 {
+        let mut world = World::settled(Options::new(seed));
+        pause(&mut world);
+        for process in world.all_processes() {
+            world.kill(process);
+        }
+        for process in world.all_processes() {
+            world.start(process);
+        }
+        let master = world.master();
+        world.kill(master);
+        let before = commands(&world);
+        world.run_for(secs(20));
+        assert_eq!((world.master(), commands(&world)), (master, before), "seed {seed}");
+        world.instruct(Some("mymaster"), &Verb::Resume, secs(5));
+        world.run_until("another master", secs(6), |w| w.master() != master);
+    }
+}
