@@ -180,6 +180,8 @@ pub enum ProposalAnswer {
         /// The voter's.
         version: RosterVersion,
     },
+    /// The voter heard nothing of this ballot for so long that its promise is over.
+    Lapsed,
     /// The voter has no memory yet.
     Joining,
     /// The voter's store does not work.
@@ -210,6 +212,6 @@ pub struct BeatReply {
     pub beat: u64,
     /// Who answers.
     pub voter: VoterId,
-    /// Whether the voter has promised nothing higher.
+    /// Whether the voter has promised nothing higher, and its promise has not lapsed.
     pub granted: bool,
 }

@@ -211,6 +211,13 @@ fn accepted(reply: &ProposalReply, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ProposalAnswer::OtherRoster { version } => {
             write!(f, "refuses revision {}: it goes by roster {version}", reply.revision)
         }
+        ProposalAnswer::Lapsed => {
+            write!(
+                f,
+                "refuses revision {}: heard nothing of its ballot for too long",
+                reply.revision
+            )
+        }
         ProposalAnswer::Joining => {
             write!(f, "refuses revision {}: it has no memory yet", reply.revision)
         }

@@ -6,7 +6,7 @@ use vedette_sim::{Options, Site, World, secs};
 /// What these processes answer within a second to the question who is master.
 fn answers(world: &mut World, asked: &[Site]) -> Vec<NodeAddr> {
     let before = world.answers().len();
-    let query = MasterQuery { group: GroupName::parse("mymaster").unwrap() };
+    let query = MasterQuery { group: GroupName::parse("mymaster").expect("a valid name") };
     world.say_to(asked, &Fact::MasterQuery(query));
     world.run_for(secs(1));
     let master = |fact: &Fact| {

@@ -5,7 +5,7 @@ use vedette_model::{Fact, Instruction, Outcome, Verb, VoterId};
 use vedette_sim::{Options, Site, World, ms, secs};
 
 fn id(n: usize) -> VoterId {
-    VoterId::parse(&format!("v{}", n + 1)).unwrap()
+    VoterId::parse(&format!("v{}", n + 1)).expect("a valid id")
 }
 
 fn add(world: &mut World, n: usize) {

@@ -4,6 +4,8 @@
 mod bug_history_nobody_heard;
 #[path = "../scenarios/bug_master_back_as_replica.rs"]
 mod bug_master_back_as_replica;
+#[path = "../scenarios/bug_promise_too_old.rs"]
+mod bug_promise_too_old;
 #[path = "../scenarios/row01_shared_address.rs"]
 mod row01_shared_address;
 #[path = "../scenarios/row02_empty_master.rs"]

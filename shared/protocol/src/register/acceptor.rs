@@ -1,6 +1,6 @@
 //! The voter's side of one group's register.
 
-use super::{LEASE, TAKEOVER_AFTER};
+use super::{LEASE, SILENT_LIMIT, TAKEOVER_AFTER};
 use crate::voter::Stored;
 use core::time::Duration;
 use vedette_model::{
@@ -68,6 +68,8 @@ pub struct Acceptor {
     voter: VoterId,
     stored: Stored,
     leader_heard: Instant,
+    /// When the holder of the promise was heard last.
+    holder_heard: Instant,
     lease: Lease,
     last_failover: Option<Instant>,
 }
@@ -82,7 +84,7 @@ impl Acceptor {
     /// the leader was heard just now and has a whole lease.
     pub fn restore(voter: VoterId, stored: Stored, now: Instant) -> Self {
         let lease = Lease::forgotten(now);
-        Self { voter, stored, leader_heard: now, lease, last_failover: None }
+        Self { voter, stored, leader_heard: now, holder_heard: now, lease, last_failover: None }
     }
 
     /// What must be on disk.
@@ -124,6 +126,9 @@ impl Acceptor {
             Ok(()) => {
                 let lease_ms = millis(self.lease.left(&candidacy.ballot, now));
                 self.stored.promised = Some(candidacy.ballot.clone());
+                if !repeated {
+                    self.holder_heard = now;
+                }
                 let failover_ms_ago = self.last_failover.map(|at| millis(now.since(at)));
                 let accepted = self.stored.accepted.clone();
                 BallotAnswer::Promise { accepted, lease_ms, failover_ms_ago }
@@ -211,6 +216,7 @@ impl Acceptor {
         let mut persist = false;
         let answer = match promised.filter(|promised| *promised > ballot) {
             Some(promised) => ProposalAnswer::Superseded { promised: promised.clone() },
+            None if self.has_lapsed(ballot, now) => ProposalAnswer::Lapsed,
             None => match self.accept(ballot, record, now) {
                 Some(changed) => {
                     persist = changed;
@@ -262,12 +268,20 @@ impl Acceptor {
 
     fn heard(&mut self, ballot: &BallotNumber, now: Instant) {
         self.leader_heard = now;
+        self.holder_heard = now;
         self.lease.grant(ballot, now);
+    }
+
+    /// Whether this promise was given, and its holder silent, for so long that what it was elected
+    /// for may be over. After a restart it counts as heard just now.
+    fn has_lapsed(&self, ballot: &BallotNumber, now: Instant) -> bool {
+        self.stored.promised.as_ref() == Some(ballot) && now.since(self.holder_heard) > SILENT_LIMIT
     }
 
     /// Answers a leader's heartbeat.
     pub fn beat(&mut self, beat: &Beat, now: Instant) -> BeatReply {
         let granted = self.stored.promised.as_ref() <= Some(&beat.ballot);
+        let granted = granted && !self.has_lapsed(&beat.ballot, now);
         if granted {
             self.heard(&beat.ballot, now);
         }

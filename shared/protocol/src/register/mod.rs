@@ -25,6 +25,9 @@ use core::time::Duration;
 pub const BEAT_EVERY: Duration = Duration::from_millis(100);
 /// A leader that no majority has answered for so long sends no command to any node.
 pub const LEASE: Duration = Duration::from_millis(300);
+/// A leader that no majority has answered for so long gives up, and a promise whose holder was
+/// silent for so long lapses: a process that was stopped meanwhile goes by a past that is over.
+pub const SILENT_LIMIT: Duration = Duration::from_secs(2);
 /// A leader that voters have not heard for so long may be replaced.
 pub const TAKEOVER_AFTER: Duration = Duration::from_millis(500);
 

@@ -1,6 +1,6 @@
 //! The orchestrator's side of one group's register.
 
-use super::{BEAT_EVERY, LEASE};
+use super::{BEAT_EVERY, LEASE, SILENT_LIMIT};
 use alloc::collections::{BTreeMap, VecDeque};
 use core::time::Duration;
 use vedette_model::{
@@ -13,8 +13,6 @@ use vedette_model::{
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// A candidacy that has no majority by then is given up.
 pub const CANDIDACY_LIMIT: Duration = Duration::from_millis(500);
-/// A leader that no majority has answered for so long gives up.
-const SILENT_LIMIT: Duration = Duration::from_secs(2);
 /// Beats remembered for matching their answers.
 const BEATS_KEPT: usize = 32;
 
@@ -149,11 +147,14 @@ impl Proposer {
     }
 
     /// Proposes a record under the ballot held. Ignored by a proposer that leads nothing or has a
-    /// proposal under way.
+    /// proposal under way; one that was silent for too long loses its ballot instead.
     ///
     /// A record says under which roster it was proposed. One that was adopted from an earlier
     /// roster gets the next revision with that, since no revision may have two values.
     pub fn propose(&mut self, mut record: GroupRecord, now: Instant) {
+        if self.give_up_if_silent(now) {
+            return;
+        }
         let Phase::Leading(leading) = &mut self.phase else { return };
         if leading.proposing.is_some() {
             return;
@@ -313,6 +314,7 @@ impl Proposer {
             ProposalAnswer::OtherRoster { version } if version > self.roster.version => {
                 self.denied(reply.voter);
             }
+            ProposalAnswer::Lapsed => self.denied(reply.voter),
             // Our own earlier copy, a voter that is behind, or one without a store or memory:
             // neither grants nor supersedes.
             ProposalAnswer::Superseded { .. }
@@ -359,8 +361,8 @@ impl Proposer {
         *contact = (*contact).max(sent_at);
     }
 
-    /// A voter has promised something higher, or goes by a newer roster. A minority of them cannot stop us: the one they
-    /// promised lacks a majority as long as we have it.
+    /// A voter has promised something higher, goes by a newer roster, or took us for dead. A
+    /// minority of them cannot stop us: the one they promised lacks a majority as long as we have it.
     fn denied(&mut self, voter: VoterId) {
         let spare = self.roster.voters().len() - self.roster.majority().get();
         let Phase::Leading(leading) = &mut self.phase else { return };
@@ -397,12 +399,19 @@ impl Proposer {
         }
     }
 
-    fn tick_leading(&mut self, now: Instant) {
-        let Phase::Leading(leading) = &self.phase else { return };
+    fn give_up_if_silent(&mut self, now: Instant) -> bool {
+        let Phase::Leading(leading) = &self.phase else { return false };
         let contact = self.contact_of_majority(leading).unwrap_or(leading.since);
-        if now >= contact.max(leading.since) + SILENT_LIMIT {
+        let silent = now >= contact.max(leading.since) + SILENT_LIMIT;
+        if silent {
             let answered = leading.contact.len();
             self.lose(Lost::NoMajority { answered });
+        }
+        silent
+    }
+
+    fn tick_leading(&mut self, now: Instant) {
+        if self.give_up_if_silent(now) {
             return;
         }
         let Phase::Leading(leading) = &mut self.phase else { return };

@@ -252,6 +252,7 @@ fn proposal_replies() -> Vec<Fact> {
         ProposalAnswer::Accepted,
         ProposalAnswer::Superseded { promised: ballot() },
         ProposalAnswer::OtherRoster { version: RosterVersion(2) },
+        ProposalAnswer::Lapsed,
         ProposalAnswer::Joining,
         ProposalAnswer::StoreFailed,
     ]

@@ -1,5 +1,6 @@
 //! Scripts: what one voter promises, accepts and refuses.
 
+mod lapses;
 mod leases;
 mod refusals;
 

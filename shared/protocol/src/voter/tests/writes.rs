@@ -134,6 +134,7 @@ fn is_on_disk(disk: &Stored, fact: &Fact) -> bool {
             }),
             ProposalAnswer::Superseded { promised: highest } => promised(highest),
             ProposalAnswer::OtherRoster { .. }
+            | ProposalAnswer::Lapsed
             | ProposalAnswer::Joining
             | ProposalAnswer::StoreFailed => true,
         };

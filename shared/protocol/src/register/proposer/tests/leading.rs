@@ -205,6 +205,22 @@ fn a_leader_without_a_majority_for_two_seconds_gives_up() {
 }
 
 #[test]
+fn a_leader_that_wakes_after_two_seconds_proposes_nothing() {
+    let mut script = Script::leading();
+    assert_eq!(script.propose(2_020, &revision(1)), [no_majority(0)]);
+    assert!(script.0.is_idle());
+}
+
+#[test]
+fn voters_whose_promises_lapsed_end_it_when_no_majority_is_left() {
+    let mut script = Script::leading();
+    let _ = script.propose(20, &revision(1));
+    assert_eq!(script.reply(30, 1, 1, ProposalAnswer::Lapsed), []);
+    let said = script.reply(30, 2, 1, ProposalAnswer::Lapsed);
+    assert_eq!(said, [ProposerOutput::Lost(Lost::Superseded)]);
+}
+
+#[test]
 fn who_resigns_says_no_more() {
     let mut script = Script::leading();
     let _ = script.propose(20, &revision(1));
