@@ -104,6 +104,8 @@ impl Reconciler {
         }
         let fit = self.fit(record, addr, &view, now);
         match fit {
+            // Who loads shows a history of its own until it has read the one on its disk.
+            Fit::Foreign if view.loading => {}
             Fit::Foreign => self.tell_foreign(record, addr, &view, is_member),
             Fit::InLine if is_member => {
                 let upstream = view.upstream.as_ref().map(|up| up.addr.clone());
@@ -193,6 +195,7 @@ impl Reconciler {
         let tell = |(addr, (view, _)): (&NodeAddr, &(NodeView, Instant))| {
             record.member(addr)?;
             match compare(record, addr, view) {
+                Fit::Foreign if view.loading => None,
                 Fit::Foreign => Some(format!(
                     "{addr} hosts a {} of another history; {}",
                     view.role,

@@ -141,3 +141,15 @@ fn what_a_loading_node_says_of_its_history_is_not_learned() {
     let _ = script.seen(1, 1, restarted);
     assert!(script.learned(1).is_some_and(|record| record.lineage.is_current(&history(7))));
 }
+
+#[test]
+fn a_node_that_loads_is_no_stranger_before_it_has_loaded() {
+    for n in [1, 2] {
+        let mut script = Script::new(2);
+        let loading = changed(foreign(n), |v| v.loading = true);
+        assert_eq!(conflicts(&script.seen(0, n, loading)), 0, "its history comes from its disk");
+        assert_eq!(script.reconciler.trouble(&script.record), "");
+        assert_eq!(conflicts(&script.seen(10, n, foreign(n))), 1);
+        assert_ne!(script.reconciler.trouble(&script.record), "");
+    }
+}
