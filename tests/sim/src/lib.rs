@@ -21,6 +21,7 @@ pub mod clock;
 pub mod hook;
 pub mod invariants;
 mod links;
+pub mod model;
 pub mod net;
 pub mod node;
 mod nodes;

@@ -8,8 +8,13 @@ const WAITING_HELPER: &str = "tests/harness/src/wait.rs";
 /// Timers and clocks of the services.
 const RUNTIME: &str = "shared/runtime/src/";
 /// Who else may look at a clock: tests that time real processes, and what prints a rate.
-const TIMERS: &[&str] =
-    &[RUNTIME, "tests/harness/src/", "tests/mutants/src/", "tests/sim/src/main.rs"];
+const TIMERS: &[&str] = &[
+    RUNTIME,
+    "tests/harness/src/",
+    "tests/mutants/src/",
+    "tests/sim/src/main.rs",
+    "tests/sim/src/bin/",
+];
 
 #[test]
 fn nothing_panics_by_negligence() {

@@ -1,0 +1,76 @@
+//! The register, searched exhaustively within small bounds; and known bugs, each found.
+//! `cargo model` searches further.
+
+use vedette_sim::model::{Bug, Scope, check};
+
+#[track_caller]
+fn holds(scope: Scope) {
+    let report = check(scope);
+    assert!(report.is_good(), "{report}");
+}
+
+/// The bug breaks one of these properties, and the steps to it are told.
+#[track_caller]
+fn breaks(scope: Scope, properties: &[&str]) {
+    let report = check(scope);
+    let [(property, steps)] = report.broken.as_slice() else { panic!("not found: {report}") };
+    assert!(properties.contains(property), "{report}");
+    assert!(!steps.is_empty());
+}
+
+const LOST: &str = "what was chosen is never lost";
+const EARLY: &str = "a leader starts from what was chosen";
+const WORD: &str = "a voter keeps its word";
+
+#[test]
+fn three_ballots_keep_one_history() {
+    holds(Scope::small());
+}
+
+#[test]
+fn a_crash_between_write_and_sync_breaks_nothing() {
+    holds(Scope::disk());
+}
+
+#[test]
+fn an_answer_before_the_sync_is_found() {
+    breaks(Scope::disk().with(Bug::AnswerBeforeSync), &[WORD]);
+}
+
+#[test]
+fn a_promise_that_is_not_stored_is_found() {
+    breaks(Scope::small().with(Bug::PromiseNotStored), &[WORD]);
+}
+
+#[test]
+fn accepting_below_the_promise_is_found() {
+    breaks(Scope::small().with(Bug::AcceptOlder), &[WORD]);
+}
+
+#[test]
+fn starting_from_ones_own_memory_is_found() {
+    breaks(Scope::small().with(Bug::AdoptOwnMemory), &[EARLY, LOST]);
+}
+
+#[test]
+fn starting_from_any_promise_is_found() {
+    breaks(Scope::small().with(Bug::AdoptLowest), &[EARLY, LOST]);
+}
+
+#[test]
+fn a_majority_of_those_that_are_heard_is_found() {
+    breaks(
+        Scope::small().with(Bug::MajorityOfTheHeard),
+        &["what a leader takes for committed is chosen"],
+    );
+}
+
+#[test]
+fn a_takeover_with_another_target_is_found() {
+    breaks(Scope::takeover().with(Bug::TargetChosenAnew), &["an epoch promotes one node at most"]);
+}
+
+#[test]
+fn an_epoch_given_twice_is_found() {
+    breaks(Scope::takeover().with(Bug::EpochUsedAgain), &["an epoch promotes one node at most"]);
+}
