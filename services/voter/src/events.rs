@@ -40,6 +40,9 @@ fn wrote(ProposalReply { group, ballot, revision, answer, .. }: &ProposalReply) 
         ProposalAnswer::OtherRoster { version } => {
             debug!(%group, %ballot, %revision, %version, "refused a record of another roster");
         }
+        ProposalAnswer::Lapsed => {
+            debug!(%group, %ballot, %revision, "refused the record: its ballot was silent too long");
+        }
         ProposalAnswer::Joining => {
             debug!(%group, %ballot, %revision, "refused the record: no memory yet");
         }
