@@ -141,6 +141,14 @@ impl Writer {
         .await
     }
 
+    /// Those of the writes so far that the node does not hold.
+    ///
+    /// # Errors
+    /// If the node does not answer.
+    pub async fn missing_on(&self, node: &Node) -> Result<Vec<Write>> {
+        Writes { acknowledged: self.acknowledged() }.missing_on(node).await
+    }
+
     /// Stops writing.
     ///
     /// # Errors

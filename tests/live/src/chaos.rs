@@ -13,7 +13,7 @@
 mod check;
 mod faults;
 mod nodes;
-mod rng;
+pub mod rng;
 mod story;
 
 use anyhow::{Context, Result, bail, ensure};

@@ -1,10 +1,12 @@
-//! `SIGSTOP` of the master: it hangs, its sockets stay open.
+//! `SIGSTOP` of the master: it hangs, its sockets stay open. `VEDETTE_FROZEN_SECONDS=60` in the
+//! environment leaves it so for longer.
 
-use anyhow::{Result, ensure};
-use std::time::Duration;
+use anyhow::{Context, Result, ensure};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use vedette_harness::{LIMIT, Plan, System};
+use vedette_harness::{LIMIT, Node, Plan, System, now, stays, until};
 use vedette_live::{finish, ms, switched, tell, writing};
 
 #[tokio::test]
@@ -34,4 +36,94 @@ async fn silence_is_death_after_down_after_and_the_woken_master_is_demoted() -> 
     let end = tokio::time::timeout(LIMIT, client.read(&mut [0; 16])).await?;
     ensure!(matches!(end, Ok(0) | Err(_)), "the old master kept its client: {end:?}");
     finish(system, writer, &new).await
+}
+
+/// A client that writes to one node, whoever is master, and notes when it was acknowledged.
+struct Stubborn {
+    acknowledged: Arc<Mutex<Vec<Instant>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Stubborn {
+    fn start(node: &Node) -> Result<Self> {
+        let (client, acknowledged) = (node.client()?, Arc::<Mutex<Vec<Instant>>>::default());
+        let log = acknowledged.clone();
+        let patience = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(Duration::from_millis(200)))
+            .set_response_timeout(Some(Duration::from_millis(200)));
+        let task = tokio::spawn(async move {
+            loop {
+                let connection = client.get_multiplexed_async_connection_with_config(&patience);
+                let Ok(mut connection) = connection.await else { continue };
+                let set = redis::cmd("SET").arg("stubborn").arg(1).to_owned();
+                while set.query_async::<String>(&mut connection).await.is_ok() {
+                    log.lock().unwrap_or_else(PoisonError::into_inner).push(now());
+                }
+                until(now() + Duration::from_millis(2)).await;
+            }
+        });
+        Ok(Self { acknowledged, task })
+    }
+
+    fn since(&self, at: Instant) -> Vec<Instant> {
+        let all = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|acknowledged| **acknowledged > at).copied().collect()
+    }
+}
+
+/// Freezes the master under load for a good while, wakes it, and counts what it still takes.
+async fn frozen_for(span: Duration) -> Result<()> {
+    let plan = Plan::default();
+    let down_after = Duration::from_millis(plan.down_after_ms);
+    let mut system = System::start(plan).await?;
+    system.announce(&["sdown", "odown", "down"]);
+    let (old, writer) = (system.master(), writing(&system).await?);
+    let stubborn = Stubborn::start(&system.nodes[0])?;
+    let mark = system.watcher.mark();
+    let load = now();
+    stays(Duration::from_millis(500), async || Ok(())).await?;
+    ensure!(!stubborn.since(load).is_empty(), "the stubborn one writes");
+
+    let stopped = system.nodes[0].stop()?;
+    let switch = switched(&system, &writer, mark, &old, stopped).await?;
+    let took = ms(stopped, switch.announced);
+    ensure!(took <= ms(stopped, stopped + down_after) + 1_000.0, "announced after {took:.0} ms");
+    stays((stopped + span).saturating_duration_since(now()), async || Ok(())).await?;
+
+    let new = switch.master.master.clone();
+    let woken = system.nodes[0].cont()?;
+    system.all_follow(&new).await?;
+    stays((woken + Duration::from_secs(2)).saturating_duration_since(now()), async || Ok(()))
+        .await?;
+    let late = stubborn.since(woken);
+    let last = late.last().map_or(0.0, |at| ms(woken, *at));
+    tell(&format!(
+        "frozen for {span:?}: announced after {took:.0} ms; woken it took {} writes, the last \
+         after {last:.0} ms",
+        late.len()
+    ));
+    ensure!(last <= 1_000.0, "the woken master took writes for {last:.0} ms");
+    stubborn.task.abort();
+
+    // What the former master acknowledged in time and the new one lacks is within the bound: no
+    // more bytes than are stated, or it came after the master was last asked.
+    let bound = switch.master.loss;
+    let lost = writer.missing_on(system.node(&new)?).await?;
+    let age = bound.as_of_ms.context("the master had been asked")?;
+    let (age, slack) = (Duration::from_millis(age), Duration::from_millis(500));
+    let known_lost = lost.iter().filter(|write| write.at + age + slack < switch.announced).count();
+    // `SET seq:<number> <number>` is longer than this.
+    let stated = bound.bytes.context("its offset was known")? / 30;
+    ensure!(
+        u64::try_from(known_lost)? <= stated,
+        "{} writes are lost, {known_lost} of them before the time of doubt: {bound:?}",
+        lost.len()
+    );
+    finish(system, writer, &new).await
+}
+
+#[tokio::test]
+async fn a_master_frozen_under_load_takes_next_to_nothing_when_it_wakes() -> Result<()> {
+    let seconds = std::env::var("VEDETTE_FROZEN_SECONDS").ok().and_then(|text| text.parse().ok());
+    frozen_for(Duration::from_secs(seconds.unwrap_or(12))).await
 }
