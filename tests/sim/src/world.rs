@@ -397,23 +397,36 @@ impl World {
             }
         }
         self.processes[of].meta = Some(meta);
+        if before.is_none() {
+            // Now it stands by what it was told.
+            let stored: Vec<_> = self.processes[of].disk.values().cloned().collect();
+            stored.iter().for_each(|stored| self.voted(of, stored));
+        }
     }
 
     fn wrote_group(&mut self, of: usize, stored: Stored) {
-        let voter = VoterId::parse(&self.processes[of].sender.id).expect("a voter");
-        // What a voter without memory is told is no vote of its own.
-        let votes = self.processes[of].meta.is_some();
-        if let Some(group) = self.names.get(&stored.group).copied().filter(|_| votes) {
-            if let Some(promised) = &stored.promised {
-                self.see(group, &Seen::Promised(&voter, promised));
-            }
-            if let Some((ballot, record)) = &stored.accepted
-                && let Some(record) = self.see(group, &Seen::Accepted(&voter, ballot, record))
-            {
-                self.note(of, || format!("completes the majority for {}", describe(&record)));
-            }
-        }
+        self.voted(of, &stored);
         self.processes[of].disk.insert(stored.group.clone(), stored);
+    }
+
+    /// What a voter without memory is told is no vote of its own, and never is one for a ballot that
+    /// it refuses from then on.
+    fn voted(&mut self, of: usize, stored: &Stored) {
+        let process = &self.processes[of];
+        let voter = VoterId::parse(&process.sender.id).expect("a voter");
+        let (Some(meta), Some(group)) = (&process.meta, self.names.get(&stored.group).copied())
+        else {
+            return;
+        };
+        let floor = meta.floor;
+        if let Some(promised) = stored.promised.as_ref().filter(|b| b.number > floor) {
+            self.see(group, &Seen::Promised(&voter, promised));
+        }
+        if let Some((ballot, record)) = stored.accepted.as_ref().filter(|(b, _)| b.number > floor)
+            && let Some(record) = self.see(group, &Seen::Accepted(&voter, ballot, record))
+        {
+            self.note(of, || format!("completes the majority for {}", describe(&record)));
+        }
     }
 
     /// The record a majority of voters has on disk.
