@@ -53,3 +53,25 @@ fn a_pause_outlives_the_restart_of_everything() {
         world.run_until("another master", secs(6), |w| w.master() != master);
     }
 }
+
+#[test]
+fn a_switch_by_hand_of_a_paused_group_is_kept_after_the_pause() {
+    for seed in 1..=20 {
+        let mut world = World::settled(Options::new(seed));
+        let (old, new) = (world.master(), world.replicas()[0]);
+        pause(&mut world);
+        world.outsider_replicaof(new, None);
+        for node in world.all_nodes() {
+            if node != new {
+                world.outsider_replicaof(node, Some(new));
+            }
+        }
+        world.write_here(new);
+        world.run_for(secs(20));
+        world.instruct(Some("mymaster"), &Verb::Resume, secs(5));
+        world.run_until("the record follows", secs(60), |w| w.master() != old);
+        world.run_until_well(secs(20));
+        assert_eq!(world.master(), new, "seed {seed}");
+        assert_eq!(world.lost(0), 0, "seed {seed}");
+    }
+}

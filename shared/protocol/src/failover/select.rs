@@ -69,9 +69,11 @@ pub fn select(evidence: &Evidence<'_>) -> Result<Selection, Vec<Rejection>> {
     });
     let settings = &evidence.record.settings;
     let master = &evidence.record.master;
+    let head = head(evidence);
     field.eligible.sort_by_key(|(addr, _, v)| {
-        let moves = *addr != master;
-        (!is_preferred(settings, addr), v.priority, Reverse(v.offset), moves, v.run_id.clone())
+        let (switches, moves) = (Some(*addr) != head, *addr != master);
+        let rank = (!is_preferred(settings, addr), v.priority, Reverse(v.offset));
+        (switches, rank, moves, v.run_id.clone())
     });
     let first = field.eligible.first().map(|(addr, _, view)| ((*addr).clone(), view.offset));
     let Some((target, offset)) = first else { return Err(field.rejected) };
@@ -155,6 +157,22 @@ fn all_are_empty(evidence: &Evidence<'_>) -> bool {
     })
 }
 
+/// Whom the recorded master follows by now, linked to it, if both are the processes that the record
+/// knows and it went on from the newest history: somebody switched by hand, and whatever was
+/// written since then is there. After a restart such roles are the claims of old configurations.
+fn head<'a>(evidence: &'a Evidence<'_>) -> Option<&'a NodeAddr> {
+    let record = evidence.record;
+    let known = |addr: &NodeAddr| {
+        let view = evidence.answers.get(addr)?.as_ref().ok()?;
+        let member = record.members.iter().find(|m| m.addr == *addr)?;
+        (member.run_id.as_ref() == Some(&view.run_id)).then_some(view)
+    };
+    let master = known(&record.master).filter(|view| view.role == Role::Replica)?;
+    let upstream = master.upstream.as_ref().filter(|up| up.link_up)?;
+    let head = known(&upstream.addr).filter(|view| view.role == Role::Master)?;
+    (record.lineage.age_of(head) == Some(0)).then_some(&upstream.addr)
+}
+
 fn is_preferred(settings: &Settings, addr: &NodeAddr) -> bool {
     let preferred = settings.preferred_place.as_ref();
     let place = settings.node_places.iter().find(|at| at.node == *addr).map(|at| &at.place);
@@ -181,7 +199,7 @@ fn check<'a>(
     };
     let upstream = view.upstream.as_ref().filter(|_| view.role == Role::Replica);
     // Where everybody was restarted as a master, the best of them is all there is.
-    if upstream.is_none() && !evidence.relaxed {
+    if upstream.is_none() && !evidence.relaxed && Some(addr) != head(evidence) {
         return Err(RejectReason::NotAReplica);
     }
     if view.loading {

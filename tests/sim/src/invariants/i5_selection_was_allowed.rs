@@ -57,8 +57,11 @@ impl SelectionWasAllowed {
             truth.own && linked && view.priority > 0 && !view.loading && record.lineage.knows(view)
         });
         for (other, (seen, other_truth)) in eligible {
-            // Masters are what is left when everything was restarted and patience is over.
-            if view.role != Role::Replica {
+            // Masters are what is left when everything was restarted and patience is over, or whom
+            // the others follow already.
+            let follows = seen.upstream.as_ref().is_some_and(|up| up.addr == *target);
+            let newer = record.lineage.age_of(view) < record.lineage.age_of(seen);
+            if view.role != Role::Replica && !follows && !newer {
                 return no(&format!("it says master, and the replica {other} could be promoted"));
             }
             if truth.empty && !other_truth.empty {
