@@ -1,8 +1,8 @@
 //! The group record: the one authoritative value of a group.
 
 use crate::{
-    Epoch, GroupName, Lineage, NodeAddr, OrchestratorId, Revision, RosterVersion, RunId, Settings,
-    TraceId,
+    Epoch, GroupName, Lineage, NodeAddr, NodeView, OrchestratorId, Revision, RosterVersion, RunId,
+    Settings, TraceId,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -41,6 +41,19 @@ pub struct GroupRecord {
     /// How often the group failed over lately.
     #[serde(default)]
     pub flapping: Flapping,
+    /// Members that a plan chose and no record named as master since, at most one entry each.
+    #[serde(default)]
+    pub branches: Vec<Branch>,
+}
+
+/// A member that may have been promoted without a record of it: then it has a history of its own
+/// since, which nobody has heard of, and restarted once it cannot be told by that any more.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Branch {
+    /// Where it listens.
+    pub node: NodeAddr,
+    /// How many bytes of the group's history it had when it was chosen.
+    pub offset: u64,
 }
 
 const fn first_roster() -> RosterVersion {
@@ -73,7 +86,15 @@ impl GroupRecord {
             },
             roster: first_roster(),
             flapping: Flapping::default(),
+            branches: Vec::new(),
         }
+    }
+
+    /// Whether this may be a member that was promoted without a record of it, whatever its history
+    /// is now: it has a former history too, and has not less than it had then.
+    pub fn is_branch(&self, addr: &NodeAddr, view: &NodeView) -> bool {
+        let had = self.branches.iter().find(|branch| branch.node == *addr);
+        view.replid2.is_some() && had.is_some_and(|branch| branch.offset <= view.offset)
     }
 
     /// The member at an address.

@@ -83,7 +83,7 @@ pub struct Node {
     pub loaded_at: Instant,
     /// Its link to a master is cut off from below.
     pub unlinked: bool,
-    /// It was restarted and forgot whose data it has.
+    /// It was restarted and forgot the history it had.
     pub forgot: bool,
     /// Raised whenever an attempt to link that is under way has lost its meaning.
     pub(crate) attempt: u64,
@@ -186,7 +186,7 @@ impl Node {
             self.begun.2 = 0;
             self.begun.3.clone_from(&self.data);
         }
-        self.forgot = self.is.keeps == Keeps::DataOnly;
+        self.forgot = self.is.keeps != Keeps::All;
         self.branch = None;
         self.loaded_at = now + self.is.loads_for;
         self.written_until = now;

@@ -2,7 +2,7 @@
 
 use super::{Plan, Selection};
 use vedette_model::{
-    Flapping, GroupRecord, NodeAddr, NodeView, OrchestratorId, Switch, SwitchReason,
+    Branch, Flapping, GroupRecord, NodeAddr, NodeView, OrchestratorId, Switch, SwitchReason,
 };
 
 /// The record with the plan to promote the selected node, under an epoch that no plan had before.
@@ -14,6 +14,9 @@ pub(super) fn write(
 ) -> GroupRecord {
     let trace_id = record.trace_id();
     record.top_epoch = record.top_epoch.next();
+    // From now on it may be promoted without anybody hearing of it.
+    record.branches.retain(|branch| branch.node != selection.target);
+    record.branches.push(Branch { node: selection.target.clone(), offset: selection.offset });
     record.failover = Some(Plan {
         epoch: record.top_epoch,
         leader: leader.clone(),
@@ -49,6 +52,7 @@ pub(super) fn carry_out(
     record.epoch = plan.epoch;
     record.flapping = plan.flapping;
     record.master = node.clone();
+    record.branches.retain(|branch| branch.node != *node);
     // Also the history it had until now: the failed master may have begun it unseen.
     if let Some(before) = &view.replid2 {
         record.lineage.add(before);

@@ -36,6 +36,8 @@ pub struct Evidence<'a> {
 pub struct Selection {
     /// Whom to promote.
     pub target: NodeAddr,
+    /// How many bytes of history it has.
+    pub offset: u64,
     /// Why not the others.
     pub rejected: Vec<Rejection>,
     /// What may be lost at most.
@@ -85,7 +87,7 @@ pub fn select(evidence: &Evidence<'_>) -> Result<Selection, Vec<Rejection>> {
         bytes: evidence.master_offset.map(|(known, _)| known.saturating_sub(offset)),
         as_of_ms: evidence.master_offset.map(|(_, age)| age),
     };
-    Ok(Selection { target, rejected: field.rejected, loss })
+    Ok(Selection { target, offset, rejected: field.rejected, loss })
 }
 
 /// Who is left, and why the others are not.
@@ -116,7 +118,7 @@ impl Field<'_> {
 enum Claim {
     /// It holds this one of the group's histories; 0 is the newest.
     History(usize),
-    /// It is the process that the record knows.
+    /// It is the process that the record knows, or was perhaps promoted without a record of it.
     Process,
     /// It holds something at a member's address, and that is trusted.
     Address,
@@ -137,7 +139,9 @@ fn claim(
         return None;
     }
     // A replica may have copied a stranger since it was known; a master copies nobody.
-    let known = member.run_id.as_ref() == Some(&view.run_id) && view.role == Role::Master;
+    let known = member.run_id.as_ref() == Some(&view.run_id)
+        || evidence.record.is_branch(&member.addr, view);
+    let known = known && view.role == Role::Master;
     match (view.empty, known, evidence.record.settings.trust_recorded_address) {
         (true, ..) => all_empty.then_some(Claim::Empty),
         (false, true, _) => Some(Claim::Process),

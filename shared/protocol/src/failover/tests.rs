@@ -10,7 +10,7 @@ use crate::tests::{at, drain, history, master_view, node, orchestrator, record, 
 use alloc::vec;
 use alloc::vec::Vec;
 use vedette_model::{
-    Epoch, Flapping, LossBound, Member, Pause, RejectReason, Rejection, Revision, Switch,
+    Branch, Epoch, Flapping, LossBound, Member, Pause, RejectReason, Rejection, Revision, Switch,
     SwitchReason,
 };
 
@@ -154,6 +154,7 @@ fn plan() -> GroupRecord {
             trace_id: record.trace_id(),
             flapping: Flapping { count: 1, held: false },
         }),
+        branches: vec![Branch { node: node(2), offset: 1_000 }],
         ..record
     }
 }
@@ -209,6 +210,7 @@ fn the_new_record_names_the_target_its_process_and_both_its_histories() {
         epoch: Epoch(2),
         master: node(2),
         flapping: failover.flapping,
+        branches: vec![],
         switch: Switch {
             previous: Some(node(1)),
             reason: SwitchReason::Failover,

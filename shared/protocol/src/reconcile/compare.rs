@@ -33,9 +33,11 @@ pub fn compare(record: &GroupRecord, addr: &NodeAddr, view: &NodeView) -> Fit {
     let known_process = member.is_some_and(|m| m.run_id.as_ref() == Some(&view.run_id));
     let trusted = member.is_some() && record.settings.trust_recorded_address;
     let nothing_to_lose = member.is_some() && view.empty;
+    let branched = member.is_some() && record.is_branch(addr, view);
     let no_history_yet = record.lineage.is_empty();
     let ours = record.lineage.knows(view)
         || known_process
+        || branched
         || trusted
         || nothing_to_lose
         || (no_history_yet && member.is_some());

@@ -27,6 +27,7 @@ impl Reconciler {
                 Some(member) if fit == Fit::InLine => {
                     member.run_id = Some(view.run_id.clone());
                     member.gone = false;
+                    next.branches.retain(|branch| branch.node != *addr);
                 }
                 Some(_) => {}
                 None if fit == Fit::InLine && record.lineage.knows(view) => {
@@ -37,6 +38,8 @@ impl Reconciler {
         }
         self.merge(&mut next, now);
         self.bury(&mut next, now);
+        let members = &next.members;
+        next.branches.retain(|branch| members.iter().any(|m| m.addr == branch.node));
         next.members.sort_by(|a, b| a.addr.cmp(&b.addr));
         if next == *record {
             return None;

@@ -1,5 +1,6 @@
 //! Scripts: what the nodes say, and exactly these corrections.
 
+mod branches;
 mod chains;
 mod external;
 mod head;

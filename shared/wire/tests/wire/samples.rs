@@ -299,6 +299,7 @@ fn records() -> Vec<GroupRecord> {
         flapping: Flapping { count: 2, held: true },
     });
     busy.roster = RosterVersion(2);
+    busy.branches.push(Branch { node: addr("10.0.0.2:6379"), offset: 1_000 });
 
     let mut after = busy.clone();
     after.revision = Revision(8);

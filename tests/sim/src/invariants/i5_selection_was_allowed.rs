@@ -49,6 +49,7 @@ impl SelectionWasAllowed {
         if survey.tried.contains(target) {
             return no("its promotion had failed before");
         }
+        let age = |view: &NodeView| record.lineage.age_of(view).unwrap_or(usize::MAX);
         let others = survey.answers.iter().filter(|(node, _)| !survey.tried.contains(*node));
         let eligible = others.filter(|(_, (view, truth))| {
             let linked = view.upstream.as_ref().is_some_and(|up| {
@@ -57,10 +58,13 @@ impl SelectionWasAllowed {
             truth.own && linked && view.priority > 0 && !view.loading && record.lineage.knows(view)
         });
         for (other, (seen, other_truth)) in eligible {
+            if age(seen) < age(view) {
+                return no(&format!("the replica {other} holds a newer history"));
+            }
             // Masters are what is left when everything was restarted and patience is over, or whom
             // the others follow already.
             let follows = seen.upstream.as_ref().is_some_and(|up| up.addr == *target);
-            let newer = record.lineage.age_of(view) < record.lineage.age_of(seen);
+            let newer = age(view) < age(seen);
             if view.role != Role::Replica && !follows && !newer {
                 return no(&format!("it says master, and the replica {other} could be promoted"));
             }

@@ -19,14 +19,8 @@ pub fn all_is_well_in_the_end<'a>(
     if record.failover.is_some() {
         return Err(format!("a failover is still under way: {:?}", record.failover));
     }
-    // A master that was started twice while nobody looked shows two histories that nobody knows.
-    let unknown = |n: &Node| {
-        let ids = [Some(&n.replid), n.replid2.as_ref()];
-        n.role() == Role::Master
-            && !n.is_empty()
-            && !ids.into_iter().flatten().any(|id| record.lineage.contains(id))
-    };
-    let strange = |n: &Node| (n.forgot || unknown(n)) && !record.settings.trust_recorded_address;
+    // One without its history that holds something cannot be told from a stranger.
+    let strange = |n: &Node| n.forgot && !n.is_empty() && !record.settings.trust_recorded_address;
     for node in nodes.clone().filter(|n| n.life == Life::Up && !strange(n)) {
         let should = if node.addr == record.master { Role::Master } else { Role::Replica };
         if node.role() != should {

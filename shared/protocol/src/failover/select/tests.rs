@@ -7,6 +7,7 @@ use super::*;
 use crate::tests::{history, master_view, node, record, replica_view, run_id};
 use alloc::string::String;
 use alloc::vec;
+use vedette_model::Branch;
 
 /// A group whose master, node 1, failed 6 s ago with an offset of 1,000 bytes seen 200 ms before.
 struct Script {

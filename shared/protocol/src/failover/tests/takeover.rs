@@ -87,3 +87,19 @@ fn a_plan_is_carried_out_also_in_a_group_that_was_paused_since() {
     let (_, said) = take_over(&found);
     assert!(matches!(said[2], Act::Propose(_)), "half a failover is no state to rest in");
 }
+
+#[test]
+fn a_target_that_was_replaced_is_remembered_until_it_is_master() {
+    let (mut script, said) = take_over(&found());
+    let Act::Propose(mine) = &said[2] else { panic!("{said:?}") };
+    let _ = script.committed(12, mine);
+    let _ = script.answer(13, 2, Answer::Failed(NodeFault::Refused));
+    let said = script.answer(14, 3, replica(3));
+    let Act::Propose(second) = &said[1] else { panic!("{said:?}") };
+    let branch = |n| Branch { node: node(n), offset: 1_000 };
+    assert_eq!(second.branches, [branch(2), branch(3)]);
+    let _ = script.committed(15, second);
+    let said = script.answer(16, 3, done(promoted(3)));
+    let Act::Propose(switched) = &said[0] else { panic!("{said:?}") };
+    assert_eq!(switched.branches, [branch(2)]);
+}

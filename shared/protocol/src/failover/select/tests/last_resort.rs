@@ -108,3 +108,15 @@ fn who_loads_or_synchronises_is_not_taken_however_long_it_lasts() {
     script.answers(2, |v| link(v, false, Some(10), true));
     assert_eq!(script.reason(), RejectReason::NeverSynced);
 }
+
+#[test]
+fn a_master_that_was_perhaps_promoted_before_is_ours_as_a_last_resort() {
+    let mut script = masters(2);
+    script.answers(2, |v| {
+        (v.role, v.upstream, v.run_id) = (Role::Master, None, run_id(22));
+        (v.replid, v.replid2) = (history(9), Some(history(8)));
+    });
+    assert_eq!(script.reason(), RejectReason::Stranger);
+    script.record.branches = vec![Branch { node: node(2), offset: 900 }];
+    assert_eq!(script.chosen().0, node(2));
+}
