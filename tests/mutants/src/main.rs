@@ -1,4 +1,4 @@
-//! `cargo mutant -- [--only NAME]… [--seeds N] [--from S] [--jobs N] [--list]`.
+//! `cargo mutant -- [--only NAME]… [--seeds N] [--from S] [--jobs N] [--until-caught] [--list]`.
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -25,6 +25,9 @@ struct Args {
     /// Mutants at the same time, each in a copy of its own.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
+    /// Tries a mutant's next net only if those before it have caught nothing.
+    #[arg(long)]
+    until_caught: bool,
     /// Says what there is, and runs nothing.
     #[arg(long)]
     list: bool,
@@ -60,7 +63,7 @@ fn run(args: &Args) -> Result<bool> {
     ensure!(lock.try_lock().is_ok(), "another run has {} at the moment", folder.display());
     let sources = Snapshot::read()?;
     check_the_sound(&sources, &mutants, seeds)?;
-    let reports = run_all(&sources, &mutants, seeds, args.jobs.clamp(1, mutants.len()));
+    let reports = run_all(&sources, &mutants, seeds, args);
     Ok(conclude(&reports))
 }
 
@@ -78,7 +81,8 @@ fn check_the_sound(sources: &Snapshot, mutants: &[Mutant], seeds: Seeds) -> Resu
     Ok(())
 }
 
-fn run_all(sources: &Snapshot, mutants: &[Mutant], seeds: Seeds, jobs: usize) -> Vec<Report> {
+fn run_all(sources: &Snapshot, mutants: &[Mutant], seeds: Seeds, args: &Args) -> Vec<Report> {
+    let jobs = args.jobs.clamp(1, mutants.len());
     let waiting: Mutex<VecDeque<_>> = Mutex::new(mutants.iter().collect());
     let reports = Mutex::new(Vec::new());
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
@@ -88,7 +92,8 @@ fn run_all(sources: &Snapshot, mutants: &[Mutant], seeds: Seeds, jobs: usize) ->
             scope.spawn(move || {
                 let tree = Tree::new(sources, job);
                 while let Some(mutant) = next() {
-                    let report = Report::new(mutant, try_nets(&tree, mutant, seeds));
+                    let report =
+                        Report::new(mutant, try_nets(&tree, mutant, seeds, args.until_caught));
                     let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
                     report.print();
                     reports.push(report);
@@ -99,11 +104,19 @@ fn run_all(sources: &Snapshot, mutants: &[Mutant], seeds: Seeds, jobs: usize) ->
     reports.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn try_nets(tree: &Tree<'_>, mutant: &Mutant, seeds: Seeds) -> Result<Vec<Verdict>> {
+fn try_nets(
+    tree: &Tree<'_>,
+    mutant: &Mutant,
+    seeds: Seeds,
+    until_caught: bool,
+) -> Result<Vec<Verdict>> {
     tree.restore()?;
     tree.spoil(mutant)?;
     let mut verdicts: Vec<Verdict> = Vec::new();
     for net in &mutant.nets {
+        if until_caught && verdicts.iter().any(|v| v.caught.is_some()) {
+            break;
+        }
         // Both are the simulator; the stories are for what chance does not find.
         let seen = verdicts.iter().any(|v| v.net == Net::Sim && v.caught.is_some());
         if !(seen && *net == Net::Scenarios) {
