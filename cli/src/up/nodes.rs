@@ -194,6 +194,7 @@ mod tests {
             role: if upstream.is_some() { Role::Replica } else { Role::Master },
             replid: ReplId::parse(&hex('a')).unwrap(),
             replid2: None,
+            second_offset: None,
             offset: 0,
             priority: 100,
             upstream: upstream.map(|addr| Upstream {

@@ -214,6 +214,10 @@ pub struct NodeView {
     pub replid: ReplId,
     /// `master_replid2`, absent when all zero.
     pub replid2: Option<ReplId>,
+    /// `second_repl_offset`: the first offset that is no longer of `replid2`'s history; absent when
+    /// there is none.
+    #[serde(default)]
+    pub second_offset: Option<u64>,
     /// `master_repl_offset` of a master, `slave_repl_offset` of a replica, in bytes.
     pub offset: u64,
     /// `slave_priority`; 0 means never promote; 100 on masters, which do not say.
@@ -275,6 +279,7 @@ mod tests {
             role: Role::Master,
             replid,
             replid2,
+            second_offset: None,
             offset: 0,
             priority: 100,
             upstream: None,

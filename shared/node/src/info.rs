@@ -48,6 +48,7 @@ pub fn parse(text: &str) -> Result<NodeView, Error> {
         role,
         replid: info.id("master_replid", "40 hexadecimal digits", ReplId::parse)?,
         replid2: info.previous_replid()?,
+        second_offset: info.first(&["second_repl_offset"]).and_then(|at| at.parse().ok()),
         offset,
         priority: info.priority()?,
         upstream,

@@ -77,6 +77,7 @@ pub(crate) fn master_view(n: usize, offset: u64) -> NodeView {
         role: Role::Master,
         replid: history(1),
         replid2: None,
+        second_offset: None,
         offset,
         priority: 100,
         upstream: None,

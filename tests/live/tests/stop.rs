@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use vedette_harness::{LIMIT, Node, Plan, System, now, stays, until};
+use vedette_harness::{LIMIT, Node, Plan, System, now, pick, stays, until};
 use vedette_live::{finish, ms, switched, tell, writing};
+use vedette_model::EventName;
 
 #[tokio::test]
 async fn silence_is_death_after_down_after_and_the_woken_master_is_demoted() -> Result<()> {
@@ -71,6 +72,19 @@ impl Stubborn {
     }
 }
 
+/// What a woken master took is said when it is demoted: not fewer bytes than its writes have.
+async fn told_to_give_up(system: &System, mark: usize, writes: usize) -> Result<()> {
+    let demoted = |fact: &_| pick::event(fact, EventName::ConvertToSlave).cloned();
+    let what = "the woken master is demoted";
+    let (_, event) = system.watcher.wait(mark, LIMIT, what, demoted).await?;
+    let bytes =
+        event.cause.split_once("gives up the ").and_then(|(_, rest)| rest.split_once(" bytes"));
+    let bytes: usize = bytes.with_context(|| event.cause.clone())?.0.parse()?;
+    // `SET stubborn 1` is longer than this.
+    ensure!(bytes >= writes * 20, "{writes} writes, and it says: {}", event.cause);
+    Ok(())
+}
+
 /// Freezes the master under load for a good while, wakes it, and counts what it still takes.
 async fn frozen_for(span: Duration) -> Result<()> {
     let plan = Plan::default();
@@ -104,6 +118,7 @@ async fn frozen_for(span: Duration) -> Result<()> {
     ));
     ensure!(last <= 1_000.0, "the woken master took writes for {last:.0} ms");
     stubborn.task.abort();
+    told_to_give_up(&system, mark, late.len()).await?;
 
     // What the former master acknowledged in time and the new one lacks is within the bound: no
     // more bytes than are stated, or it came after the master was last asked.

@@ -71,6 +71,8 @@ pub struct Node {
     pub replid: ReplId,
     /// The history before.
     pub replid2: Option<ReplId>,
+    /// The first offset that is no longer of its history.
+    pub second_offset: u64,
     /// Bytes of history.
     pub offset: u64,
     /// What it holds.
@@ -118,6 +120,7 @@ impl Node {
             begun: (Instant::ZERO, replid.clone(), 0, Data::new()),
             replid,
             replid2: None,
+            second_offset: 0,
             offset: 0,
             data: Data::new(),
             following: master.clone().map(Following::to),
@@ -178,6 +181,7 @@ impl Node {
         self.begun = (now, self.replid.clone(), self.offset, self.data.clone());
         let before = std::mem::replace(&mut self.replid, repl_id(rng));
         self.replid2 = (self.is.keeps == Keeps::All).then_some(before);
+        self.second_offset = self.offset + 1;
         if self.is.keeps == Keeps::Nothing {
             self.data.clear();
         }
@@ -197,6 +201,7 @@ impl Node {
     pub fn promote(&mut self, now: Instant, rng: &mut Rng) {
         if self.following.take().is_some() {
             self.replid2 = Some(std::mem::replace(&mut self.replid, repl_id(rng)));
+            self.second_offset = self.offset + 1;
             self.branch = None;
             self.written_until = now;
             self.attempt += 1;
@@ -241,6 +246,7 @@ impl Node {
         }
         if self.replid2 != from.replid2 {
             self.replid2.clone_from(&from.replid2);
+            self.second_offset = from.second_offset;
         }
         let Some((branch, bytes)) = from.data.last().copied() else { return };
         let bytes = bytes.saturating_sub(behind);
@@ -290,6 +296,7 @@ impl Node {
             role: self.role(),
             replid: self.replid.clone(),
             replid2: self.replid2.clone(),
+            second_offset: self.replid2.is_some().then_some(self.second_offset),
             offset: self.offset,
             priority: if self.following.is_some() { self.is.priority } else { 100 },
             upstream: self.following.as_ref().map(|f| Upstream {

@@ -297,6 +297,11 @@ impl Reconciler {
             if !follow {
                 continue;
             }
+            let views = (self.fresh(addr, now), self.fresh(&record.master, now));
+            let gives_up = stray.then(|| match views {
+                (Some(view), Some(master)) => words::given_up(view, master),
+                (None, _) | (_, None) => None,
+            });
             work.asked = true;
             work.progress = Progress::Moving { since: now };
             (work.moved, work.looks) = (true, 0);
@@ -308,7 +313,7 @@ impl Reconciler {
                 node: addr.clone(),
                 cut_clients: stray,
                 ask_who: work.found.is_some(),
-                told: words::correction(record, addr, stray, round.wait),
+                told: words::correction(record, addr, gives_up, round.wait),
             });
         }
     }

@@ -51,6 +51,13 @@ pub(super) fn external_change(addr: &NodeAddr, found: &str, by: Option<&str>) ->
     Happening::of(EventName::ExternalChange, addr, cause)
 }
 
+/// The bytes that a stray master took after the present one branched off its history; none if that
+/// is not what happened between the two.
+pub(super) fn given_up(stray: &NodeView, master: &NodeView) -> Option<u64> {
+    let branched = master.second_offset.filter(|_| master.replid2.as_ref() == Some(&stray.replid));
+    branched.map(|first| (stray.offset + 1).saturating_sub(first))
+}
+
 pub(super) fn master_changed(addr: &NodeAddr, view: &NodeView) -> Happening {
     let cause = format!(
         "{} although it is the recorded master, and not by us. To work on it by hand, pause the \
@@ -60,15 +67,21 @@ pub(super) fn master_changed(addr: &NodeAddr, view: &NodeView) -> Happening {
     Happening::of(EventName::ExternalChange, addr, cause)
 }
 
+/// `stray`: what a stray master that becomes a replica gives up, where that is known.
 pub(super) fn correction(
     record: &GroupRecord,
     addr: &NodeAddr,
-    stray: bool,
+    stray: Option<Option<u64>>,
     repair: bool,
 ) -> Happening {
     let master = &record.master;
-    let (name, cause) = match (stray, repair) {
-        (true, _) => (EventName::ConvertToSlave, format!("it says master, {master} is")),
+    let (name, cause) = match (stray.is_some(), repair) {
+        (true, _) => {
+            let given_up = stray.flatten().map_or_else(String::new, |bytes| {
+                format!("; it gives up the {bytes} bytes that it took after {master} was promoted")
+            });
+            (EventName::ConvertToSlave, format!("it says master, {master} is{given_up}"))
+        }
         (false, true) => (EventName::SlaveReconfSent, format!("{master} is master now")),
         (false, false) => (EventName::FixSlaveConfig, format!("it does not follow {master}")),
     };

@@ -149,6 +149,7 @@ fn node_reports() -> Vec<Fact> {
         role: Role::Master,
         replid: repl_id('c'),
         replid2: None,
+        second_offset: None,
         offset: u64::MAX,
         priority: 100,
         upstream: None,
@@ -162,6 +163,7 @@ fn node_reports() -> Vec<Fact> {
         run_id: run_id('b'),
         role: Role::Replica,
         replid2: Some(repl_id('d')),
+        second_offset: Some(6_501),
         offset: 7_000,
         priority: 0,
         upstream: Some(Upstream {

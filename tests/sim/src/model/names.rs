@@ -65,6 +65,7 @@ fn view(addr: &NodeAddr, role: Role, offset: u64) -> Answer {
         role,
         replid: history(),
         replid2: None,
+        second_offset: None,
         offset,
         priority: 100,
         upstream: (role == Role::Replica).then_some(upstream),

@@ -71,3 +71,37 @@ fn the_recorded_master_as_a_replica_is_no_work_for_a_round() {
          it or another is promoted when a quorum of probers agrees"
     );
 }
+
+/// What is said of the stray master 2, at offset 1,000, when the recorded one says this.
+fn said_of_stray(master: NodeView) -> alloc::string::String {
+    let mut script = round(false);
+    assert_eq!(script.says(1, 2, master_view(2, 1_000)), []);
+    let acts = script.says(2, 1, master);
+    let told = acts.iter().find_map(|act| match act {
+        Act::Follow { told, .. } => Some(told.cause.clone()),
+        Act::Inspect(_) | Act::Repaired(_) | Act::Event(_) | Act::Finished { .. } => None,
+    });
+    told.unwrap()
+}
+
+#[test]
+fn what_a_stray_master_gives_up_is_counted_from_where_the_histories_part() {
+    let promoted = |v: &mut NodeView| {
+        (v.replid2, v.second_offset) =
+            (Some(core::mem::replace(&mut v.replid, history(7))), Some(901));
+    };
+    let said = said_of_stray(changed(master_view(1, 1_500), promoted));
+    assert!(said.contains("gives up the 100 bytes that it took after 10.0.0.1:6379"), "{said}");
+    let ahead = |v: &mut NodeView| {
+        promoted(v);
+        v.second_offset = Some(1_001);
+    };
+    let said = said_of_stray(changed(master_view(1, 1_500), ahead));
+    assert!(said.contains("gives up the 0 bytes"), "{said}");
+}
+
+#[test]
+fn where_the_histories_do_not_part_nothing_is_counted() {
+    let said = said_of_stray(master_view(1, 1_500));
+    assert!(!said.contains("gives up"), "{said}");
+}
