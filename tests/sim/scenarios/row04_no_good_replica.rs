@@ -1,7 +1,7 @@
 //! "Sentinel retried for 23 hours and always said no good slave, while two healthy replicas were
 //! sitting there."
 
-use vedette_model::EventName;
+use vedette_model::{EventName, Settings};
 use vedette_sim::{Options, World, ms, secs};
 
 #[test]
@@ -37,5 +37,25 @@ fn replicas_cut_off_long_before_are_taken_when_patience_is_over() {
         assert!(!world.events(EventName::AbortNoGoodSlave).is_empty(), "seed {seed}: it says why");
         world.run_until("the best of what is left", secs(4), |w| w.master() != master);
         assert!(world.record().switch.loss.bytes > Some(0), "seed {seed}: the loss is stated");
+    }
+}
+
+#[test]
+fn that_nobody_can_be_promoted_is_told_once_a_minute_while_only_times_change() {
+    for seed in 1..=5 {
+        let settings = |s: &mut Settings| s.patience_ms = 600_000;
+        let mut world = World::settled(Options::new(seed).settings(settings));
+        for replica in world.replicas() {
+            world.unlink(replica);
+        }
+        world.run_for(secs(30));
+        let master = world.master();
+        world.kill(master);
+        world.run_for(secs(100));
+        for id in ["o1", "o2"] {
+            let told = world.events(EventName::AbortNoGoodSlave);
+            let count = told.iter().filter(|told| told.by == id).count();
+            assert!((1..=3).contains(&count), "seed {seed}: {id} told it {count} times");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! "Two Sentinels led failovers in neighbouring epochs and promoted twice."
 
+use vedette_model::EventName;
 use vedette_sim::{Harm, Moment, Options, World, secs};
 
 #[test]
@@ -25,6 +26,11 @@ fn a_leader_that_slept_through_a_failover_touches_nothing_when_it_wakes() {
             world.run_for(secs(5));
             assert_eq!(world.masters(0), [new], "{moment:?} seed {seed}");
             assert_eq!(world.record().epoch, epoch, "{moment:?} seed {seed}");
+            let blamed = world.events(EventName::AbortSlaveTimeout);
+            assert!(
+                blamed.is_empty(),
+                "{moment:?} seed {seed}: no replica is to blame: {blamed:?}"
+            );
             world.noise(0, 0, 0);
             world.run_until_well(secs(10));
         }

@@ -53,6 +53,13 @@ pub enum Act {
     Step(Step),
     /// Tell people.
     Event(Happening),
+    /// Tell people that nobody can be promoted.
+    NoGoodSlave {
+        /// What to tell.
+        told: Happening,
+        /// Why, without the numbers that are others each time.
+        reasons: String,
+    },
     /// The walk is over: let go of the ballot.
     End {
         /// Why it did not reach its end; none if it did.
@@ -328,6 +335,11 @@ impl Failover {
         record.failover = None;
         self.phase = Phase::Ending { timed_out };
         self.propose(record);
+    }
+
+    /// Whether an answer to the promotion is due.
+    pub const fn is_promoting(&self) -> bool {
+        matches!(self.phase, Phase::Promoting { asked: true, .. })
     }
 
     /// Whether the master is committed and the other nodes are being moved.

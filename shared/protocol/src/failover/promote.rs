@@ -44,6 +44,8 @@ impl Failover {
             Answer::Done { .. } => NodeFault::Error("it is a replica all the same".into()),
             Answer::Failed(fault) => fault,
         };
+        // That was our permission, not its silence: its time begins anew.
+        let since = if fault == NodeFault::Expired { now } else { since };
         let limit = match &fault {
             NodeFault::Refused | NodeFault::Denied(_) => Duration::ZERO,
             // The machine is gone, or as good as gone.

@@ -1,6 +1,6 @@
 //! Looking at the replicas and choosing one.
 
-use super::words::{describe, millis, stage};
+use super::words::{describe, millis, reasons, stage};
 use super::{
     Act, Evidence, Failover, NO_GOOD_SLAVE_PAUSE, Phase, SURVEY_LIMIT, TRY_AGAIN, plan, select,
 };
@@ -91,7 +91,8 @@ impl Failover {
             describe(rejected)
         );
         let happening = Happening::new(EventName::AbortNoGoodSlave, why.clone());
-        self.acts.push_back(Act::Event(happening));
+        let reasons = format!("{}: {}", stage(self.relaxed), reasons(rejected));
+        self.acts.push_back(Act::NoGoodSlave { told: happening, reasons });
         self.acts.push_back(Act::Step(Step::Aborted { why: why.clone() }));
         // The next attempt does not sleep through the moment at which more is allowed.
         let left = record.settings.patience_ms.saturating_sub(down_for_ms);

@@ -115,7 +115,7 @@ fn promoted(n: usize) -> NodeView {
 
 fn names(acts: &[Act]) -> Vec<EventName> {
     let name = |act: &Act| match act {
-        Act::Event(happening) => Some(happening.name),
+        Act::Event(happening) | Act::NoGoodSlave { told: happening, .. } => Some(happening.name),
         Act::Inspect(_)
         | Act::Promote(_)
         | Act::Propose(_)
@@ -128,7 +128,8 @@ fn names(acts: &[Act]) -> Vec<EventName> {
 
 /// What is done to nodes and voters, without what is only told.
 fn deeds(acts: Vec<Act>) -> Vec<Act> {
-    acts.into_iter().filter(|act| !matches!(act, Act::Step(_) | Act::Event(_))).collect()
+    let told = |act: &Act| matches!(act, Act::Step(_) | Act::Event(_) | Act::NoGoodSlave { .. });
+    acts.into_iter().filter(|act| !told(act)).collect()
 }
 
 fn end(aborted: Option<&str>, pause_ms: u64) -> Act {
@@ -298,10 +299,15 @@ fn without_an_eligible_replica_nothing_is_written_and_it_is_said_why() {
     let why = "no replica can be promoted (patience is not over): 10.0.0.1:6379 (the failed master), 10.0.0.2:6379 (it \
                says it is a master), 10.0.0.3:6379 (connection refused); start one of them again, \
                or add one";
+    let reasons = "10.0.0.1:6379 (the failed master), 10.0.0.2:6379 (it says it is a master), \
+                   10.0.0.3:6379 (connection refused)";
     assert_eq!(
         said[2..],
         [
-            Act::Event(Happening::new(EventName::AbortNoGoodSlave, why)),
+            Act::NoGoodSlave {
+                told: Happening::new(EventName::AbortNoGoodSlave, why),
+                reasons: format!("patience is not over: {reasons}"),
+            },
             Act::Step(Step::Aborted { why: why.to_string() }),
             end(Some(why), 1_000),
         ]
@@ -385,4 +391,21 @@ fn what_is_said_out_of_turn_changes_nothing() {
     };
     let (mut script, said) = Script::knowing(replace(), Some(&unknown));
     assert_eq!((said, script.committed(5, &unknown)), (vec![], vec![]));
+}
+
+#[test]
+fn the_reasons_why_nobody_will_do_are_the_same_whatever_the_numbers() {
+    let reasons = |down_for_ms| {
+        let (mut script, _) = Script::knowing(replace(), Some(&record(2)));
+        let mut view = replica_view(2, 1, 1_000);
+        let upstream = view.upstream.as_mut().unwrap();
+        (upstream.link_up, upstream.down_for_ms) = (false, Some(down_for_ms));
+        let _ = script.answer(5, 2, done(view));
+        let said = script.elected(10, 0, &record(2));
+        let Act::NoGoodSlave { told, reasons } = &said[2] else { panic!("{said:?}") };
+        (told.cause.clone(), reasons.clone())
+    };
+    let (one, other) = (reasons(9_000_000), reasons(9_001_000));
+    assert_ne!(one.0, other.0, "people are told the number");
+    assert_eq!(one.1, other.1);
 }

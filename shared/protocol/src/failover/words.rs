@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-use vedette_model::{EventName, GroupRecord, NodeAddr, Rejection};
+use vedette_model::{EventName, GroupRecord, NodeAddr, RejectReason, Rejection};
 
 pub(crate) fn rewrite_failed(node: &NodeAddr, error: &str) -> Happening {
     let cause = format!(
@@ -18,6 +18,20 @@ pub(crate) fn rewrite_failed(node: &NodeAddr, error: &str) -> Happening {
 pub(super) fn describe(rejected: &[Rejection]) -> String {
     let each: Vec<_> = rejected.iter().map(|r| format!("{} ({})", r.node, r.reason)).collect();
     if each.is_empty() { "nobody else is known".into() } else { each.join(", ") }
+}
+
+/// The same without the numbers that are others each time.
+pub(super) fn reasons(rejected: &[Rejection]) -> String {
+    let without_numbers = |rejection: &Rejection| {
+        let mut rejection = rejection.clone();
+        if let RejectReason::LinkDown { for_ms, limit_ms } = &mut rejection.reason {
+            (*for_ms, *limit_ms) = (0, 0);
+        } else if let RejectReason::TooFarBehind { bytes } = &mut rejection.reason {
+            *bytes = 0;
+        }
+        rejection
+    };
+    describe(&rejected.iter().map(without_numbers).collect::<Vec<_>>())
 }
 
 /// By which rule the choice was made.

@@ -15,6 +15,7 @@ use crate::register::{Lost, Proposer, ProposerOutput};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 use orders::Orders;
 use vedette_model::{
@@ -54,7 +55,10 @@ pub(super) struct Group {
     began: Option<Instant>,
     /// The trace of the walk under way, also after its record has moved on.
     incident: Option<TraceId>,
-    last_abort: String,
+    /// Why nobody could be promoted, and when that was told.
+    last_abort: Option<(String, Instant)>,
+    /// Why the last ballot was lost.
+    last_loss: String,
     orders: Orders,
     effects: VecDeque<Effect>,
 }
@@ -75,7 +79,8 @@ impl Group {
             unsettled: false,
             began: None,
             incident: None,
-            last_abort: String::new(),
+            last_abort: None,
+            last_loss: String::new(),
             orders: Orders::default(),
             effects: VecDeque::new(),
         }
@@ -129,16 +134,11 @@ impl Group {
 
     pub(super) fn standing(&self) -> Option<Standing> {
         let record = self.record.as_ref()?;
-        let mut text = self.candidate.standing();
-        if let Some(ballot) = self.proposer.ballot() {
-            text = format!("leads with ballot {ballot}; {text}");
-        }
-        if let Some(held) = self.held() {
-            text = format!("{held}; {text}");
-        }
-        if let Some(pause) = &record.pause {
-            text = format!("paused: {}; {text}", pause.reason);
-        }
+        let paused = record.pause.as_ref().map(|pause| format!("paused: {}", pause.reason));
+        let leads = self.proposer.ballot().map(|ballot| format!("leads with ballot {ballot}"));
+        let stands = Some(self.candidate.standing()).filter(|text| !text.is_empty());
+        let all: Vec<_> = [paused, self.held(), leads, stands].into_iter().flatten().collect();
+        let text = all.join("; ");
         Some(Standing { group: self.name.clone(), epoch: record.epoch, text })
     }
 
@@ -147,7 +147,8 @@ impl Group {
         if before != Some((record.epoch, record.master.clone())) {
             self.reconciler.new_reign();
             self.master_offset = None;
-            self.last_abort.clear();
+            self.last_abort = None;
+            self.last_loss.clear();
         }
         self.seed = None;
         self.candidate.record(record, now);
@@ -204,6 +205,14 @@ impl Group {
             }
             self.tick_round(now);
         } else if let Tenure::Walk(walk) = &mut self.tenure {
+            // Who slept past its permission cannot tell from this what the node does.
+            let leased = self.proposer.lease_end().is_some_and(|end| now < end);
+            let answer = match answer {
+                Answer::Failed(_) if walk.is_promoting() && !leased => {
+                    Answer::Failed(NodeFault::Expired)
+                }
+                Answer::Failed(_) | Answer::Done { .. } => answer,
+            };
             walk.answer(node, answer, now);
         }
     }
@@ -366,9 +375,9 @@ impl Group {
         self.candidate.lost(why, now);
         if let Tenure::Walk(_) = tenure {
             let why = self.candidate.standing();
-            if why != self.last_abort {
+            if why != self.last_loss {
                 self.step(Step::Aborted { why: why.clone() }, now);
-                self.last_abort = why;
+                self.last_loss = why;
             }
         }
     }

@@ -324,6 +324,7 @@ fn rejections() -> Vec<Rejection> {
         RejectReason::WriteImpaired,
         RejectReason::Loading,
         RejectReason::PriorityZero,
+        RejectReason::OlderHistory,
         RejectReason::NeverSynced,
         RejectReason::LinkDown { for_ms: 60_000, limit_ms: 55_000 },
         RejectReason::TooFarBehind { bytes: 2_000_000 },

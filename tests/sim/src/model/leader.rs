@@ -284,7 +284,7 @@ impl Leader {
                 }
             }
             Act::Propose(record) => self.propose(record, scope),
-            Act::Announce | Act::Step(_) | Act::Event(_) => {}
+            Act::Announce | Act::Step(_) | Act::Event(_) | Act::NoGoodSlave { .. } => {}
             Act::End { .. } => {
                 self.rest();
                 self.proposer.resign();

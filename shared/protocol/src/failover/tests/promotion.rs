@@ -157,3 +157,17 @@ fn a_role_that_may_not_survive_a_restart_is_said() {
         script.answer(13, 2, Answer::Done { view: promoted(2), rewrite_error, changed_by: None });
     assert_eq!(names(&said), [EventName::PromotedSlave, EventName::RewriteFailed]);
 }
+
+#[test]
+fn a_permission_that_ended_is_not_the_replicas_silence() {
+    let (mut script, _) = Script::promoting();
+    let said = script.answer(30_000, 2, Answer::Failed(NodeFault::Expired));
+    assert_eq!(said, [], "however long that took");
+    let said = script.run(30_050);
+    assert_eq!(deeds(said[0].1.clone()), [Act::Promote(node(2))]);
+    assert_eq!(
+        script.answer(30_060, 2, Answer::Failed(NodeFault::TimedOut)),
+        [],
+        "it has its time"
+    );
+}

@@ -109,7 +109,7 @@ impl Group {
 
     /// An attempt that repeats one that failed is not told again.
     pub(super) fn tell_once(&mut self, happening: Happening) {
-        if self.last_abort.is_empty() {
+        if self.last_abort.is_none() && self.last_loss.is_empty() {
             self.event(happening);
         }
     }

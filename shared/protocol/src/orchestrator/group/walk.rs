@@ -3,7 +3,12 @@
 use super::{Effect, Group};
 use crate::failover::{self, switch_cause};
 use crate::happening::Happening;
+use alloc::string::String;
+use core::time::Duration;
 use vedette_model::{Command, EventName, Instant};
+
+/// Nobody can be promoted, for the same reasons as before: told again after so long.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 impl Group {
     pub(super) fn walk_act(&mut self, act: failover::Act, now: Instant) {
@@ -22,19 +27,20 @@ impl Group {
                 self.cut_repair_short();
             }
             failover::Act::Step(step) => self.step(step, now),
-            failover::Act::Event(happening) => {
-                let repeated = happening.name == EventName::AbortNoGoodSlave
-                    && happening.cause == self.last_abort;
-                if happening.name == EventName::AbortNoGoodSlave {
-                    self.last_abort.clone_from(&happening.cause);
-                }
-                if !repeated {
-                    self.event(happening);
-                }
-            }
+            failover::Act::Event(happening) => self.event(happening),
+            failover::Act::NoGoodSlave { told, reasons } => self.no_good_slave(told, reasons, now),
             failover::Act::End { aborted, pause } => {
                 self.leave(pause, aborted.unwrap_or_default(), now);
             }
+        }
+    }
+
+    /// What is as it was is told again once a minute only.
+    fn no_good_slave(&mut self, told: Happening, reasons: String, now: Instant) {
+        let known = self.last_abort.as_ref().filter(|(before, _)| *before == reasons);
+        if known.is_none_or(|(_, at)| now.since(*at) >= TOLD_AGAIN) {
+            self.last_abort = Some((reasons, now));
+            self.event(told);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What people want done.
 
 use super::system::{Down, System, addr, crash, paused, silence, three};
+use crate::orchestrator::{Input, Output};
 use alloc::string::ToString;
 use alloc::vec;
-use vedette_model::{EventName, Outcome, Role, Verb};
+use vedette_model::{EventName, Fact, Outcome, Role, StatusQuery, Verb};
 
 fn refused(outcome: &Outcome) -> &str {
     match outcome {
@@ -32,6 +33,20 @@ fn a_pause_is_committed_then_answered_and_nothing_is_done_until_it_ends() {
     assert_eq!(system.announced(1).len(), 1);
     let events = [EventName::Paused, EventName::Resumed, EventName::SwitchMaster];
     assert_eq!(events.map(|name| system.told(name)), [1, 1, 1]);
+}
+
+#[test]
+fn the_standing_of_a_paused_group_ends_with_the_reason() {
+    let mut system = System::new(vec![three(1)]);
+    system.instruct(1, paused("kernel update"));
+    system.run(3_000);
+    system.soon(Input::Fact { fact: StatusQuery {}.into(), reply_to: None });
+    system.run(3_100);
+    let text = |(_, output): &(u64, Output)| {
+        let Output::Publish(Fact::Heartbeat(beat)) = output else { return None };
+        beat.standings.last().map(|standing| standing.text.clone())
+    };
+    assert_eq!(system.said.iter().filter_map(text).next_back().unwrap(), "paused: kernel update");
 }
 
 #[test]
