@@ -43,13 +43,15 @@ pub(super) struct Desk {
     /// Voters that run: when heard, and the roster of one that has memory.
     voters: BTreeMap<VoterId, (Instant, Option<Roster>)>,
     change: Option<(Change, Instruction, Vec<String>)>,
+    /// The highest ballot number of the changes before.
+    used: u64,
     outputs: VecDeque<Output>,
 }
 
 impl Desk {
     pub(super) const fn new(me: OrchestratorId, incarnation: u64, roster: Roster) -> Self {
         let outputs = VecDeque::new();
-        Self { me, incarnation, roster, voters: BTreeMap::new(), change: None, outputs }
+        Self { me, incarnation, roster, voters: BTreeMap::new(), change: None, used: 0, outputs }
     }
 
     /// A voter lives.
@@ -92,7 +94,7 @@ impl Desk {
             return;
         }
         let (me, roster) = (self.me.clone(), self.roster.clone());
-        let change = Change::new(me, self.incarnation, roster, wanted, now);
+        let change = Change::new(me, self.incarnation, roster, wanted, self.used, now);
         self.change = Some((change, instruction, [reply_to].into()));
         self.pump();
     }
@@ -172,7 +174,8 @@ impl Desk {
                 }
                 change::Output::Learn(roster) => self.learn(&roster),
                 change::Output::End(outcome) => {
-                    if let Some((_, instruction, askers)) = self.change.take() {
+                    if let Some((change, instruction, askers)) = self.change.take() {
+                        self.used = change.used();
                         self.reply(instruction, &askers, outcome);
                     }
                 }

@@ -82,7 +82,13 @@ impl Acceptor {
 
     /// A voter that was restarted. What it did not write down it takes for granted at its worst:
     /// the leader was heard just now and has a whole lease.
-    pub fn restore(voter: VoterId, stored: Stored, now: Instant) -> Self {
+    ///
+    /// What it accepted it has promised as well; a voter that lost its file learned only the former.
+    pub fn restore(voter: VoterId, mut stored: Stored, now: Instant) -> Self {
+        let accepted = stored.accepted.as_ref().map(|(ballot, _)| ballot);
+        if stored.promised.as_ref() < accepted {
+            stored.promised = accepted.cloned();
+        }
         let lease = Lease::forgotten(now);
         Self { voter, stored, leader_heard: now, holder_heard: now, lease, last_failover: None }
     }

@@ -93,12 +93,15 @@ pub struct Change {
 }
 
 impl Change {
-    /// Begins. `roster` is one that voters go by.
+    /// Begins. `roster` is one that voters go by; `used` is what [`Self::used`] said of the change
+    /// before in this life of the orchestrator, zero of the first. Without it a late answer to that
+    /// one would count as an answer to this one.
     pub fn new(
         me: OrchestratorId,
         incarnation: u64,
         roster: Roster,
         wanted: Wanted,
+        used: u64,
         now: Instant,
     ) -> Self {
         let mut change = Self {
@@ -106,7 +109,7 @@ impl Change {
             incarnation,
             roster,
             wanted,
-            number: 0,
+            number: used,
             phase: Phase::Over,
             ask_again: now,
             began: now,
@@ -116,6 +119,11 @@ impl Change {
         };
         change.go_on(now);
         change
+    }
+
+    /// The highest ballot number that it has used.
+    pub const fn used(&self) -> u64 {
+        self.number
     }
 
     /// What it is to bring about.

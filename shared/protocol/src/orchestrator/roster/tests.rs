@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::tests::{at, drain, orchestrator, place, roster, voter};
-use vedette_model::{Health, RosterAsk, RosterVersion, RosterVote, Service, Verb};
+use vedette_model::{BallotNumber, Health, RosterAsk, RosterVersion, RosterVote, Service, Verb};
 
 fn beat(n: usize, roster: Option<Roster>) -> Heartbeat {
     Heartbeat {
@@ -94,6 +94,38 @@ fn one_change_at_a_time_and_who_repeats_it_is_answered_once() {
     let replies = said.iter().filter(|o| matches!(o, Output::Reply { .. })).count();
     assert_eq!(replies, 1, "{said:?}");
     assert!(said.iter().any(|o| matches!(o, Output::Learn(r) if r.version == RosterVersion(2))));
+}
+
+#[test]
+fn a_late_answer_to_one_change_is_none_to_the_next() {
+    let mut desk = desk(&[1, 2, 3]);
+    let said = instruct(&mut desk, 10, Wanted::Remove(voter(3)));
+    let [Output::Publish(Fact::RosterBallot(first))] = &said[..] else { panic!("{said:?}") };
+    let answer = |desk: &mut Desk, n: usize, ballot: &BallotNumber, answer: &RosterVote| {
+        let (voter, ballot, answer) = (voter(n), ballot.clone(), answer.clone());
+        desk.answer(RosterAnswer { voter, ballot, answer }, at(30));
+        drain(|| desk.poll_output())
+    };
+    let promise = RosterVote::Promise { accepted: None };
+    for vote in [&promise, &RosterVote::Accepted, &RosterVote::Adopted] {
+        for n in [1, 2] {
+            let _ = answer(&mut desk, n, &first.ballot, vote);
+        }
+    }
+    let now_by = desk.roster.clone();
+    for n in [1, 2] {
+        desk.heard(&beat(n, Some(now_by.clone())), at(40));
+    }
+    let said = instruct(&mut desk, 50, Wanted::Remove(voter(2)));
+    let [Output::Publish(Fact::RosterBallot(second))] = &said[..] else { panic!("{said:?}") };
+    assert!(second.ballot > first.ballot, "{second:?}");
+    for n in [1, 2] {
+        let _ = answer(&mut desk, n, &second.ballot, &promise);
+    }
+    for n in [1, 2] {
+        let said = answer(&mut desk, n, &first.ballot, &RosterVote::Accepted);
+        assert_eq!(said, [], "nothing is decided by v{n}");
+    }
 }
 
 #[test]

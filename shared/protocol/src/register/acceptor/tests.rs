@@ -298,3 +298,14 @@ fn a_record_nobody_is_at_is_left_unsettled_after_a_second() {
         "no record, nothing to settle"
     );
 }
+
+#[test]
+fn what_was_learned_without_a_promise_is_promised() {
+    let mut script = Script::with_record(|_| {});
+    let _ = script.propose(1_000, 5, 1, &revision(2));
+    let learned = Stored { promised: None, ..script.acceptor.stored().clone() };
+    script.acceptor = Acceptor::restore(voter(1), learned, at(2_000));
+    assert_eq!(script.propose(2_001, 5, 1, &revision(2)), (false, ProposalAnswer::Accepted));
+    let (_, said) = script.stand(3_000, (4, 2), Purpose::Configure);
+    assert!(matches!(said, BallotAnswer::Refused { why: Refusal::OlderBallot, .. }), "{said:?}");
+}

@@ -76,6 +76,7 @@ struct Leader {
     roster: Roster,
     record: Option<GroupRecord>,
     change: Option<Change>,
+    used: u64,
 }
 
 /// Who gets a message.
@@ -105,6 +106,7 @@ impl World {
             roster: roster(3),
             record: None,
             change: None,
+            used: 0,
         };
         let mut world = Self {
             now: at(5_000),
@@ -198,7 +200,8 @@ impl World {
         let size = wanted.next(&roster).map_or(0, |next| next.voters().len());
         if size >= 2 && self.leaders[leader].change.is_none() {
             let me = orchestrator(leader + 1);
-            self.leaders[leader].change = Some(Change::new(me, 1, roster, wanted, self.now));
+            let used = self.leaders[leader].used;
+            self.leaders[leader].change = Some(Change::new(me, 1, roster, wanted, used, self.now));
         }
     }
 
@@ -328,7 +331,10 @@ impl World {
             match output {
                 change::Output::Ask(fact) => self.send_voters(None, &fact.into(), &me),
                 change::Output::Learn(roster) => self.learn(n, &roster),
-                change::Output::End(_) => self.leaders[n].change = None,
+                change::Output::End(_) => {
+                    let ended = self.leaders[n].change.take();
+                    self.leaders[n].used = ended.map_or(0, |change| change.used());
+                }
             }
         }
     }

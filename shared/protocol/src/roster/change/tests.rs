@@ -13,7 +13,7 @@ struct Script(Change);
 
 impl Script {
     fn new(wanted: Wanted) -> Self {
-        Self(Change::new(orchestrator(1), 1, roster(3), wanted, at(0)))
+        Self(Change::new(orchestrator(1), 1, roster(3), wanted, 0, at(0)))
     }
 
     fn asks(&mut self) -> Vec<Output> {
