@@ -128,7 +128,9 @@ impl Process for Operator {
             (Input::Begin, None) => {
                 let me = names::orchestrator(*who);
                 let (roster, wanted) = (scope.roster.clone(), wanted.clone());
-                self.change = Some(Change::new(me, 1, roster, wanted, self.now));
+                // One orchestrator carries out one after the other, each with a new number.
+                let used = self.index as u64;
+                self.change = Some(Change::new(me, 1, roster, wanted, used, self.now));
             }
             (Input::Hear(_), Some(change)) => {
                 for fact in heard {
