@@ -20,6 +20,7 @@ fn breaks(scope: Scope, properties: &[&str]) {
 
 const LOST: &str = "what was chosen is never lost";
 const EARLY: &str = "a leader starts from what was chosen";
+const HELD: &str = "every majority holds what was chosen";
 const WORD: &str = "a voter keeps its word";
 
 #[test]
@@ -73,4 +74,44 @@ fn a_takeover_with_another_target_is_found() {
 #[test]
 fn an_epoch_given_twice_is_found() {
     breaks(Scope::takeover().with(Bug::EpochUsedAgain), &["an epoch promotes one node at most"]);
+}
+
+#[test]
+fn a_voter_that_lost_its_file_and_rejoins_breaks_nothing() {
+    holds(Scope::rejoin());
+}
+
+#[test]
+fn a_voter_that_votes_without_its_memory_is_found() {
+    breaks(Scope::rejoin().with(Bug::VoteWithoutMemory), &[WORD, HELD, LOST, EARLY]);
+}
+
+#[test]
+fn a_voter_that_rejoins_without_waiting_is_found() {
+    breaks(Scope::rejoin().with(Bug::RejoinAtOnce), &[WORD, HELD, LOST, EARLY]);
+}
+
+#[test]
+fn a_floor_that_is_not_kept_is_found() {
+    breaks(Scope::rejoin().with(Bug::FloorNotKept), &[WORD, HELD, LOST, EARLY]);
+}
+
+#[test]
+fn two_changes_of_the_roster_break_nothing() {
+    holds(Scope::roster());
+}
+
+#[test]
+fn a_second_change_before_all_is_settled_is_found() {
+    breaks(Scope::roster().with(Bug::UnsettledChanged), &[HELD, LOST, EARLY]);
+}
+
+#[test]
+fn a_lost_file_while_the_roster_changes_breaks_nothing() {
+    holds(Scope::replace());
+}
+
+#[test]
+fn counting_by_the_newest_roster_only_is_found() {
+    breaks(Scope::replace().with(Bug::NewestRosterOnly), &[HELD, LOST, EARLY]);
 }

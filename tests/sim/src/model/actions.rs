@@ -2,6 +2,7 @@
 
 use super::bug::Bug;
 use super::records::code;
+use super::scope::Scope;
 use super::table::Heard;
 use super::voter::{self, Voter};
 use super::world::{Action, State, System, Tables};
@@ -10,12 +11,17 @@ use std::collections::BTreeMap;
 use vedette_model::Fact;
 
 impl System {
-    pub(super) fn voter_actions(&self, actions: &mut Vec<Action>, state: &State, tables: &Tables) {
+    pub(super) fn voter_actions(
+        &self,
+        actions: &mut Vec<Action>,
+        state: &State,
+        tables: &mut Tables,
+    ) {
         use voter::Input as V;
         for (v, id) in state.voters.iter().enumerate() {
             let voter = tables.voters.value(*id);
             for fact in &state.bus {
-                if self.may_hear(tables.facts.fact(*fact), v, voter) {
+                if self.may_hear(tables.facts.fact(*fact), voter) {
                     actions.push(Action::Voter(v, V::Hear(Heard::these(&[*fact]))));
                 }
             }
@@ -25,7 +31,7 @@ impl System {
                     actions.push(Action::Voter(v, V::Crash));
                 }
             }
-            if voter.memory().is_some() && state.losses < self.scope.losses {
+            if v == Scope::FORGETS && voter.memory().is_some() && state.losses < self.scope.losses {
                 actions.push(Action::Voter(v, V::LoseFile));
             }
             let impatient = self.scope.bug == Some(Bug::RejoinAtOnce);
@@ -35,16 +41,23 @@ impl System {
                 actions.push(Action::Voter(v, V::Waited));
             }
         }
+        for (asker, id) in state.voters.iter().enumerate() {
+            let asks = tables.voters.value(*id).asks().to_vec();
+            for ask in asks {
+                let ask = tables.facts.number(ask);
+                let others = state.voters.iter().enumerate();
+                let others = others.filter(|(_, id)| tables.voters.value(**id).memory().is_some());
+                actions.extend(others.map(|(other, _)| Action::Ask { asker, other, ask }));
+            }
+        }
     }
 
-    fn may_hear(&self, fact: &Fact, v: usize, voter: &Voter) -> bool {
+    fn may_hear(&self, fact: &Fact, voter: &Voter) -> bool {
         let joins = voter.joins().is_some();
         match fact {
             Fact::RecordCommitted(_) => !joins && self.scope.commits_heard,
             Fact::Candidacy(_) | Fact::Proposal(_) | Fact::RosterBallot(_) => !joins,
             Fact::Heartbeat(_) => true,
-            Fact::Rejoin(m) => !joins && names::voter_index(&m.voter) != v,
-            Fact::RejoinAnswer(m) => voter.joins_as(m.to),
             _ => false,
         }
     }
@@ -106,7 +119,20 @@ impl System {
         for (c, id) in state.operators.iter().enumerate() {
             let operator = tables.operators.value(*id);
             let mut push = |input| actions.push(Action::Operator(c, input));
-            push(C::Begin);
+            let begins = if self.scope.at_once || c == 0 {
+                Some(Heard::these(&[]))
+            } else {
+                let told = |fact: &&u32| match tables.facts.fact(**fact) {
+                    Fact::Heartbeat(beat) => {
+                        beat.roster.as_ref().is_some_and(|r| r.version.0 == c as u64 + 1)
+                    }
+                    _ => false,
+                };
+                state.bus.iter().find(told).map(|fact| Heard::these(&[*fact]))
+            };
+            if let Some(heard) = begins {
+                push(C::Begin(heard));
+            }
             push(C::Again);
             let answers = |fact: &Fact| operator.answers(fact).map(|v| names::voter_index(&v));
             let sets = majorities(state, tables, operator.majority(), answers);

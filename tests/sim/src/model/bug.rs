@@ -30,6 +30,8 @@ pub enum Bug {
     RejoinAtOnce,
     /// Whoever answers one that lost its file goes on to accept ballots up to the floor.
     FloorNotKept,
+    /// A voter that lost its file counts by the newest roster only, and not by the one before.
+    NewestRosterOnly,
 }
 
 /// The planted bug: any record among the promises, not the highest.

@@ -99,7 +99,7 @@ pub fn bounds(scope: &Scope) -> String {
         (scope.voter_crashes, "crashes of voters with a write not synced"),
         (scope.losses, "lost files"),
         (u8::try_from(scope.changes_of_roster.len()).unwrap_or(u8::MAX), "changes of the roster"),
-        (scope.tries, "new beginnings of each"),
+        (scope.tries.iter().sum(), "new beginnings of one"),
     ];
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
         let _ = write!(text, ", {count} {what}");

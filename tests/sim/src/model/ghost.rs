@@ -14,6 +14,8 @@ pub enum Fault {
     NotChosen,
     /// A leader starts from a record older than one chosen under an earlier ballot.
     StartsTooEarly,
+    /// A majority could elect a leader and hand over nothing of what was chosen.
+    Forgotten,
     /// A later record has a lower epoch.
     EpochFell,
     /// Two nodes were told to be master under one epoch.
@@ -98,6 +100,21 @@ impl Ghost {
     /// The newest revision chosen.
     pub const fn revision(&self) -> u8 {
         self.top.revision
+    }
+
+    /// A further roster is decided on.
+    pub fn decided(&mut self, roster: u8) {
+        self.rosters.push(roster);
+    }
+
+    /// `lacking` says which voters of a roster's version hold nothing of a record.
+    pub fn check(&mut self, lacking: impl Fn(u64, u64) -> u8) {
+        let forgotten = (1..)
+            .zip(&self.rosters)
+            .any(|(version, roster)| is_majority(lacking(version, self.top.mark), *roster));
+        if forgotten {
+            self.blame(Fault::Forgotten);
+        }
     }
 
     /// Something happened to voter or orchestrator `who`.

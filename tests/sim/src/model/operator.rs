@@ -4,7 +4,8 @@ use super::names;
 use super::scope::Scope;
 use super::table::{Event, Heard, Outcome, Process};
 use vedette_model::{
-    BallotNumber, Fact, Instant, RosterAnswer, RosterAsk, RosterRefusal, RosterVote, VoterId,
+    BallotNumber, Fact, Instant, Roster, RosterAnswer, RosterAsk, RosterRefusal, RosterVote,
+    VoterId,
 };
 use vedette_protocol::register::CANDIDACY_LIMIT;
 use vedette_protocol::roster::change::{Change, Output};
@@ -18,8 +19,8 @@ pub struct Operator {
     /// What it asked last.
     asked: Option<(BallotNumber, Asked)>,
     tries: u8,
-    /// Voters of the roster that it counts by now.
-    majority: usize,
+    /// The roster that it counts by now.
+    roster: Roster,
 }
 
 /// What it waits for.
@@ -33,8 +34,8 @@ enum Asked {
 /// What can happen to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Input {
-    /// The instruction arrives.
-    Begin,
+    /// The instruction arrives; its orchestrator has heard of this roster.
+    Begin(Heard),
     /// Answers of a majority arrive, or the refusal of one that goes by a newer roster.
     Hear(Heard),
     /// Its time is over: it begins anew with a higher ballot.
@@ -44,9 +45,20 @@ pub enum Input {
 impl Operator {
     /// The instruction is still to come.
     pub fn new(index: usize, scope: &Scope) -> Self {
-        let majority = scope.roster.majority().get();
         let now = Instant::from_nanos(60_000_000_000);
-        Self { index, change: None, now, asked: None, tries: scope.tries, majority }
+        Self {
+            index,
+            change: None,
+            now,
+            asked: None,
+            tries: scope.tries[index],
+            roster: scope.roster.clone(),
+        }
+    }
+
+    /// Whether the instruction has arrived.
+    pub const fn has_begun(&self) -> bool {
+        self.change.is_some()
     }
 
     /// Whether it asks for promises.
@@ -55,8 +67,8 @@ impl Operator {
     }
 
     /// How many answers change what it does.
-    pub const fn majority(&self) -> usize {
-        self.majority
+    pub fn majority(&self) -> usize {
+        self.roster.majority().get()
     }
 
     /// Who answers, if the fact is an answer that it waits for.
@@ -69,7 +81,7 @@ impl Operator {
                 | (Asked::Accepts, RosterVote::Accepted)
                 | (Asked::Adoptions, RosterVote::Adopted)
         );
-        (asked == ballot && fits).then(|| voter.clone())
+        (asked == ballot && fits && self.roster.contains(voter)).then(|| voter.clone())
     }
 
     /// Whether it waits for answers to this ballot.
@@ -84,7 +96,17 @@ impl Operator {
         newer && self.asked.as_ref().is_some_and(|(asked, _)| asked == ballot)
     }
 
-    fn settle(&mut self, out: &mut Outcome) {
+    /// Where nobody else changes the roster, promises have no use but to hold back: it has them.
+    fn promise_all(&mut self, ballot: &BallotNumber) {
+        let Some(change) = &mut self.change else { return };
+        for voter in self.roster.voters() {
+            let answer = RosterVote::Promise { accepted: None };
+            let (voter, ballot) = (voter.clone(), ballot.clone());
+            change.answer(RosterAnswer { voter, ballot, answer }, self.now);
+        }
+    }
+
+    fn settle(&mut self, scope: &Scope, out: &mut Outcome) {
         while let Some(output) = self.change.as_mut().and_then(Change::poll_output) {
             match output {
                 Output::Ask(ballot) => {
@@ -94,14 +116,18 @@ impl Operator {
                         RosterAsk::Adopt(_) => Asked::Adoptions,
                     };
                     self.asked = Some((ballot.ballot.clone(), asked));
-                    out.said.push(ballot.into());
+                    if asked == Asked::Promises && !scope.at_once {
+                        self.promise_all(&ballot.ballot);
+                    } else {
+                        out.said.push(ballot.into());
+                    }
                 }
                 Output::Learn(roster) => {
-                    self.majority = roster.majority().get();
                     out.events.push(Event::RosterUsed {
                         version: names::version(roster.version),
                         voters: names::bits(&roster),
                     });
+                    self.roster = roster;
                 }
                 Output::End(_) => {
                     out.seen.push("a change of the roster is completed");
@@ -117,25 +143,33 @@ impl Process for Operator {
 
     fn heard(input: &Input) -> Option<Heard> {
         match input {
-            Input::Hear(heard) => Some(*heard),
-            Input::Begin | Input::Again => None,
+            Input::Begin(heard) | Input::Hear(heard) => Some(*heard),
+            Input::Again => None,
         }
     }
 
     fn step(&mut self, input: Input, heard: &[&Fact], scope: &Scope, out: &mut Outcome) -> bool {
         let (who, wanted) = &scope.changes_of_roster[self.index];
         match (input, &mut self.change) {
-            (Input::Begin, None) => {
+            (Input::Begin(_), None) => {
                 let me = names::orchestrator(*who);
-                let (roster, wanted) = (scope.roster.clone(), wanted.clone());
+                let known = heard.iter().find_map(|fact| match fact {
+                    Fact::Heartbeat(beat) => beat.roster.clone(),
+                    _ => None,
+                });
+                let roster = known.unwrap_or_else(|| scope.roster.clone());
+                let wanted = wanted.clone();
+                self.roster = roster.clone();
                 // One orchestrator carries out one after the other, each with a new number.
-                let used = self.index as u64;
+                let used = if scope.at_once { 0 } else { self.index as u64 };
                 self.change = Some(Change::new(me, 1, roster, wanted, used, self.now));
             }
             (Input::Hear(_), Some(change)) => {
-                for fact in heard {
+                // Which voters answer has no meaning: it is as if they were the first ones.
+                for (n, fact) in heard.iter().enumerate() {
                     if let Fact::RosterAnswer(answer) = fact {
-                        change.answer(answer.clone(), self.now);
+                        let voter = self.roster.voters()[n].clone();
+                        change.answer(RosterAnswer { voter, ..answer.clone() }, self.now);
                     }
                 }
             }
@@ -144,9 +178,9 @@ impl Process for Operator {
                 self.now = self.now + CANDIDACY_LIMIT;
                 change.handle_timeout(self.now);
             }
-            (Input::Begin | Input::Hear(_) | Input::Again, _) => return false,
+            (Input::Begin(_) | Input::Hear(_) | Input::Again, _) => return false,
         }
-        self.settle(out);
+        self.settle(scope, out);
         true
     }
 }

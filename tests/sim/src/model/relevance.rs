@@ -3,7 +3,7 @@
 
 use super::leader::Leader;
 use super::operator::Operator;
-use super::records::code;
+use super::records::{self, code, descends};
 use super::voter::Voter;
 use vedette_model::{BallotNumber, Fact, RosterAsk, RosterVersion, VoterId};
 
@@ -34,10 +34,27 @@ impl Present<'_> {
 
     /// The voters that may yet vote under a ballot, one bit for each.
     pub fn open(&self, ballot: u8) -> u8 {
-        let open = |voter: &&Voter| {
-            self.losses || voter.joins().is_some() || Self::promised(voter) <= ballot
-        };
+        let open = |voter: &&Voter| self.may_forget(voter) || Self::promised(voter) <= ballot;
         let bits = self.voters.iter().enumerate().filter(|(_, voter)| open(voter));
+        bits.map(|(v, _)| 1 << v).sum()
+    }
+
+    /// Whether it knows nothing, or may yet forget everything.
+    fn may_forget(&self, voter: &Voter) -> bool {
+        voter.joins().is_some() || (self.losses && voter.forgets())
+    }
+
+    /// Voters that go by this roster and hold nothing that was made from this record, one bit for
+    /// each.
+    pub fn lacking(&self, version: RosterVersion, mark: u64) -> u8 {
+        let lacks = |voter: &&Voter| {
+            voter.disk().is_some_and(|disk| {
+                let accepted = disk.stored.accepted.as_ref();
+                disk.meta.roster.version == version
+                    && !accepted.is_some_and(|(_, held)| descends(records::mark(held), mark))
+            })
+        };
+        let bits = self.voters.iter().enumerate().filter(|(_, voter)| lacks(voter));
         bits.map(|(v, _)| 1 << v).sum()
     }
 
@@ -61,8 +78,7 @@ impl Present<'_> {
                 let ballot = code(&m.ballot);
                 any(&|v| {
                     let promised = Self::promised(v);
-                    self.losses
-                        || v.joins().is_some()
+                    self.may_forget(v)
                         || promised < ballot
                         || (promised == ballot && asked(&m.ballot))
                 })
@@ -78,8 +94,7 @@ impl Present<'_> {
                     let held = v.disk().and_then(|d| d.stored.accepted.as_ref());
                     let behind =
                         held.is_none_or(|(b, r)| (b, r.revision) < (&m.ballot, m.record.revision));
-                    self.losses
-                        || v.joins().is_some()
+                    self.may_forget(v)
                         || promised < ballot
                         || (promised == ballot && (behind || proposed))
                 })
@@ -90,7 +105,7 @@ impl Present<'_> {
                     v.disk().and_then(|d| d.stored.committed.as_ref()).map(|c| c.record.revision)
                 };
                 (self.records_known && revision.0 == newest)
-                    || any(&|v| self.losses || v.joins().is_some() || known(v) < Some(revision))
+                    || any(&|v| self.may_forget(v) || known(v) < Some(revision))
             }
             Fact::RosterBallot(m) => match &m.ask {
                 RosterAsk::Adopt(roster) => {
@@ -105,9 +120,8 @@ impl Present<'_> {
             Fact::Heartbeat(m) => m.roster.as_ref().is_some_and(|roster| {
                 any(&|v| Self::goes_by(v) < roster.version)
                     || self.leaders.iter().any(|l| l.roster().version < roster.version)
+                    || self.operators.iter().any(|o| !o.has_begun())
             }),
-            Fact::Rejoin(m) => any(&|v| v.joins_as(m.incarnation)),
-            Fact::RejoinAnswer(m) => any(&|v| v.joins_as(m.to)),
             _ => false,
         }
     }
@@ -115,11 +129,12 @@ impl Present<'_> {
 
 /// Who answers, if the fact is an answer to this orchestrator in its present state.
 pub fn answers(leader: &Leader, fact: &Fact) -> Option<VoterId> {
-    match fact {
-        Fact::Ballot(m) if leader.standing() == Some(&m.ballot) => Some(m.voter.clone()),
+    let voter = match fact {
+        Fact::Ballot(m) if leader.standing() == Some(&m.ballot) => Some(&m.voter),
         Fact::ProposalReply(m) if leader.proposing() == Some((&m.ballot, m.revision)) => {
-            Some(m.voter.clone())
+            Some(&m.voter)
         }
         _ => None,
-    }
+    };
+    voter.filter(|voter| leader.roster().contains(voter)).cloned()
 }

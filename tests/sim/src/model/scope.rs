@@ -46,8 +46,12 @@ pub struct Scope {
     pub losses: u8,
     /// Instructions to change the roster, and the orchestrator that carries each out.
     pub changes_of_roster: Vec<(u8, Wanted)>,
+    /// Whether a second roster, with one voter more, is decided on at the beginning.
+    pub midway: bool,
+    /// Whether all of them begin with the first roster, and not each with the one before it.
+    pub at_once: bool,
     /// How often each begins anew.
-    pub tries: u8,
+    pub tries: [u8; 2],
     /// What must be reached besides, or the search shows nothing.
     pub reaches: Vec<&'static str>,
     /// Every voter keeps its name, so that steps can be read; that takes six times as long.
@@ -56,15 +60,32 @@ pub struct Scope {
     pub bug: Option<Bug>,
 }
 
+const REJOINED: &str = "a voter without memory votes";
+const ONCE: &str = "a voter goes by roster 2";
+const TWICE: &str = "a voter goes by roster 3";
+
 fn roster(voters: usize) -> Roster {
     let voters: Vec<VoterId> = (0..voters).map(names::voter).collect();
     Roster::parse(RosterVersion(1), voters).expect("distinct voters")
 }
 
 impl Scope {
+    /// The voter that loses its file: one for all, since names have no meaning.
+    pub const FORGETS: usize = 0;
+
     /// What `cargo model` searches.
     pub fn all() -> Vec<Self> {
-        vec![Self::vote(), Self::restart(), Self::disk(), Self::takeover()]
+        vec![
+            Self::vote(),
+            Self::restart(),
+            Self::disk(),
+            Self::takeover(),
+            Self::rejoin(),
+            Self::roster(),
+            Self::rivals(),
+            Self::grow(),
+            Self::replace(),
+        ]
     }
 
     fn quiet(name: &'static str) -> Self {
@@ -82,7 +103,9 @@ impl Scope {
             voter_crashes: 0,
             losses: 0,
             changes_of_roster: Vec::new(),
-            tries: 0,
+            midway: false,
+            at_once: false,
+            tries: [0, 0],
             reaches: Vec::new(),
             plain_names: false,
             bug: None,
@@ -102,6 +125,70 @@ impl Scope {
     /// An orchestrator is restarted and forgets its ballots.
     pub fn restart() -> Self {
         Self { stands: [2, 1], leader_crashes: 1, ..Self::quiet("restart") }
+    }
+
+    /// A voter loses its file and learns anew.
+    pub fn rejoin() -> Self {
+        Self { losses: 1, reaches: vec![REJOINED], ..Self::quiet("rejoin") }
+    }
+
+    /// Two voters leave one after the other: no majority of the last roster need be in one of the
+    /// first.
+    pub fn roster() -> Self {
+        Self {
+            changes_of_roster: vec![
+                (0, Wanted::Remove(names::voter(2))),
+                (0, Wanted::Remove(names::voter(1))),
+            ],
+            stands: [1, 0],
+            reaches: vec![TWICE],
+            ..Self::quiet("roster")
+        }
+    }
+
+    /// A voter joins.
+    pub fn grow() -> Self {
+        Self {
+            voters: 3,
+            roster: roster(2),
+            changes_of_roster: vec![(0, Wanted::Add(names::voter(2)))],
+            stands: [1, 0],
+            reaches: vec![ONCE, REJOINED],
+            ..Self::quiet("grow")
+        }
+    }
+
+    /// A voter has joined, two do not know it yet, and one of these loses its file.
+    pub fn replace() -> Self {
+        Self {
+            voters: 4,
+            losses: 1,
+            midway: true,
+            stands: [1, 0],
+            reaches: vec![ONCE, REJOINED],
+            ..Self::quiet("replace")
+        }
+    }
+
+    /// Where all of it begins midway, the second roster; `v3` and `v4` go by it.
+    pub fn second(&self) -> Option<Roster> {
+        let voters = (0..self.voters).map(names::voter).collect();
+        self.midway.then(|| Roster::parse(RosterVersion(2), voters).expect("distinct voters"))
+    }
+
+    /// Two orchestrators change the first roster in different ways.
+    pub fn rivals() -> Self {
+        Self {
+            changes_of_roster: vec![
+                (0, Wanted::Add(names::voter(3))),
+                (1, Wanted::Remove(names::voter(0))),
+            ],
+            at_once: true,
+
+            stands: [0, 0],
+            reaches: vec![ONCE],
+            ..Self::quiet("rivals")
+        }
     }
 
     /// The same with a bug planted.

@@ -13,8 +13,8 @@ use super::scope::Scope;
 use super::table::{Event, Heard, Outcome, Process, Renaming};
 use std::time::Duration;
 use vedette_model::{
-    Ballot, BallotAnswer, Echo, Evidence, Fact, Heartbeat, Instant, Memory, NodeState, ProberId,
-    Proposal, ProposalAnswer, ProposalReply, RejoinAsk, Roster, RosterAnswer, RosterAsk,
+    Ballot, BallotAnswer, Echo, Evidence, Fact, Health, Heartbeat, Instant, Memory, NodeState,
+    ProberId, Proposal, ProposalAnswer, ProposalReply, RejoinAsk, Roster, RosterAnswer, RosterAsk,
     RosterVote, SdownReport, Sender, Service,
 };
 use vedette_protocol::Machine;
@@ -51,6 +51,8 @@ enum Mind {
     Joins {
         core: Box<Core>,
         waited: bool,
+        /// What it asks the others.
+        asks: Vec<Fact>,
     },
 }
 
@@ -85,7 +87,7 @@ impl Voter {
         let config = config(index, life, &first);
         let mut core = Box::new(Core::new(config, None, Vec::new(), now()));
         drain(&mut core);
-        Self { index, life, first, mind: Mind::Joins { core, waited: false } }
+        Self { index, life, first, mind: Mind::Joins { core, waited: false, asks: Vec::new() } }
     }
 
     /// What will be there after a crash; nothing of a voter without memory.
@@ -117,9 +119,17 @@ impl Voter {
         }
     }
 
-    /// Whether it is this life of a voter, and on its way to a memory.
-    pub fn joins_as(&self, incarnation: u64) -> bool {
-        self.joins().is_some_and(|(life, _)| names::incarnation(self.index, life) == incarnation)
+    /// What a voter without memory asks the others.
+    pub fn asks(&self) -> &[Fact] {
+        match &self.mind {
+            Mind::Knows { .. } => &[],
+            Mind::Joins { asks, .. } => asks,
+        }
+    }
+
+    /// Whether it is the one that loses its file.
+    pub const fn forgets(&self) -> bool {
+        self.index == Scope::FORGETS
     }
 
     /// What another voter would be in its place; only of one that knows.
@@ -149,7 +159,12 @@ impl Voter {
                     return false;
                 }
                 let asked = config(self.index, self.life, &self.first);
-                let (next, said) = ask(asked, memory, fact, scope.bug);
+                let (next, said) = ask(asked, memory, fact, scope);
+                match next.meta.roster.version.0 {
+                    2 => out.seen.push("a voter goes by roster 2"),
+                    3 => out.seen.push("a voter goes by roster 3"),
+                    _ => {}
+                }
                 *memory = next;
                 let events = said.iter().map(|said| event(fact, said)).collect::<Vec<_>>();
                 held.extend(said.into_iter().zip(events));
@@ -164,21 +179,24 @@ impl Voter {
         true
     }
 
-    /// Hands on what a voter without memory asks, and takes it for a whole one once it has enough.
+    /// Notes what a voter without memory asks, and takes it for a whole one once it has enough.
     fn joined(&mut self, out: &mut Outcome) {
-        let Mind::Joins { core, .. } = &mut self.mind else { return };
+        let Mind::Joins { core, asks, .. } = &mut self.mind else { return };
         let mut stored = Stored::empty(names::group());
         while let Some(output) = core.poll_output() {
             match output {
                 Output::Publish(Fact::Rejoin(rejoin)) if rejoin.ask != RejoinAsk::Memory => {
-                    out.said.push(Fact::Rejoin(rejoin));
+                    let ask = Fact::Rejoin(rejoin);
+                    if !asks.contains(&ask) {
+                        asks.push(ask);
+                    }
                 }
                 Output::Persist(group) => stored = group,
                 Output::PersistMeta(_) | Output::Publish(_) | Output::Reply { .. } => {}
             }
         }
         if let Some(meta) = core.meta().cloned() {
-            out.seen.push("a voter that lost its file votes again");
+            out.seen.push("a voter without memory votes");
             let disk = Disk { meta, stored };
             self.mind = Mind::Knows { memory: disk.clone(), disk, held: Vec::new() };
         }
@@ -213,7 +231,8 @@ fn config(index: usize, life: u8, roster: &Roster) -> Config {
 }
 
 /// What a voter answers that has this in mind, and what it has in mind then.
-fn ask(config: Config, disk: &Disk, fact: &Fact, bug: Option<Bug>) -> (Disk, Vec<Fact>) {
+fn ask(config: Config, disk: &Disk, fact: &Fact, scope: &Scope) -> (Disk, Vec<Fact>) {
+    let (bug, rivals) = (scope.bug, scope.at_once);
     let mut disk = disk.clone();
     let before = disk.clone();
     plant(&mut disk, fact, bug);
@@ -240,19 +259,37 @@ fn ask(config: Config, disk: &Disk, fact: &Fact, bug: Option<Bug>) -> (Disk, Vec
         }
     }
     unplant(&mut disk, &before, fact, bug);
-    said.retain(is_news);
+    said.iter_mut().for_each(|said| garble(said, bug));
+    said.retain(|fact| is_news(fact, rivals));
     (disk, said)
 }
 
 /// Refusals are lost: all they bring about is that a candidate gives up, or learns of a number, and
 /// it may do both at any time.
-fn is_news(fact: &Fact) -> bool {
+fn is_news(fact: &Fact, rivals: bool) -> bool {
     match fact {
         Fact::Ballot(m) => matches!(m.answer, BallotAnswer::Promise { .. }),
         Fact::ProposalReply(m) => m.answer == ProposalAnswer::Accepted,
         Fact::RejoinAnswer(m) => !matches!(m.memory, Memory::Remembers),
+        // Whoever changes the roster alone needs to hear nothing but what decides it.
+        Fact::RosterAnswer(m) => rivals || m.answer == RosterVote::Accepted,
         _ => true,
     }
+}
+
+/// A voter's heartbeat that says that it goes by this roster.
+pub fn uses(roster: Roster) -> Fact {
+    let beat = Heartbeat {
+        service: Service::Voter,
+        id: String::new(),
+        incarnation: 0,
+        tick: 0,
+        place: names::place(),
+        health: Health::Well,
+        roster: Some(roster),
+        standings: Vec::new(),
+    };
+    common(beat).into()
 }
 
 /// A heartbeat that says nothing but the roster.
@@ -302,6 +339,15 @@ fn plant(disk: &mut Disk, fact: &Fact, bug: Option<Bug>) {
             });
         }
         _ => {}
+    }
+}
+
+/// Changes what the voter says as the bug would.
+fn garble(said: &mut Fact, bug: Option<Bug>) {
+    if let (Some(Bug::NewestRosterOnly), Fact::RejoinAnswer(answer)) = (bug, said)
+        && let Memory::Records { previous, .. } = &mut answer.memory
+    {
+        *previous = None;
     }
 }
 
@@ -390,7 +436,7 @@ impl Process for Voter {
                 true
             }
             Input::Waited => {
-                let Mind::Joins { core, waited: waited @ false } = &mut self.mind else {
+                let Mind::Joins { core, waited: waited @ false, .. } = &mut self.mind else {
                     return false;
                 };
                 *waited = true;

@@ -13,7 +13,7 @@ use super::table::{Event, Facts, Heard, Kind, RENAMINGS, Step};
 use super::voter::{self, Disk, Voter};
 use stateright::{Model, Property};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use vedette_model::{BallotNumber, RecordCommitted};
+use vedette_model::{BallotNumber, RecordCommitted, RosterVersion};
 use vedette_protocol::roster::Meta;
 use vedette_protocol::voter::Stored;
 
@@ -43,6 +43,16 @@ pub enum Action {
     Leader(usize, leader::Input),
     /// To a change of the roster.
     Operator(usize, operator::Input),
+    /// A voter without memory asks this, the other voter answers, and it hears the answer. Questions
+    /// and answers that come later or again are as good as none: the asker does nothing else.
+    Ask {
+        /// The one without memory.
+        asker: usize,
+        /// The other one.
+        other: usize,
+        /// The question.
+        ask: u32,
+    },
 }
 
 /// All processes and messages so far.
@@ -95,6 +105,10 @@ impl System {
                 format!("o{} {reborn}stands for {aim:?} with number {number}", o + 1)
             }
             Action::Leader(o, input) => format!("o{}: {input:?}", o + 1),
+            Action::Ask { asker, other, ask } => {
+                let ask = Words(tables.facts.fact(ask));
+                format!("{ask}; v{} answers, v{} hears it", other + 1, asker + 1)
+            }
             Action::Operator(c, operator::Input::Hear(heard)) => {
                 format!("change {} hears: {}", c + 1, words(heard))
             }
@@ -121,7 +135,7 @@ impl System {
         match event {
             Event::Elected { ballot, voters, .. } if forgets => {
                 for (v, bound) in next.ghost.bound.iter_mut().enumerate() {
-                    if voters >> v & 1 == 1 {
+                    if voters >> v & 1 == 1 && v == Scope::FORGETS {
                         *bound = ballot.max(*bound);
                     }
                 }
@@ -129,7 +143,7 @@ impl System {
             Event::Promised { ballot } if !forgets => {
                 next.ghost.bound[who] = ballot.max(next.ghost.bound[who]);
             }
-            Event::Accepted(what) => {
+            Event::Accepted(what) if !forgets || who == Scope::FORGETS => {
                 next.ghost.bound[who] = what.ballot.max(next.ghost.bound[who]);
             }
             _ => {}
@@ -163,6 +177,21 @@ impl System {
         self.apply(&mut next, v, &step);
         if words_count && next.ghost.bound[v] <= remembers(next.voters[v]) {
             next.ghost.bound[v] = 0;
+        }
+        self.finish(state, next, &mut tables)
+    }
+
+    fn ask(&self, state: &State, asker: usize, other: usize, ask: u32) -> Option<State> {
+        let mut tables = self.tables();
+        let Tables { facts, voters, .. } = &mut *tables;
+        let question = voter::Input::Hear(Heard::these(&[ask]));
+        let asked = voters.step(state.voters[other], question, facts, &self.scope)?.clone();
+        let mut next = state.clone();
+        next.voters[other] = asked.next;
+        for answer in &asked.said {
+            let answer = voter::Input::Hear(Heard::these(&[*answer]));
+            let heard = voters.step(next.voters[asker], answer, facts, &self.scope)?.clone();
+            next.voters[asker] = heard.next;
         }
         self.finish(state, next, &mut tables)
     }
@@ -216,6 +245,8 @@ impl System {
 
     /// Leaves out what can have no effect any more; none if nothing has changed at all.
     fn finish(&self, before: &State, mut next: State, tables: &mut Tables) -> Option<State> {
+        let present = self.present(&next, tables);
+        next.ghost.check(|version, mark| present.lacking(RosterVersion(version), mark));
         if self.scope.bug.is_none() {
             self.rest(&mut next, tables);
             let present = self.present(&next, tables);
@@ -303,8 +334,13 @@ impl Model for System {
             committed: Some(committed.clone()),
         };
         let disk = Disk { meta: Meta::first(scope.roster.clone()), stored };
+        let second = scope.second();
         let voter = |v| {
-            if scope.roster.contains(&names::voter(v)) {
+            if let Some(second) = second.as_ref().filter(|_| v > 1) {
+                let mut disk = disk.clone();
+                disk.meta.adopt(second);
+                Voter::new(v, scope.roster.clone(), disk)
+            } else if scope.roster.contains(&names::voter(v)) {
                 Voter::new(v, scope.roster.clone(), disk.clone())
             } else {
                 Voter::blank(v, 1, scope.roster.clone())
@@ -315,12 +351,17 @@ impl Model for System {
         let operators = 0..scope.changes_of_roster.len();
         let operators =
             operators.map(|c| tables.operators.number(Operator::new(c, scope))).collect();
-        let ghost = Ghost::new(scope.voters, names::bits(&scope.roster), first);
+        let mut ghost = Ghost::new(scope.voters, names::bits(&scope.roster), first);
+        let mut bus = vec![tables.facts.number(committed.into())];
+        if let Some(second) = second {
+            ghost.decided(names::bits(&second));
+            bus.push(tables.facts.number(voter::uses(second)));
+        }
         vec![State {
             voters,
             leaders,
             operators,
-            bus: vec![tables.facts.number(committed.into())],
+            bus,
             ghost,
             crashes: 0,
             losses: 0,
@@ -331,8 +372,8 @@ impl Model for System {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         // What went wrong is found; what comes of it is of no interest.
         if state.ghost.fault.is_none() {
-            let tables = self.tables();
-            self.voter_actions(actions, state, &tables);
+            let mut tables = self.tables();
+            self.voter_actions(actions, state, &mut tables);
             self.leader_actions(actions, state, &tables);
             self.operator_actions(actions, state, &tables);
         }
@@ -343,6 +384,7 @@ impl Model for System {
             Action::Voter(v, input) => self.voter(state, v, input),
             Action::Leader(o, input) => self.leader(state, o, input),
             Action::Operator(c, input) => self.operator(state, c, input),
+            Action::Ask { asker, other, ask } => self.ask(state, asker, other, ask),
         }
     }
 
@@ -350,7 +392,7 @@ impl Model for System {
         const fn fault(state: &State, fault: Fault) -> bool {
             matches!(state.ghost.fault, Some(f) if f as u8 == fault as u8)
         }
-        vec![
+        let mut properties = vec![
             Property::always("what was chosen is never lost", |_, s: &State| {
                 !fault(s, Fault::Lost)
             }),
@@ -363,6 +405,9 @@ impl Model for System {
             Property::always("a leader starts from what was chosen", |_, s: &State| {
                 !fault(s, Fault::StartsTooEarly)
             }),
+            Property::always("every majority holds what was chosen", |_, s: &State| {
+                !fault(s, Fault::Forgotten)
+            }),
             Property::always("epochs never fall", |_, s: &State| !fault(s, Fault::EpochFell)),
             Property::always("an epoch promotes one node at most", |_, s: &State| {
                 !fault(s, Fault::TwoInOneEpoch)
@@ -371,11 +416,18 @@ impl Model for System {
             Property::always("a version is one roster, and decided", |_, s: &State| {
                 !fault(s, Fault::TwoRosters)
             }),
-            Property::sometimes("a record is committed", |_, s: &State| s.ghost.revision() > 1),
-            Property::sometimes("both orchestrators think they lead", |m: &Self, s: &State| {
+        ];
+        if self.scope.stands.iter().any(|stands| *stands > 0) {
+            let more = |_: &Self, s: &State| s.ghost.revision() > 1;
+            properties.push(Property::sometimes("a record is committed", more));
+        }
+        if self.scope.stands.iter().all(|stands| *stands > 0) {
+            let both = |m: &Self, s: &State| {
                 let tables = m.tables();
                 s.leaders.iter().all(|o| tables.leaders.value(*o).leads())
-            }),
-        ]
+            };
+            properties.push(Property::sometimes("both orchestrators think they lead", both));
+        }
+        properties
     }
 }
