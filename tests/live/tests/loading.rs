@@ -13,7 +13,9 @@ const KEYS: u32 = 1_000;
 async fn saved(replicas: usize, down_after_ms: u64) -> Result<System> {
     // A ping to the replicas would count as data; and the server answers every so many bytes.
     let node_lines = ["repl-ping-replica-period 3600", "rdbcompression no"].map(Into::into).into();
-    let plan = Plan { replicas, down_after_ms, node_lines, ..Plan::default() };
+    let mut plan = Plan { replicas, down_after_ms, node_lines, ..Plan::default() };
+    // A busy machine may need longer than the ordinary 100 ms to start a server again.
+    plan.settings.push("crash_grace_ms = 10000".into());
     let mut system = System::start(plan).await?;
     system.announce(&["loading", "sdown", "odown", "down", "reboot", "leader"]);
     let master = &system.nodes[0];
