@@ -6,8 +6,8 @@
 //!  changes of the roster (Change)      ◄──┘
 //! ```
 //!
-//! Each kind of process is run for real and once per input and state; see [`table`]. [`scope`] names
-//! the bounds, [`world`] what can happen and what must hold, [`relevance`] what may be forgotten.
+//! Each kind of process is run for real and once per input and state; see `table`. [`scope`] names
+//! the bounds, [`world`] what can happen and what must hold, `relevance` what may be forgotten.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
