@@ -267,6 +267,7 @@ impl Acceptor {
         }
         if self.stored.promised.as_ref() < Some(ballot) {
             self.stored.promised = Some(ballot.clone());
+            self.holder_heard = now;
         }
         self.stored.accepted = Some((ballot.clone(), record.clone()));
         Some(true)

@@ -63,3 +63,12 @@ fn the_next_ballot_is_promised_as_ever() {
     assert!(script.stand(9_000, (3, 2), Purpose::Configure).0);
     assert_eq!(script.propose(9_100, 3, 2, &revision(2)), (true, ProposalAnswer::Accepted));
 }
+
+#[test]
+fn a_leader_that_is_learned_of_by_its_commit_is_heard() {
+    let mut script = promised();
+    let committed = RecordCommitted { ballot: ballot(5, 1), record: revision(2) };
+    assert!(script.acceptor.committed(&committed, at(60_000)));
+    assert!(script.beat(60_050, 5, 1), "it is alive, and was never promised anything here");
+    assert_eq!(script.propose(60_100, 5, 1, &revision(3)), (true, ProposalAnswer::Accepted));
+}
