@@ -160,12 +160,17 @@ impl Watcher {
         }
     }
 
-    pub(super) fn denied(&mut self, text: &str, now: Instant) {
+    /// Whatever was wrong with it cannot be seen any more, and that is the monitoring's fault.
+    fn cannot_judge(&mut self, now: Instant) {
         self.busy_since = None;
         self.loading = None;
         self.refuses_writes_since = None;
         self.identity = Identity::Known;
         self.alive(now);
+    }
+
+    pub(super) fn denied(&mut self, text: &str, now: Instant) {
+        self.cannot_judge(now);
         let cause = format!(
             "it refuses our login or command ({text}): nothing is voted; correct the group's \
              credentials or the node's ACL"
@@ -175,11 +180,7 @@ impl Watcher {
 
     /// The name has never resolved: there is nothing to judge by.
     pub(super) fn never_resolved(&mut self, text: &str, now: Instant) {
-        self.busy_since = None;
-        self.loading = None;
-        self.refuses_writes_since = None;
-        self.identity = Identity::Known;
-        self.alive(now);
+        self.cannot_judge(now);
         let cause = format!(
             "its name does not resolve ({text}): nothing is voted; check the resolver, or declare \
              the node by its IP address"
