@@ -38,7 +38,7 @@ fn beat(service: Service, id: &str) -> Heartbeat {
 fn record(quorum: u32) -> GroupRecord {
     let settings = Settings::with_quorum(Quorum::parse(quorum).unwrap());
     let mut record = GroupRecord::first(group(), addr(1), settings);
-    record.members.push(Member { addr: addr(2), run_id: None, gone: false });
+    record.members.push(Member::new(addr(2), None));
     record
 }
 
@@ -133,7 +133,7 @@ fn a_member_that_is_gone_is_counted_and_not_shown() {
     let mut heard = healthy(1);
     let mut record = record(1);
     record.revision = record.revision.next();
-    record.members.push(Member { addr: addr(3), run_id: None, gone: true });
+    record.members.push(Member { gone: true, ..Member::new(addr(3), None) });
     heard.take(says("v1", vec![record.clone()]));
     let text = table(&judged(&heard));
     assert!(text.contains("    1 gone\n") && !text.contains("127.0.0.1:3"), "{text}");

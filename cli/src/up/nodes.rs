@@ -208,6 +208,7 @@ mod tests {
             loading_eta_ms: None,
             empty: false,
             persistence_ok: true,
+            unsaved: false,
         }
     }
 

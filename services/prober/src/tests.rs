@@ -58,7 +58,7 @@ impl Stage {
         for node in &self.nodes {
             let run_id = RunId::parse(&node.info("server").await.unwrap()["run_id"]).unwrap();
             let (addr, run_id) = (node.addr().clone(), Some(run_id));
-            record.members.push(Member { addr, run_id, gone: false });
+            record.members.push(Member::new(addr, run_id));
         }
         record.members.sort_by(|a, b| a.addr.cmp(&b.addr));
         let history = &self.nodes[0].info("replication").await.unwrap()["master_replid"];

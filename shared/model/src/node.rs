@@ -235,6 +235,11 @@ pub struct NodeView {
     pub empty: bool,
     /// `rdb_last_bgsave_status` and `aof_last_write_status` are both `ok`.
     pub persistence_ok: bool,
+    /// `aof_rewrite_in_progress` or `aof_rewrite_scheduled`, with `aof_enabled`. After a full
+    /// synchronisation the append-only file is written anew, and a process that is killed before
+    /// that is done comes back with what the file held before.
+    #[serde(default)]
+    pub unsaved: bool,
 }
 
 /// A replica's link to its master.
@@ -288,6 +293,7 @@ mod tests {
             loading_eta_ms: None,
             empty: false,
             persistence_ok: true,
+            unsaved: false,
         }
     }
 

@@ -72,7 +72,7 @@ impl GroupRecord {
             revision: Revision(1),
             epoch: Epoch(1),
             top_epoch: Epoch(1),
-            members: alloc::vec![Member { addr: master.clone(), run_id: None, gone: false }],
+            members: alloc::vec![Member::new(master.clone(), None)],
             master,
             lineage: Lineage::default(),
             settings,
@@ -95,6 +95,13 @@ impl GroupRecord {
     pub fn is_branch(&self, addr: &NodeAddr, view: &NodeView) -> bool {
         let had = self.branches.iter().find(|branch| branch.node == *addr);
         view.replid2.is_some() && had.is_some_and(|branch| branch.offset <= view.offset)
+    }
+
+    /// Whether another process than the known one came up there with what its disk held before
+    /// the known one had written its data set down.
+    pub fn is_outdated(&self, addr: &NodeAddr, view: &NodeView) -> bool {
+        let before = self.member(addr).filter(|m| m.run_id.as_ref() != Some(&view.run_id));
+        before.is_some_and(|m| m.unsaved) && !self.lineage.knows(view)
     }
 
     /// The member at an address.
@@ -126,6 +133,25 @@ pub struct Member {
     /// for, still watched, and made a replica again if it comes back.
     #[serde(default)]
     pub gone: bool,
+    /// The process last known there had not written its data set down yet when it was seen last
+    /// (see [`NodeView::unsaved`]): another process there may hold an older one.
+    #[serde(default)]
+    pub unsaved: bool,
+}
+
+impl Member {
+    /// A member that is there, as far as anybody knows.
+    pub const fn new(addr: NodeAddr, run_id: Option<RunId>) -> Self {
+        Self { addr, run_id, gone: false, unsaved: false }
+    }
+
+    /// Takes the process that is in line there for the known one.
+    pub fn learn(&mut self, view: &NodeView) {
+        let same = self.run_id.as_ref() == Some(&view.run_id);
+        // A known process that writes its file anew has the whole of it on disk already.
+        self.unsaved = view.unsaved && (self.unsaved || !same);
+        self.run_id = Some(view.run_id.clone());
+    }
 }
 
 /// A failover that is being carried out: the plan, stored so that another leader can go on.
@@ -294,10 +320,7 @@ mod tests {
             (record.revision, record.epoch, record.top_epoch),
             (Revision(1), Epoch(1), Epoch(1))
         );
-        assert_eq!(
-            record.members,
-            [Member { addr: record.master.clone(), run_id: None, gone: false }]
-        );
+        assert_eq!(record.members, [Member::new(record.master.clone(), None)]);
         assert!(record.lineage.is_empty() && record.failover.is_none() && record.pause.is_none());
         assert_eq!(
             (record.switch.previous.as_ref(), record.switch.reason),

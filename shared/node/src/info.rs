@@ -42,7 +42,7 @@ pub fn parse(text: &str) -> Result<NodeView, Error> {
         Role::Master => (None, info.number("master_repl_offset", &["master_repl_offset"])?),
         Role::Replica => (Some(info.upstream()?), info.number("slave_repl_offset", OFFSETS)?),
     };
-    let loading = info.first(&["loading"]) == Some("1");
+    let loading = info.is_set("loading");
     Ok(NodeView {
         run_id: info.id("run_id", "40 hexadecimal digits", RunId::parse)?,
         role,
@@ -60,6 +60,8 @@ pub fn parse(text: &str) -> Result<NodeView, Error> {
         persistence_ok: ["rdb_last_bgsave_status", "aof_last_write_status"]
             .into_iter()
             .all(|field| info.first(&[field]).is_none_or(|status| status == "ok")),
+        unsaved: info.is_set("aof_enabled")
+            && (info.is_set("aof_rewrite_in_progress") || info.is_set("aof_rewrite_scheduled")),
     })
 }
 
@@ -103,6 +105,10 @@ impl<'a> Info<'a> {
     /// The value of the first of these names that is there.
     fn first(&self, names: &[&str]) -> Option<&'a str> {
         names.iter().find_map(|name| self.fields.get(name).copied())
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.first(&[name]) == Some("1")
     }
 
     fn required(&self, field: &'static str, names: &[&str]) -> Result<&'a str, Error> {
@@ -327,6 +333,20 @@ mod tests {
         assert_eq!(parse(&text).unwrap().replid2.unwrap().as_str(), id);
         let without = MASTER.replace("master_replid2", "nothing");
         assert_eq!(parse(&without).unwrap().replid2, None);
+    }
+
+    #[test]
+    fn an_append_only_file_that_is_being_rewritten_is_unsaved() {
+        let without = |text: &str| {
+            let lines = text.lines().filter(|line| !line.starts_with("aof_"));
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        let says = |lines: &str| parse(&format!("{lines}\n{}", without(MASTER))).unwrap().unsaved;
+        assert!(says("aof_enabled:1\naof_rewrite_in_progress:1\naof_rewrite_scheduled:0"));
+        assert!(says("aof_enabled:1\naof_rewrite_in_progress:0\naof_rewrite_scheduled:1"));
+        assert!(!says("aof_enabled:1\naof_rewrite_in_progress:0\naof_rewrite_scheduled:0"));
+        assert!(!says("aof_enabled:0\naof_rewrite_in_progress:1"), "BGREWRITEAOF without the file");
+        assert!(!says(""));
     }
 
     #[test]

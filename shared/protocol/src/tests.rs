@@ -63,9 +63,7 @@ pub(crate) fn settings(quorum: u32) -> Settings {
 /// A group of so many nodes, each known by its run id, with a quorum of 2.
 pub(crate) fn record(nodes: usize) -> GroupRecord {
     let mut record = GroupRecord::first(group(), node(1), settings(2));
-    record.members = (1..=nodes)
-        .map(|n| Member { addr: node(n), run_id: Some(run_id(n)), gone: false })
-        .collect();
+    record.members = (1..=nodes).map(|n| Member::new(node(n), Some(run_id(n)))).collect();
     record.lineage.add(&history(1));
     record
 }
@@ -86,6 +84,7 @@ pub(crate) fn master_view(n: usize, offset: u64) -> NodeView {
         loading_eta_ms: None,
         empty: false,
         persistence_ok: true,
+        unsaved: false,
     }
 }
 

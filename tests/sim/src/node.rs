@@ -37,6 +37,17 @@ const SAVES_AFTER: Duration = Duration::from_secs(1);
 /// The writes a node holds: of each branch of the group's history so many bytes, oldest first.
 pub type Data = Vec<(u32, u64)>;
 
+/// What a crash leaves behind as long as the present data set has not been written down.
+#[derive(Debug, Clone)]
+struct Disk {
+    until: Instant,
+    /// A file is being written anew, and `INFO` says so.
+    rewriting: bool,
+    replid: ReplId,
+    offset: u64,
+    data: Data,
+}
+
 /// Whom a replica follows, and how well.
 #[derive(Debug, Clone)]
 pub struct Following {
@@ -85,7 +96,7 @@ pub struct Node {
     pub loaded_at: Instant,
     /// Its link to a master is cut off from below.
     pub unlinked: bool,
-    /// It was restarted and forgot the history it had.
+    /// It was restarted, and its history cannot be told to be the group's any more.
     pub forgot: bool,
     /// Raised whenever an attempt to link that is under way has lost its meaning.
     pub(crate) attempt: u64,
@@ -93,9 +104,7 @@ pub struct Node {
     configured: Option<NodeAddr>,
     /// The branch it writes.
     branch: Option<u32>,
-    /// When this life began, and what the disk held then: a life that was too short to save
-    /// anything leaves that behind.
-    begun: (Instant, ReplId, u64, Data),
+    disk: Disk,
     /// Writes are counted up to here.
     pub(crate) written_until: Instant,
 }
@@ -117,7 +126,13 @@ impl Node {
             mood: Mood::Well,
             incarnation: 1,
             run_id: run_id(rng),
-            begun: (Instant::ZERO, replid.clone(), 0, Data::new()),
+            disk: Disk {
+                until: Instant::ZERO,
+                rewriting: false,
+                replid: replid.clone(),
+                offset: 0,
+                data: Data::new(),
+            },
             replid,
             replid2: None,
             second_offset: 0,
@@ -163,11 +178,11 @@ impl Node {
             && self.following.as_ref().is_none_or(|f| f.up)
     }
 
-    /// Its process is killed; a life that was too short to save anything leaves no trace.
+    /// Its process is killed: what was not written down is gone.
     pub(crate) fn die(&mut self, now: Instant) {
         self.life = Life::Dead;
-        if now.since(self.begun.0) < SAVES_AFTER {
-            let (_, replid, offset, data) = self.begun.clone();
+        if now < self.disk.until {
+            let Disk { replid, offset, data, .. } = self.disk.clone();
             (self.replid, self.offset, self.data) = (replid, offset, data);
         }
     }
@@ -178,7 +193,7 @@ impl Node {
         self.incarnation += 1;
         self.attempt += 1;
         self.run_id = run_id(rng);
-        self.begun = (now, self.replid.clone(), self.offset, self.data.clone());
+        let begun = self.replid.clone();
         let before = std::mem::replace(&mut self.replid, repl_id(rng));
         self.replid2 = (self.is.keeps == Keeps::All).then_some(before);
         self.second_offset = self.offset + 1;
@@ -187,9 +202,15 @@ impl Node {
         }
         if self.is.keeps != Keeps::All {
             self.offset = 0;
-            self.begun.2 = 0;
-            self.begun.3.clone_from(&self.data);
         }
+        // A life that is too short to save anything leaves no trace.
+        self.disk = Disk {
+            until: now + SAVES_AFTER,
+            rewriting: false,
+            replid: begun,
+            offset: self.offset,
+            data: self.data.clone(),
+        };
         self.forgot = self.is.keeps != Keeps::All;
         self.branch = None;
         self.loaded_at = now + self.is.loads_for;
@@ -271,10 +292,25 @@ impl Node {
             following.down_since = None;
             following.fed_from = now;
         }
+        let goes_on = [Some(&from.replid), from.replid2.as_ref()].contains(&Some(&self.replid));
+        let rewriting =
+            !goes_on && !self.is.saves_for.is_zero() && self.is.keeps == Keeps::DataOnly;
+        if rewriting {
+            if now >= self.disk.until {
+                self.disk.data.clone_from(&self.data);
+            }
+            self.disk.until = self.disk.until.max(now + self.is.saves_for);
+        }
         self.data.clone_from(&from.data);
         self.receive(from, 0);
         self.forgot = false;
-        self.begun = (self.begun.0, self.replid.clone(), self.offset, self.data.clone());
+        if rewriting {
+            self.disk.rewriting = true;
+        } else if !self.disk.rewriting {
+            self.disk.replid.clone_from(&self.replid);
+            self.disk.offset = self.offset;
+            self.disk.data.clone_from(&self.data);
+        }
     }
 
     /// The link to the master is lost.
@@ -310,6 +346,7 @@ impl Node {
             loading_eta_ms: None,
             empty: loading || self.is_empty(),
             persistence_ok: self.mood != Mood::Misconf,
+            unsaved: self.disk.rewriting && now < self.disk.until,
         }
     }
 }

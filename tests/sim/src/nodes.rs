@@ -6,7 +6,7 @@ use crate::node::{Data, Life, Node, lacks, total};
 use crate::options::Keeps;
 use crate::world::{Due, World};
 use std::time::Duration;
-use vedette_model::{MasterRecord, NodeAddr, NodeView, ReplicaSeen};
+use vedette_model::{GroupRecord, MasterRecord, NodeAddr, NodeView, ReplicaSeen};
 
 /// Two nodes of one vector, the first to be changed.
 fn pair(nodes: &mut [Node], first: usize, second: usize) -> Option<(&mut Node, &Node)> {
@@ -213,6 +213,10 @@ impl World {
         }
         self.nodes[node].restart(self.now, &mut self.rng);
         self.nodes[node].is.keeps = keeps;
+        // Restarted twice before anybody learned what it called its history in between.
+        let view = self.view(node);
+        let known = |record: &GroupRecord| record.lineage.knows(&view);
+        self.nodes[node].forgot |= !self.committed(self.nodes[node].group).is_some_and(known);
         self.serve_again(node);
     }
 

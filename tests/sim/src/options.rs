@@ -27,6 +27,9 @@ pub struct NodeOptions {
     pub loads_for: Duration,
     /// How long a synchronisation takes; none draws 5 to 60 ms.
     pub syncs_for: Option<Duration>,
+    /// How long it writes its data set down after a full synchronisation, if it keeps the data
+    /// only: until then a restart brings the data set of before back.
+    pub saves_for: Duration,
     /// `CONFIG REWRITE` fails, so that a restart brings the role of the beginning back.
     pub read_only_config: bool,
 }
@@ -39,6 +42,7 @@ impl Default for NodeOptions {
             lag: Duration::ZERO,
             loads_for: Duration::ZERO,
             syncs_for: None,
+            saves_for: Duration::ZERO,
             read_only_config: false,
         }
     }

@@ -1,5 +1,7 @@
 //! Stories that are told to the whole system, one file each: `scenarios/<row>_<words>.rs`.
 
+#[path = "../scenarios/bug_disk_behind.rs"]
+mod bug_disk_behind;
 #[path = "../scenarios/bug_forgotten_promotion.rs"]
 mod bug_forgotten_promotion;
 #[path = "../scenarios/bug_history_nobody_heard.rs"]

@@ -71,7 +71,7 @@ pub fn select(evidence: &Evidence<'_>) -> Result<Selection, Vec<Rejection>> {
     });
     let settings = &evidence.record.settings;
     let master = &evidence.record.master;
-    let head = head(evidence);
+    let head = head(evidence).or_else(|| heir(evidence.record, newest));
     field.eligible.sort_by_key(|(addr, _, v)| {
         let (switches, moves) = (Some(*addr) != head, *addr != master);
         let rank = (!is_preferred(settings, addr), v.priority, Reverse(v.offset));
@@ -122,6 +122,8 @@ enum Claim {
     Process,
     /// It holds something at a member's address, and that is trusted.
     Address,
+    /// The same, but its disk is known to have been behind.
+    OutdatedAddress,
     /// It holds nothing, and neither does anybody else.
     Empty,
 }
@@ -145,6 +147,9 @@ fn claim(
     match (view.empty, known, evidence.record.settings.trust_recorded_address) {
         (true, ..) => all_empty.then_some(Claim::Empty),
         (false, true, _) => Some(Claim::Process),
+        (false, false, true) if evidence.record.is_outdated(&member.addr, view) => {
+            Some(Claim::OutdatedAddress)
+        }
         (false, false, true) => Some(Claim::Address),
         (false, false, false) => None,
     }
@@ -175,6 +180,15 @@ fn head<'a>(evidence: &'a Evidence<'_>) -> Option<&'a NodeAddr> {
     let upstream = master.upstream.as_ref().filter(|up| up.link_up)?;
     let head = known(&upstream.addr).filter(|view| view.role == Role::Master)?;
     (record.lineage.age_of(head) == Some(0)).then_some(&upstream.addr)
+}
+
+/// The master before, if the recorded one was lost before its disk held what it had when it was
+/// promoted, and addresses are all there is to go by: that reign was short, and offsets and
+/// histories begin anew with each process.
+fn heir(record: &GroupRecord, newest: Option<Claim>) -> Option<&NodeAddr> {
+    let unsaved = record.member(&record.master).is_some_and(|m| m.unsaved);
+    let previous = record.switch.previous.as_ref();
+    previous.filter(|_| unsaved && newest == Some(Claim::Address))
 }
 
 fn is_preferred(settings: &Settings, addr: &NodeAddr) -> bool {

@@ -385,10 +385,7 @@ fn what_is_said_out_of_turn_changes_nothing() {
     assert_eq!(script.drain(), [], "nothing is repaired yet");
     assert_eq!(script.answer(11, 2, done(promoted(2))), [], "nothing was promoted yet");
     assert_eq!(script.run(100_000), []);
-    let unknown = GroupRecord {
-        members: vec![Member { addr: node(1), run_id: None, gone: false }],
-        ..record(1)
-    };
+    let unknown = GroupRecord { members: vec![Member::new(node(1), None)], ..record(1) };
     let (mut script, said) = Script::knowing(replace(), Some(&unknown));
     assert_eq!((said, script.committed(5, &unknown)), (vec![], vec![]));
 }

@@ -117,6 +117,8 @@ impl Reign {
         if !record.lineage.knows(view) {
             return Some(if view.empty {
                 "an empty data set"
+            } else if record.is_outdated(&record.master, view) {
+                "what its disk held before it was synchronised and promoted"
             } else {
                 "a data set of other origin"
             });
@@ -183,6 +185,9 @@ fn others(record: &GroupRecord, nodes: &Nodes<'_>) -> Others {
     let Some(master) = nodes.get(&record.master).and_then(Seen::view) else {
         return Others::Unknown;
     };
+    // Its address vouches for nothing then, and the others' do instead.
+    let addresses =
+        record.settings.trust_recorded_address && record.is_outdated(&record.master, master);
     let (mut unknown, mut down, mut shared) = (false, false, false);
     for member in record.members.iter().filter(|m| m.addr != record.master && !m.gone) {
         let Some(seen) = nodes.get(&member.addr) else { return Others::Unknown };
@@ -196,6 +201,7 @@ fn others(record: &GroupRecord, nodes: &Nodes<'_>) -> Others {
             Some(view) if view.role == Role::Replica && record.lineage.knows(view) => {
                 return Others::Hold;
             }
+            Some(view) if addresses && !view.loading && !view.empty => return Others::Hold,
             Some(_) => {}
         }
     }

@@ -31,7 +31,9 @@ pub enum Fit {
 pub fn compare(record: &GroupRecord, addr: &NodeAddr, view: &NodeView) -> Fit {
     let member = record.member(addr);
     let known_process = member.is_some_and(|m| m.run_id.as_ref() == Some(&view.run_id));
-    let trusted = member.is_some() && record.settings.trust_recorded_address;
+    // What an address vouches for is nothing to follow if its disk is known to be behind.
+    let behind = record.master == *addr && record.is_outdated(addr, view);
+    let trusted = member.is_some() && record.settings.trust_recorded_address && !behind;
     let nothing_to_lose = member.is_some() && view.empty;
     let branched = member.is_some() && record.is_branch(addr, view);
     let no_history_yet = record.lineage.is_empty();

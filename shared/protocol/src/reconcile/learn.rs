@@ -25,7 +25,7 @@ impl Reconciler {
             }
             match next.members.iter_mut().find(|m| m.addr == *addr) {
                 Some(member) if fit == Fit::InLine => {
-                    member.run_id = Some(view.run_id.clone());
+                    member.learn(view);
                     member.gone = false;
                     next.branches.retain(|branch| branch.node != *addr);
                 }
@@ -62,18 +62,19 @@ impl Reconciler {
         let Some(member) = next.members.iter_mut().find(|m| m.addr == record.master) else {
             return;
         };
+        let outdated = record.is_outdated(&record.master, view);
         let goes_on = record.lineage.is_empty()
             || record.lineage.knows(view)
             || member.run_id.as_ref() == Some(&view.run_id)
-            || (record.settings.trust_recorded_address && !view.empty);
+            || (record.settings.trust_recorded_address && !view.empty && !outdated);
         let alone = record.members.iter().all(|m| m.gone || m.addr == record.master);
-        let believed = fit == Fit::InLine && (goes_on || alone);
+        let believed = fit == Fit::InLine && goes_on || alone && (fit == Fit::InLine || outdated);
         if !believed && !self.is_shared(record, view, now) {
             return;
         }
         next.lineage.add(&view.replid);
         if fit == Fit::InLine {
-            member.run_id = Some(view.run_id.clone());
+            member.learn(view);
         }
     }
 
@@ -122,8 +123,9 @@ impl Reconciler {
             return;
         }
         if next.members.len() < GroupRecord::MEMBER_LIMIT || self.forget_one(next) {
-            let run_id = run_id.cloned();
-            next.members.push(Member { addr: addr.clone(), run_id, gone: false });
+            let mut member = Member::new(addr.clone(), None);
+            member.learn(view);
+            next.members.push(member);
         }
     }
 

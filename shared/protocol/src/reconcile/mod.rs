@@ -184,8 +184,8 @@ impl Reconciler {
             record.member(addr).is_some()
                 && matches!(self.fit(record, addr, view, now), Fit::Stray | Fit::WrongUpstream)
         });
-        let head = self.fresh(&record.master, now).map(|view| view.role);
-        (head != Some(Role::Replica) && wrong.any(|(addr, _)| self.may_correct(addr, now)))
+        let unfit = self.fresh(&record.master, now).is_some_and(|view| is_unfit(record, view));
+        (!unfit && wrong.any(|(addr, _)| self.may_correct(addr, now)))
             || self.recheck.values().any(|at| now >= *at)
             || self.learned(record, now).is_some()
     }
@@ -237,6 +237,11 @@ impl Reconciler {
     pub fn poll_output(&mut self) -> Option<Act> {
         self.acts.pop_front()
     }
+}
+
+/// Whether nobody may be made to follow the recorded master as it is.
+fn is_unfit(record: &GroupRecord, view: &NodeView) -> bool {
+    view.role == Role::Replica || record.is_outdated(&record.master, view)
 }
 
 #[cfg(test)]

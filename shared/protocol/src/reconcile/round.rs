@@ -1,13 +1,13 @@
 //! A round of corrections: look, tell a few to follow, look again.
 
-use super::{Act, CORRECT_EVERY, Fit, Reconciler, words};
+use super::{Act, CORRECT_EVERY, Fit, Reconciler, is_unfit, words};
 use crate::failover::rewrite_failed;
 use crate::happening::Happening;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
-use vedette_model::{Answer, EventName, GroupRecord, Instant, NodeAddr, NodeFault, NodeView, Role};
+use vedette_model::{Answer, EventName, GroupRecord, Instant, NodeAddr, NodeFault, NodeView};
 
 /// During a round nodes are looked at this often, and what was seen so long ago is looked at again
 /// before it is acted upon.
@@ -94,8 +94,9 @@ struct Head {
     asked: bool,
     /// When it answered last, or did not.
     looked: Option<Instant>,
-    /// It said that it is a replica: nobody is made to follow it, because it may follow that one.
-    is_replica: bool,
+    /// Nobody is made to follow it: it said that it is a replica, and may follow that one, or it
+    /// came back with an older data set, which would be copied.
+    unfit: bool,
 }
 
 impl Reconciler {
@@ -178,7 +179,7 @@ impl Reconciler {
         let Some(round) = &mut self.round else { return };
         (round.head.asked, round.head.looked) = (false, Some(now));
         if let Answer::Done { view, .. } = answer {
-            round.head.is_replica = view.role == Role::Replica;
+            round.head.unfit = is_unfit(record, &view);
             self.view(record, &record.master, view, now);
         }
     }
@@ -255,7 +256,7 @@ impl Reconciler {
         let ended = round.nodes.iter().all(|(addr, work)| match work.progress {
             Progress::Done | Progress::Skipped => true,
             Progress::Wrong { .. } => {
-                (round.head.is_replica || !self.may_correct(addr, now)) && !round.wait
+                (round.head.unfit || !self.may_correct(addr, now)) && !round.wait
             }
             Progress::Unknown | Progress::Moving { .. } => false,
         });
@@ -266,15 +267,15 @@ impl Reconciler {
         }
     }
 
-    /// Whether nodes may be made to follow the recorded master: it was looked at just now, and did
-    /// not say that it is a replica. If that is long ago it is looked at again.
+    /// Whether nodes may be made to follow the recorded master: it was looked at just now, and is
+    /// not unfit. If that is long ago it is looked at again.
     fn look_at_head(&mut self, head: &mut Head, record: &GroupRecord, now: Instant) -> bool {
         let fresh = head.looked.is_some_and(|at| now.since(at) < LOOK_EVERY);
         if !fresh && !head.asked {
             head.asked = true;
             self.acts.push_back(Act::Inspect(record.master.clone()));
         }
-        fresh && !head.is_replica
+        fresh && !head.unfit
     }
 
     fn hand_out(&mut self, round: &mut Round, record: &GroupRecord, now: Instant) {

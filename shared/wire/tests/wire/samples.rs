@@ -158,6 +158,7 @@ fn node_reports() -> Vec<Fact> {
         loading_eta_ms: None,
         empty: false,
         persistence_ok: true,
+        unsaved: false,
     };
     let replica = NodeView {
         run_id: run_id('b'),
@@ -177,6 +178,7 @@ fn node_reports() -> Vec<Fact> {
         loading_eta_ms: Some(3_000),
         empty: true,
         persistence_ok: false,
+        unsaved: true,
         ..master.clone()
     };
     [("10.0.0.1:6379", master), ("10.0.0.2:6379", replica)]
@@ -283,6 +285,7 @@ fn records() -> Vec<GroupRecord> {
         addr: addr("10.0.0.2:6379"),
         run_id: Some(run_id('b')),
         gone: false,
+        unsaved: true,
     });
     busy.lineage.add(&repl_id('c'));
     busy.lineage.add(&repl_id('d'));

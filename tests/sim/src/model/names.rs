@@ -52,7 +52,7 @@ pub fn first() -> GroupRecord {
     settings.failover_timeout_ms = 5_000;
     settings.busy_budget_ms = FIRST_MARK;
     let mut record = GroupRecord::first(group(), node(1), settings);
-    record.members = (1..=3).map(|n| Member { addr: node(n), run_id: None, gone: false }).collect();
+    record.members = (1..=3).map(|n| Member::new(node(n), None)).collect();
     record.lineage.add(&history());
     record
 }
@@ -74,6 +74,7 @@ fn view(addr: &NodeAddr, role: Role, offset: u64) -> Answer {
         loading_eta_ms: None,
         empty: false,
         persistence_ok: true,
+        unsaved: false,
     };
     Answer::Done { view, rewrite_error: None, changed_by: None }
 }

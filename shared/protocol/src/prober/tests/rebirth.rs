@@ -241,3 +241,20 @@ fn a_master_that_became_a_replica_is_not_reborn() {
     is_only_a_reboot(&restart(&mut script, view.clone()));
     assert_eq!(view.role, Role::Replica);
 }
+
+#[test]
+fn where_its_disk_was_behind_the_others_addresses_vouch_for_what_they_hold() {
+    let older = NodeView { empty: false, offset: 5, ..empty() };
+    let elsewhere = NodeView { run_id: run_id(8), replid: history(8), ..master_view(2, 7) };
+    for (unsaved, trusted, down) in [(true, true, true), (false, true, false), (true, false, false)]
+    {
+        let mut script = healthy(2, 100);
+        let mut record = revision(2, 2);
+        record.settings.trust_recorded_address = trusted;
+        record.members[0].unsaved = unsaved;
+        let _ = script.knows(12, record);
+        let _ = script.link(15, 2, 1, info(elsewhere.clone()));
+        let said = restart(&mut script, older.clone());
+        assert_eq!(reports(&said).len(), usize::from(down), "{unsaved} {trusted}: {said:?}");
+    }
+}

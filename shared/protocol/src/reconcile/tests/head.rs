@@ -105,3 +105,64 @@ fn where_the_histories_do_not_part_nothing_is_counted() {
     let said = said_of_stray(master_view(1, 1_500));
     assert!(!said.contains("gives up"), "{said}");
 }
+
+/// The recorded master died before its disk held what it had, and came back.
+fn outdated() -> Script {
+    let mut script = Script::new(3);
+    script.leads = false;
+    script.record.settings.trust_recorded_address = true;
+    script.record.members[0].unsaved = true;
+    script
+}
+
+#[test]
+fn nobody_is_pointed_at_a_master_whose_disk_was_behind() {
+    let mut script = outdated();
+    let _ = script.seen(0, 2, changed(foreign(2), |v| v.role = Role::Master));
+    assert!(script.has_work(0), "a stray, by its address");
+    let acts = script.seen(0, 1, foreign(1));
+    assert_eq!(conflicts(&acts), 1);
+    assert!(!script.has_work(0));
+    assert_eq!(script.learned(0), None);
+    let _ = script.begin(false, 0, 1);
+    assert_eq!(script.says(2, 2, foreign(2)), []);
+    assert_eq!(follows(&script.says(3, 1, foreign(1))), []);
+}
+
+#[test]
+fn it_is_believed_when_all_share_what_it_has_or_nobody_else_is_left() {
+    let mut script = outdated();
+    let _ = script.seen(0, 1, foreign(1));
+    for n in 2..=3 {
+        let _ = script.seen(0, n, changed(good(n), |v| v.replid = history(2)));
+    }
+    let next = script.learned(0).unwrap();
+    assert!(next.lineage.contains(&history(2)));
+    let mut script = outdated();
+    for member in &mut script.record.members[1..] {
+        member.gone = true;
+    }
+    let _ = script.seen(0, 1, foreign(1));
+    assert!(script.learned(0).unwrap().lineage.contains(&history(2)));
+}
+
+#[test]
+fn a_known_process_that_has_written_all_down_is_marked_and_stays_so() {
+    let mut script = outdated();
+    let _ = script.seen(0, 1, changed(stray(1), |v| v.unsaved = true));
+    assert_eq!(script.learned(0), None);
+    let _ = script.seen(0, 1, stray(1));
+    script.record = script.learned(0).unwrap();
+    assert!(!script.record.members[0].unsaved);
+    // It rewrites its file now and then; the former one is complete until the new one is.
+    let _ = script.seen(0, 1, changed(stray(1), |v| v.unsaved = true));
+    assert_eq!(script.learned(0), None);
+}
+
+#[test]
+fn another_process_that_is_learned_is_marked_as_what_it_says() {
+    let mut script = Script::new(3);
+    let unsaved = changed(good(2), |v| (v.run_id, v.unsaved) = (run_id(77), true));
+    let _ = script.seen(0, 2, unsaved);
+    assert!(script.learned(0).unwrap().members[1].unsaved);
+}

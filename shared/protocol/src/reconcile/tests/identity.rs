@@ -27,7 +27,7 @@ fn a_member_that_answers_elsewhere_only_has_moved() {
     }
     let _ = script.seen(15_000, 9, at_address(9, 2));
     let next = script.learned(15_000).unwrap();
-    let moved = Member { addr: node(9), run_id: Some(run_id(2)), gone: false };
+    let moved = Member::new(node(9), Some(run_id(2)));
     assert_eq!((next.members.len(), next.member(&node(9))), (2, Some(&moved)));
     assert_eq!((next.epoch, next.master), (script.record.epoch, node(1)));
 }

@@ -132,7 +132,7 @@ fn a_gone_member_is_forgotten_after_another_time_and_never_while_the_master_is_d
 #[test]
 fn in_a_full_list_who_is_gone_longest_makes_room() {
     let mut script = Script::new(GroupRecord::MEMBER_LIMIT - 1);
-    let member = |addr| Member { addr, run_id: None, gone: true };
+    let member = |addr| Member { gone: true, ..Member::new(addr, None) };
     let odd = |n: usize| NodeAddr::parse(&format!("10.0.1.{n}:6379")).unwrap();
     script.record.members.truncate(GroupRecord::MEMBER_LIMIT - 2);
     script.record.members.extend([member(odd(1)), member(odd(2))]);

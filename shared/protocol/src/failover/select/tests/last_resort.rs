@@ -120,3 +120,41 @@ fn a_master_that_was_perhaps_promoted_before_is_ours_as_a_last_resort() {
     script.record.branches = vec![Branch { node: node(2), offset: 900 }];
     assert_eq!(script.chosen().0, node(2));
 }
+
+/// Nodes 2 and 3 were restarted with append-only files: other histories, other run ids.
+fn restarted() -> Script {
+    let mut script = masters(3);
+    script.record.settings.trust_recorded_address = true;
+    for n in 2..=3 {
+        let role = |v: &mut NodeView| (v.role, v.upstream) = (Role::Master, None);
+        script.answers(n, |v| {
+            role(v);
+            (v.replid, v.run_id, v.offset) = (history(n + 7), run_id(n + 97), 0);
+        });
+    }
+    script
+}
+
+#[test]
+fn of_two_addresses_the_one_whose_disk_was_behind_comes_last() {
+    let mut script = restarted();
+    script.answers.get_mut(&node(2)).unwrap().as_mut().unwrap().offset = 50;
+    assert_eq!(script.chosen().0, node(2));
+    script.record.members[1].unsaved = true;
+    let (target, rejected) = script.chosen();
+    assert_eq!(target, node(3));
+    assert_eq!(rejected[1], (node(2), RejectReason::OlderHistory));
+    script.answers.remove(&node(3));
+    assert_eq!(script.chosen().0, node(2), "better than nothing");
+}
+
+#[test]
+fn the_master_before_comes_first_where_the_last_one_never_wrote_its_data_down() {
+    let mut script = restarted();
+    script.record.switch.previous = Some(node(3));
+    assert_eq!(script.chosen().0, node(2), "what it held long ago says nothing");
+    script.record.members[0].unsaved = true;
+    assert_eq!(script.chosen().0, node(3));
+    script.answers(2, |v| v.offset = 10);
+    assert_eq!(script.chosen().0, node(2), "a history counts for more");
+}
