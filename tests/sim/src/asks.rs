@@ -1,8 +1,8 @@
 //! What a scenario asks of a world.
 
 use crate::net::Site;
-use crate::node::{Data, Life, Node, lacks};
-use crate::options::NodeOptions;
+use crate::node::{Data, Life, Node, lacks, total};
+use crate::options::{Keeps, NodeOptions};
 use crate::story::{Sent, Told};
 use crate::verbs::{node, process};
 use crate::world::World;
@@ -156,6 +156,23 @@ impl World {
     /// Bytes of `of` that a node lacks: 0 if it kept all of it.
     pub fn lacks(&mut self, site: Site, of: &Data) -> u64 {
         lacks(&self.data(site), of)
+    }
+
+    /// What all nodes of the first group hold, as far as a restart leaves it to each of them.
+    pub(crate) fn what_all_hold(&mut self) -> Data {
+        let nodes = self.groups[0].nodes.clone();
+        if nodes.iter().any(|n| self.nodes[*n].is.keeps == Keeps::Nothing) {
+            return Data::new();
+        }
+        let held = nodes.into_iter().map(|n| self.holdings(n));
+        held.min_by_key(total).unwrap_or_default()
+    }
+
+    /// Says whether the recorded master lacks what all held before; not where a disk was emptied.
+    pub(crate) fn has_forgotten(&mut self, kept: &Data) -> Option<String> {
+        let lost = self.lacks(self.master(), kept);
+        let forgotten = lost > 0 && !self.emptied;
+        forgotten.then(|| format!("9, {lost} bytes are gone that all nodes held before the faults"))
     }
 
     /// Whether no node of the group, dead or alive, has any data.

@@ -81,6 +81,7 @@ impl Runner {
         let begun = world.now;
         let epoch = |w: &World| w.committed(0).map_or(0, |r| r.epoch.0);
         let before = epoch(&world);
+        let kept = world.what_all_hold();
         world.plan_faults(seed, kind);
         let faults_end = begun + kind.span();
         world.advance(faults_end);
@@ -89,7 +90,10 @@ impl Runner {
             // A moment of peace is not recovery: what still moves must have come to rest.
             let since = world.now.since(faults_end);
             match well {
-                Ok(()) if since >= kind.rest() => break,
+                Ok(()) if since >= kind.rest() => {
+                    world.violation = world.has_forgotten(&kept);
+                    break;
+                }
                 Err(what) if since >= RECOVERY => {
                     world.violation = Some(format!("9, {since:?} after the last fault: {what}"));
                 }
@@ -114,8 +118,12 @@ fn settle(number: u64) -> World {
     options.drift_ppm = 500;
     options.spare_voters = usize::from(rng.permille(250));
     let group = &mut options.groups[0];
+    let append_only = rng.permille(300);
     for node in &mut group.nodes {
-        if rng.permille(300) {
+        if append_only {
+            node.keeps = Keeps::DataOnly;
+            node.saves_for = ms(rng.range(0, 3_000));
+        } else if rng.permille(300) {
             node.keeps = Keeps::Nothing;
         }
         node.lag = ms(rng.range(0, 40));

@@ -208,6 +208,7 @@ impl World {
             return;
         }
         let keeps = self.nodes[node].is.keeps;
+        self.emptied |= empty;
         if empty {
             self.nodes[node].is.keeps = Keeps::Nothing;
         }

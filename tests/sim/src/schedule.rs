@@ -124,9 +124,10 @@ impl Plan<'_> {
     fn kill_everything(&mut self, at: u64) {
         let world = self.world;
         let everything = [world.all_processes(), world.all_nodes()].concat();
-        // Whoever comes back must be able to succeed.
-        let all_keep = world.nodes.iter().all(|n| n.is.keeps == Keeps::All);
-        let without = (all_keep && self.rng.permille(300)).then(|| world.master());
+        // Whoever comes back must be able to succeed, and must not die for good itself.
+        let all_keep = world.nodes.iter().all(|n| n.is.keeps != Keeps::Nothing);
+        let dies = self.faults.iter().any(|(_, fault)| matches!(fault, Fault::KillMaster));
+        let without = (all_keep && !dies && self.rng.permille(300)).then(|| world.master());
         self.for_good |= without.is_some();
         for site in everything {
             self.add(at, Fault::Kill(site));
@@ -264,7 +265,7 @@ impl World {
         }
         // Of two voters none may be gone.
         if kind == Kind::Long && gone.is_none() && rng.permille(chance) {
-            self.move_voters(&mut rng, span, if forgets { 1 } else { 5 });
+            self.move_voters(&mut rng, span, forgets);
         }
         self.end_faults(kind.span(), for_good, gone);
     }
@@ -279,12 +280,15 @@ impl World {
     }
 
     /// The roster changes, some times: spare voters come, others go, and nobody waits for it.
-    fn move_voters(&mut self, rng: &mut Rng, span: u64, mut removals: u32) {
+    ///
+    /// Not where one `forgets`: a new voter is like one that forgot until it has learned, and two of
+    /// three such are beyond help. Then one is removed.
+    fn move_voters(&mut self, rng: &mut Rng, span: u64, forgets: bool) {
         let voters: Vec<_> = self.of(Service::Voter).collect();
-        for _ in 0..rng.range(1, 5) {
+        let changes = if forgets { 1 } else { rng.range(1, 5) };
+        for _ in 0..changes {
             let voter = voters[usize::try_from(rng.range(0, voters.len() as u64)).expect("small")];
-            let add = removals == 0 || rng.permille(600);
-            removals -= u32::from(!add);
+            let add = !forgets && rng.permille(600);
             self.schedule(ms(rng.range(0, span)), Due::Fault(Fault::Roster(voter, add)));
         }
     }

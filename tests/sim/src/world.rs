@@ -125,6 +125,8 @@ pub struct World {
     pub(crate) story: Option<Story>,
     /// The first violation.
     pub violation: Option<String>,
+    /// Whether a node was ever started with an empty disk.
+    pub(crate) emptied: bool,
 }
 
 impl World {
@@ -149,6 +151,7 @@ impl World {
             queue: Queue::new(),
             story: options.story.then(Story::default),
             violation: None,
+            emptied: false,
             options,
         }
     }

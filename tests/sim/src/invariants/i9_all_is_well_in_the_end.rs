@@ -1,5 +1,6 @@
 //! 9. When faults have ended there is, within a bound, exactly one master; all reachable replicas
-//!    follow it, and every reader says so.
+//!    follow it, and every reader says so. What all nodes held before the first fault is still
+//!    there.
 
 use crate::node::{Life, Node};
 use crate::process::Process;
