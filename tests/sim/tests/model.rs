@@ -115,3 +115,40 @@ fn a_lost_file_while_the_roster_changes_breaks_nothing() {
 fn counting_by_the_newest_roster_only_is_found() {
     breaks(Scope::replace().with(Bug::NewestRosterOnly), &[HELD, LOST, EARLY]);
 }
+
+const BOTH_ACT: &[&str] = &["no two leaders may send commands at once"];
+
+#[test]
+fn a_lease_is_over_before_the_next_leader_sends_commands() {
+    holds(Scope::handover());
+}
+
+#[test]
+fn a_lease_that_a_restarted_voter_forgot_is_found() {
+    breaks(Scope::handover().with(Bug::LeaseForgotten), BOTH_ACT);
+}
+
+#[test]
+fn a_lease_that_a_promise_does_not_tell_is_found() {
+    breaks(Scope::handover().with(Bug::LeaseNotTold), BOTH_ACT);
+}
+
+#[test]
+fn a_lease_forgotten_for_a_newer_one_is_found() {
+    breaks(Scope::tenures().with(Bug::OneLeaseKept), BOTH_ACT);
+}
+
+#[test]
+fn a_leader_that_does_not_wait_is_found() {
+    breaks(Scope::handover().with(Bug::ActAtOnce), BOTH_ACT);
+}
+
+#[test]
+fn a_lease_counted_from_the_promise_is_found() {
+    breaks(Scope::handover().with(Bug::LeaseFromPromise), BOTH_ACT);
+}
+
+#[test]
+fn a_lease_counted_too_long_is_found() {
+    breaks(Scope::handover().with(Bug::LeaseTooLong), BOTH_ACT);
+}

@@ -30,6 +30,18 @@ pub enum Bug {
     RejoinAtOnce,
     /// Whoever answers one that lost its file goes on to accept ballots up to the floor.
     FloorNotKept,
+    /// A voter that was restarted believes that nobody has a lease.
+    LeaseForgotten,
+    /// A promise does not say how much of the old lease is left.
+    LeaseNotTold,
+    /// A voter that grants a lease forgets that another may still have one.
+    OneLeaseKept,
+    /// A leader sends commands without waiting for the old lease.
+    ActAtOnce,
+    /// A leader counts its lease from its election.
+    LeaseFromPromise,
+    /// A leader counts its lease for longer than voters do.
+    LeaseTooLong,
     /// A voter that lost its file counts by the newest roster only, and not by the one before.
     NewestRosterOnly,
 }

@@ -1,9 +1,11 @@
 //! One search to its end, and what came of it.
 
 use super::scope::Scope;
-use super::world::System;
+use super::table::Facts;
+use super::{lease, world};
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 use std::fmt::Write;
+use std::hash::Hash;
 
 /// What a search found.
 #[derive(Debug)]
@@ -43,30 +45,65 @@ impl std::fmt::Display for Report {
     }
 }
 
+/// A model that can say what happens in it and what was seen.
+trait Told: Model {
+    fn words(&self, action: Self::Action) -> String;
+    fn missed(&self) -> Vec<&'static str>;
+}
+
+impl Told for world::System {
+    fn words(&self, action: world::Action) -> String {
+        self.describe(action)
+    }
+
+    fn missed(&self) -> Vec<&'static str> {
+        missed(&self.scope, &self.tables().facts)
+    }
+}
+
+impl Told for lease::System {
+    fn words(&self, action: lease::Action) -> String {
+        self.describe(action)
+    }
+
+    fn missed(&self) -> Vec<&'static str> {
+        missed(&self.scope, &self.tables().facts)
+    }
+}
+
+fn missed(scope: &Scope, facts: &Facts) -> Vec<&'static str> {
+    let seen = |what: &&&'static str| facts.seen.contains_key(**what);
+    scope.reaches.iter().filter(|what| !seen(what)).copied().collect()
+}
+
 /// Visits every state within the bounds, up to the first that breaks a property.
 pub fn check(scope: Scope) -> Report {
-    let checker = System::new(scope.clone())
-        .checker()
-        .finish_when(HasDiscoveries::AnyFailures)
-        .spawn_bfs()
-        .join();
-    let report = report(&checker);
+    if scope.beats > 0 {
+        return search(lease::System::new(scope));
+    }
+    let report = search(world::System::new(scope.clone()));
     if report.broken.is_empty() || !scope.is_symmetric() {
         return report;
     }
     check(Scope { plain_names: true, ..scope })
 }
 
-fn report(checker: &impl Checker<System>) -> Report {
+fn search<M>(model: M) -> Report
+where
+    M: Told + Send + Sync + 'static,
+    M::State: Clone + std::fmt::Debug + Hash + PartialEq + Send + Sync + 'static,
+    M::Action: Clone + std::fmt::Debug + PartialEq + Send + Sync,
+{
+    let checker = model.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let system = checker.model();
     let mut found = checker.discoveries();
     let mut broken = Vec::new();
-    let mut missed = Vec::new();
+    let mut missed = system.missed();
     for property in system.properties() {
         match (property.expectation, found.remove(property.name)) {
             (Expectation::Always, Some(path)) => {
                 let actions = path.into_actions();
-                let steps = actions.into_iter().map(|action| system.describe(action)).collect();
+                let steps = actions.into_iter().map(|action| system.words(action)).collect();
                 broken.push((property.name, steps));
             }
             (Expectation::Sometimes, None) => missed.push(property.name),
@@ -75,9 +112,6 @@ fn report(checker: &impl Checker<System>) -> Report {
             | (Expectation::Eventually, _) => {}
         }
     }
-    let tables = system.tables();
-    let seen = |what: &&&'static str| tables.facts.seen.contains_key(**what);
-    missed.extend(system.scope.reaches.iter().filter(|what| !seen(what)));
     Report {
         states: checker.unique_state_count(),
         reached: checker.state_count(),
@@ -92,17 +126,29 @@ pub fn bounds(scope: &Scope) -> String {
     let mut text = format!("{} voters", scope.voters);
     let [first, second] = scope.stands;
     let _ = write!(text, ", candidacies of o1 {first} and of o2 {second} for {:?}", scope.aims);
+    let crashes = if scope.slow_disks {
+        "crashes of voters with a write not synced"
+    } else {
+        "restarts of voters"
+    };
     let counts = [
         (scope.changes, "records written in a tenure of quiet work"),
+        (scope.beats, "beats in a tenure"),
         (scope.failures, "failed promotions in a tenure"),
         (scope.leader_crashes, "restarts of each orchestrator"),
-        (scope.voter_crashes, "crashes of voters with a write not synced"),
+        (scope.voter_crashes, crashes),
         (scope.losses, "lost files"),
         (u8::try_from(scope.changes_of_roster.len()).unwrap_or(u8::MAX), "changes of the roster"),
         (scope.tries.iter().sum(), "new beginnings of one"),
     ];
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
         let _ = write!(text, ", {count} {what}");
+    }
+    if scope.beats > 0 {
+        text.push_str(", o1 elected at the beginning, time without end");
+    }
+    if scope.slow_answers {
+        text.push_str(", late answers");
     }
     text
 }

@@ -8,6 +8,7 @@
 //!
 //! Each kind of process is run for real and once per input and state; see `table`. [`scope`] names
 //! the bounds, [`world`] what can happen and what must hold, `relevance` what may be forgotten.
+//! Time is no part of that; `lease` is the same register by the clock.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -19,6 +20,7 @@ pub mod bug;
 mod check;
 mod ghost;
 mod leader;
+mod lease;
 mod names;
 mod operator;
 mod records;

@@ -122,6 +122,7 @@ impl fmt::Display for Words<'_> {
             Fact::RecordCommitted(RecordCommitted { ballot, record }) => {
                 write!(f, "committed {} {}", Short(ballot), Line(record))
             }
+            Fact::Beat(beat) => write!(f, "beat {} of {}", beat.beat, Short(&beat.ballot)),
             Fact::RosterBallot(m) => {
                 let ask = match &m.ask {
                     RosterAsk::Prepare => "prepare".into(),

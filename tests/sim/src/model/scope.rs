@@ -1,7 +1,7 @@
 //! The bounds of one search.
 
 use super::bug::Bug;
-use super::names;
+use super::{lease, names};
 use vedette_model::{Roster, RosterVersion, VoterId};
 use vedette_protocol::roster::change::Wanted;
 
@@ -34,6 +34,10 @@ pub struct Scope {
     pub aims: Vec<Aim>,
     /// Records written in one tenure of quiet work.
     pub changes: u8,
+    /// Beats of one tenure. With any, time passes, and `o1` has been elected at the beginning.
+    pub beats: u8,
+    /// Whether answers are late, lost and repeated as questions are, and not heard at once.
+    pub slow_answers: bool,
     /// Promotions that fail in one tenure.
     pub failures: u8,
     /// Whether voters hear what is committed.
@@ -80,6 +84,9 @@ impl Scope {
             Self::restart(),
             Self::disk(),
             Self::takeover(),
+            Self::lease(),
+            Self::tenures(),
+            Self::late(),
             Self::rejoin(),
             Self::roster(),
             Self::rivals(),
@@ -97,6 +104,8 @@ impl Scope {
             leader_crashes: 0,
             aims: vec![Aim::Configure],
             changes: 1,
+            beats: 0,
+            slow_answers: false,
             failures: 0,
             commits_heard: true,
             slow_disks: false,
@@ -125,6 +134,32 @@ impl Scope {
     /// An orchestrator is restarted and forgets its ballots.
     pub fn restart() -> Self {
         Self { stands: [2, 1], leader_crashes: 1, ..Self::quiet("restart") }
+    }
+
+    /// Time passes: `o1` leads, `o2` is elected meanwhile, a voter is restarted.
+    pub fn lease() -> Self {
+        Self { changes: 1, ..Self::handover() }
+    }
+
+    /// The same in a second.
+    pub fn handover() -> Self {
+        Self {
+            changes: 0,
+            beats: 1,
+            voter_crashes: 1,
+            reaches: vec![lease::WAITS, lease::WAITED],
+            ..Self::quiet("lease")
+        }
+    }
+
+    /// Each of the two is elected after the other.
+    pub fn tenures() -> Self {
+        Self { name: "tenures", stands: [2, 1], voter_crashes: 0, ..Self::handover() }
+    }
+
+    /// Answers come as late as questions do.
+    pub fn late() -> Self {
+        Self { name: "late", slow_answers: true, voter_crashes: 0, ..Self::handover() }
     }
 
     /// A voter loses its file and learns anew.
