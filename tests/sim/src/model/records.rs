@@ -4,7 +4,7 @@ use super::table::Written;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use vedette_model::{
-    Ballot, BallotAnswer, BallotNumber, Candidacy, Fact, GroupRecord, Memory, Proposal,
+    Ballot, BallotAnswer, BallotNumber, BeatReply, Candidacy, Fact, GroupRecord, Memory, Proposal,
     ProposalAnswer, ProposalReply, Purpose, RecordCommitted, RejoinAsk, RosterAnswer, RosterAsk,
     RosterVote,
 };
@@ -115,12 +115,15 @@ impl fmt::Display for Words<'_> {
                 write!(f, "proposal {} {}", Short(ballot), Line(record))
             }
             Fact::ProposalReply(ProposalReply { ballot, revision, voter, answer, .. }) => {
-                let said = matches!(answer, ProposalAnswer::Accepted);
-                let said = if said { "accepted" } else { "did not accept" };
+                let accepted = *answer == ProposalAnswer::Accepted;
+                let said = if accepted { "accepted" } else { "did not accept" };
                 write!(f, "{voter} {said} {} r{revision}", Short(ballot))
             }
             Fact::RecordCommitted(RecordCommitted { ballot, record }) => {
                 write!(f, "committed {} {}", Short(ballot), Line(record))
+            }
+            Fact::BeatReply(BeatReply { ballot, beat, voter, granted, .. }) => {
+                write!(f, "{voter} says {granted} to beat {beat} of {}", Short(ballot))
             }
             Fact::Beat(beat) => write!(f, "beat {} of {}", beat.beat, Short(&beat.ballot)),
             Fact::RosterBallot(m) => {
@@ -172,8 +175,11 @@ impl fmt::Display for Words<'_> {
 fn promise(answer: &Ballot, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Ballot { voter, ballot, answer, .. } = answer;
     match answer {
-        BallotAnswer::Promise { accepted, .. } => {
+        BallotAnswer::Promise { accepted, lease_ms, .. } => {
             write!(f, "{voter} promises {}, ", Short(ballot))?;
+            if *lease_ms > 0 {
+                write!(f, "another has {lease_ms} ms left, ")?;
+            }
             match accepted {
                 None => write!(f, "accepted nothing"),
                 Some((b, record)) => write!(f, "accepted {} {}", Short(b), Line(record)),

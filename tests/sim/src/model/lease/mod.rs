@@ -135,7 +135,9 @@ impl System {
             Action::Ask { voter, question } => {
                 format!("v{} hears: {}", voter + 1, Words(tables.facts.fact(question)))
             }
-            Action::Answer(answer) => format!("{} is heard", Words(tables.facts.fact(answer))),
+            Action::Answer(answer) => {
+                format!("it is heard that {}", Words(tables.facts.fact(answer)))
+            }
             Action::Crash(voter) => format!("v{} is restarted", voter + 1),
             Action::Leader(o, input) => format!("o{}: {input:?}", o + 1),
         }
