@@ -81,7 +81,8 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_dir() {
-            if name != "target" && (!name.starts_with('.') || name == ".ci") {
+            let built = name == "target" || name == "node_modules";
+            if !built && (!name.starts_with('.') || name == ".ci") {
                 collect(&entry.path(), paths);
             }
         } else if kind.is_file() {

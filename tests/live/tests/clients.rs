@@ -1,0 +1,300 @@
+//! What applications use: the Rust kit, and the examples in other languages as processes of their
+//! own. Each starts while no orchestrator answers, moves with two failovers, and writes on through
+//! a restart of NATS between them.
+
+use anyhow::{Context, Result, bail, ensure};
+use futures::StreamExt;
+use redis::{AsyncCommands, IntoConnectionInfo, RedisResult};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::process::Command;
+use vedette_client::{Follower, Limits, Masters};
+use vedette_harness::{Home, LIMIT, Plan, Process, System, now, within};
+use vedette_live::{invariants, ms, tell};
+use vedette_model::{MasterRecord, NodeAddr};
+
+/// From an announcement to the first write on the new master.
+const MOVE_LIMIT: Duration = Duration::from_secs(3);
+/// For one step of fetching and building an example.
+const INSTALL_LIMIT: Duration = Duration::from_secs(300);
+
+/// An application that writes `written-by-<name>` without a pause.
+trait Application {
+    fn name(&self) -> &str;
+    /// Whether it has said or shown that it takes this one for the master.
+    fn is_at(&self, master: &NodeAddr, epoch: u64) -> bool;
+}
+
+struct RustKit {
+    follower: Follower,
+    writer: tokio::task::JoinHandle<()>,
+}
+
+impl RustKit {
+    async fn start(system: &System) -> Result<Self> {
+        let follower = Follower::start(
+            watch(system).await?,
+            "redis://template".into_connection_info()?,
+            Limits::default(),
+        );
+        let mut connection = follower.clone();
+        let writer = tokio::spawn(async move {
+            let mut pace = tokio::time::interval(Duration::from_millis(10));
+            for number in 0_u64.. {
+                pace.tick().await;
+                // A failed write is not repeated; the next one finds the master.
+                let _: RedisResult<()> = connection.set("written-by-rust", number).await;
+            }
+        });
+        Ok(Self { follower, writer })
+    }
+}
+
+impl Application for RustKit {
+    fn name(&self) -> &str {
+        "rust"
+    }
+
+    fn is_at(&self, master: &NodeAddr, epoch: u64) -> bool {
+        self.follower.present().is_some_and(|m| m.master == *master && m.epoch.0 == epoch)
+    }
+}
+
+impl Drop for RustKit {
+    fn drop(&mut self) {
+        self.writer.abort();
+    }
+}
+
+/// The examples print one line for each master they move to.
+impl Application for Process {
+    fn name(&self) -> &str {
+        Self::name(self)
+    }
+
+    fn is_at(&self, master: &NodeAddr, epoch: u64) -> bool {
+        let log = self.log();
+        let last = log.lines().rfind(|line| line.starts_with("master "));
+        last == Some(&format!("master {master} epoch {epoch}"))
+    }
+}
+
+async fn watch(system: &System) -> Result<Masters> {
+    let client = vedette_client::connect(system.urls()).await?;
+    Ok(Masters::watch(client, "vedette", system.group().as_str()).await?)
+}
+
+#[tokio::test]
+async fn the_rust_kit_follows() -> Result<()> {
+    let mut system = begin().await?;
+    let kit = RustKit::start(&system).await?;
+    let mut masters = watch(&system).await?;
+    let first = masters.next().await.context("the first master")?;
+    ensure!(first.master == system.master(), "the present master comes first: {first:?}");
+    let told = tokio::spawn(masters.map(|master| master.epoch.0).take(2).collect::<Vec<_>>());
+    let last = story(&mut system, &[&kit]).await?;
+    let told = tokio::time::timeout(LIMIT, told).await??;
+    ensure!(told == [first.epoch.0 + 1, last.epoch.0], "one change for each failover: {told:?}");
+    invariants(&system)?;
+    system.finish().await
+}
+
+#[tokio::test]
+async fn the_examples_in_other_languages_follow() -> Result<()> {
+    let (python, node, go) = (python().await?, node().await?, go().await?);
+    let mut system = begin().await?;
+    let mut kits = Vec::new();
+    for (name, (program, arguments)) in [("python", python), ("node", node), ("go", go)] {
+        let environment = vec![
+            ("NATS_URL".into(), system.urls().join(",")),
+            ("GROUP".into(), system.group().to_string()),
+        ];
+        let folder = system.path()?;
+        let home = Home::loopback();
+        kits.push(Process::spawn_at(home, environment, name, program, arguments, &folder)?);
+    }
+    let kits: Vec<&dyn Application> = kits.iter().map(|kit| kit as &dyn Application).collect();
+    let last = story(&mut system, &kits).await?;
+    as_the_guide_says(&system, &last).await?;
+    invariants(&system)?;
+    system.finish().await
+}
+
+/// A system whose master is retained and whose orchestrators are gone.
+async fn begin() -> Result<System> {
+    let mut system = System::start(Plan::default()).await?;
+    system.announce(&["sdown", "odown", "down", "nats", "NATS", "jetstream", "bus", "leader"]);
+    within(LIMIT, "the master is retained", async || system.retained().await.ok().flatten())
+        .await?;
+    for id in ["o1", "o2"] {
+        system.service(id)?.kill9()?;
+    }
+    Ok(system)
+}
+
+/// Two failovers, a restart of NATS between them. Returns the last master.
+async fn story(system: &mut System, kits: &[&dyn Application]) -> Result<MasterRecord> {
+    let old = system.master();
+    for kit in kits {
+        let what = format!("{} finds the retained master", kit.name());
+        within(LIMIT, &what, async || kit.is_at(&old, 1).then_some(())).await?;
+        writes(system, *kit, &old, LIMIT).await?;
+    }
+    for id in ["o1", "o2"] {
+        system.service(id)?.start()?;
+    }
+    let first = fail_over(system, kits, &old).await?;
+    let dead = system.nodes.iter().position(|node| *node.addr() == old).context("the old one")?;
+    system.nodes[dead].start()?;
+    system.nodes[dead].answers().await?;
+    system.all_follow(&first.master).await?;
+
+    system.nats[0].kill9()?;
+    for kit in kits {
+        writes(system, *kit, &first.master, MOVE_LIMIT).await.context("without NATS")?;
+    }
+    system.nats[0].start()?;
+    fail_over(system, kits, &first.master).await
+}
+
+/// Kills the master and waits until each application writes on the next one.
+async fn fail_over(
+    system: &mut System,
+    kits: &[&dyn Application],
+    old: &NodeAddr,
+) -> Result<MasterRecord> {
+    let mark = system.watcher.mark();
+    let at = system.nodes.iter().position(|node| node.addr() == old).context("a node of ours")?;
+    let killed = system.nodes[at].kill9()?;
+    let (announced, master) = system.watcher.new_master(mark, LIMIT, &system.group(), old).await?;
+    for kit in kits {
+        let left = MOVE_LIMIT.saturating_sub(announced.elapsed());
+        let what = format!("{} moves to {}", kit.name(), master.master);
+        within(left, &what, async || kit.is_at(&master.master, master.epoch.0).then_some(()))
+            .await?;
+        let left = MOVE_LIMIT.saturating_sub(announced.elapsed());
+        writes(system, *kit, &master.master, left).await?;
+        tell(&format!(
+            "{}: writes on the new master at the latest {:.0} ms after its announcement, {:.0} ms \
+             after kill -9",
+            kit.name(),
+            ms(announced, now()),
+            ms(killed, now())
+        ));
+    }
+    Ok(master)
+}
+
+/// Waits until what an application wrote changes on this node, which replicates nobody.
+async fn writes(
+    system: &System,
+    kit: &dyn Application,
+    master: &NodeAddr,
+    limit: Duration,
+) -> Result<()> {
+    let node = system.node(master)?;
+    let key = format!("written-by-{}", kit.name());
+    let before: Option<u64> = node.command(&["GET", &key]).await?;
+    within(limit, &format!("{} writes on {master}", kit.name()), async || {
+        let value: Option<u64> = node.command(&["GET", &key]).await.ok()?;
+        (value != before).then_some(())
+    })
+    .await
+}
+
+/// What `nats sub`, `nats request` and `nats kv get` read in the guide, word for word.
+async fn as_the_guide_says(system: &System, last: &MasterRecord) -> Result<()> {
+    let seen = system.watcher.since(0);
+    let announced = seen.iter().any(|seen| seen.subject == "vedette.v1.master.orders=2Eeu");
+    ensure!(announced, "nats sub 'vedette.v1.master.orders=2Eeu' would have heard nothing");
+    let client = system.nats[0].client().await?;
+    let answer = client.request("vedette.v1.ask.master.orders=2Eeu", "".into()).await?.payload;
+    let words = format!("\"master\":\"{}\"", last.master);
+    ensure!(String::from_utf8_lossy(&answer).contains(&words), "{answer:?}");
+    let context = async_nats::jetstream::new(client);
+    let bucket = context.get_key_value("vedette-masters").await?;
+    within(LIMIT, "nats kv get vedette-masters orders=2Eeu", async || {
+        let kept = bucket.get("orders=2Eeu").await.ok()??;
+        String::from_utf8_lossy(&kept).contains(&words).then_some(())
+    })
+    .await
+}
+
+/// A program and its arguments.
+type Run = (PathBuf, Vec<String>);
+
+async fn python() -> Result<Run> {
+    let folder = workshop("python")?;
+    let system = found("python3", "python3 python3-venv")?;
+    let python = folder.join("venv/bin/python");
+    if !python.is_file() {
+        let venv = [PathBuf::from("-m"), "venv".into(), folder.join("venv")];
+        install(&system, &venv, &folder, "python3 python3-venv").await?;
+    }
+    let list = sources("python").join("requirements.txt");
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
+    let mut pip: Vec<PathBuf> = pip.iter().map(PathBuf::from).collect();
+    pip.push(list);
+    install(&python, &pip, &folder, "python3-venv").await?;
+    Ok((python, vec![text(&sources("python").join("follow.py"))]))
+}
+
+async fn node() -> Result<Run> {
+    let folder = workshop("node")?;
+    let (node, npm) = (found("node", "nodejs npm")?, found("npm", "nodejs npm")?);
+    // Packages are found beside the program that imports them.
+    for file in ["package.json", "package-lock.json", "follow.mjs"] {
+        std::fs::copy(sources("node").join(file), folder.join(file)).context(file)?;
+    }
+    let words = ["ci", "--no-audit", "--no-fund", "--loglevel=error"].map(PathBuf::from);
+    install(&npm, &words, &folder, "npm").await?;
+    Ok((node, vec![text(&folder.join("follow.mjs"))]))
+}
+
+async fn go() -> Result<Run> {
+    let folder = workshop("go")?;
+    let go = found("go", "golang-go")?;
+    let program = folder.join("follow");
+    let words = ["build".into(), "-buildvcs=false".into(), "-o".into(), program.clone(), ".".into()];
+    install(&go, &words, &sources("go"), "golang-go").await?;
+    Ok((program, Vec::new()))
+}
+
+fn sources(language: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients").join(language)
+}
+
+/// Where an example is installed; kept between runs.
+fn workshop(language: &str) -> Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients").join(language);
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+fn found(program: &str, packages: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| format!("{program} is missing: `apt-get install {packages}`"))
+}
+
+async fn install(program: &Path, words: &[PathBuf], at: &Path, packages: &str) -> Result<()> {
+    let mut command = Command::new(program);
+    command.args(words).current_dir(at).kill_on_drop(true).stdin(std::process::Stdio::null());
+    let what = format!("{} {words:?}", program.display());
+    let output = tokio::time::timeout(INSTALL_LIMIT, command.output()).await;
+    let output = output.with_context(|| format!("{what} does not end"))?.context(what.clone())?;
+    if !output.status.success() {
+        bail!(
+            "{what} failed: check the network, and `apt-get install {packages}`\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
