@@ -27,6 +27,8 @@ trait Application {
     fn name(&self) -> &str;
     /// Whether it has said or shown that it takes this one for the master.
     fn is_at(&self, master: &NodeAddr, epoch: u64) -> bool;
+    /// What it knows, or every move that it has said.
+    fn moves(&self) -> String;
 }
 
 struct RustKit {
@@ -62,6 +64,10 @@ impl Application for RustKit {
     fn is_at(&self, master: &NodeAddr, epoch: u64) -> bool {
         self.follower.present().is_some_and(|m| m.master == *master && m.epoch.0 == epoch)
     }
+
+    fn moves(&self) -> String {
+        format!("{:?}", self.follower.present().map(|master| master.epoch))
+    }
 }
 
 impl Drop for RustKit {
@@ -77,9 +83,13 @@ impl Application for Process {
     }
 
     fn is_at(&self, master: &NodeAddr, epoch: u64) -> bool {
+        self.moves().lines().last() == Some(&format!("master {master} epoch {epoch}"))
+    }
+
+    fn moves(&self) -> String {
         let log = self.log();
-        let last = log.lines().rfind(|line| line.starts_with("master "));
-        last == Some(&format!("master {master} epoch {epoch}"))
+        let moves = log.lines().filter(|line| line.starts_with("master "));
+        moves.collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -160,10 +170,11 @@ async fn story(system: &mut System, kits: &[&dyn Application]) -> Result<MasterR
     }
     system.nats[0].start()?;
     let last = fail_over(system, kits, &first.master).await?;
+    let before: Vec<String> = kits.iter().map(|kit| kit.moves()).collect();
     repeat(system, &first).await?;
     stays(Duration::from_secs(1), async || {
-        for kit in kits {
-            ensure!(kit.is_at(&last.master, last.epoch.0), "{} went back", kit.name());
+        for (kit, before) in kits.iter().zip(&before) {
+            ensure!(kit.moves() == *before, "{} went back: {}", kit.name(), kit.moves());
         }
         Ok(())
     })
