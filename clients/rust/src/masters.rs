@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{interval, timeout};
-use vedette_model::{Fact, FactKind, GroupName, MasterQuery};
+use vedette_model::{Fact, FactKind, GroupName};
 use vedette_wire::{Subjects, decode};
 
 /// For an orchestrator to answer, and for JetStream.
@@ -75,11 +75,9 @@ impl Masters {
     pub async fn watch(nats: Client, prefix: &str, group: &str) -> Result<Self, Error> {
         let subjects = Subjects::parse(prefix)?;
         let group = GroupName::parse(group)?;
-        let escaped = subjects.masters_key(&group);
-        let question = Fact::MasterQuery(MasterQuery { group: group.clone() });
-        let question = subjects.of(&question).unwrap_or_default();
+        let question = subjects.ask_master(&group);
         // Before the first question, so that no change between the two is missed.
-        let announcements = nats.subscribe(format!("{prefix}.v1.master.{escaped}")).await?;
+        let announcements = nats.subscribe(subjects.master(&group)).await?;
         let (tell, newest) = watch::channel(None);
         let doubt = Arc::new(Notify::new());
         let bucket = Bucket::new(&nats, &subjects, &group);

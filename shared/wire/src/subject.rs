@@ -61,8 +61,8 @@ impl Subjects {
                 f.group.as_ref().map_or_else(|| "=roster".into(), escape_group)
             ),
             Fact::StatusQuery(_) => "status".into(),
-            Fact::MasterQuery(f) => format!("ask.master.{}", escape_group(&f.group)),
-            Fact::MasterRecord(f) => format!("master.{}", escape_group(&f.group)),
+            Fact::MasterQuery(f) => return Some(self.ask_master(&f.group)),
+            Fact::MasterRecord(f) => return Some(self.master(&f.group)),
             Fact::Event(f) => format!("event.{}.{}", escape_group(&f.group), f.name),
             Fact::Ballot(_)
             | Fact::ProposalReply(_)
@@ -147,6 +147,16 @@ impl Subjects {
             return may_answer(fact.kind());
         }
         self.of(fact).as_deref() == Some(subject)
+    }
+
+    /// Where a group's masters are announced.
+    pub fn master(&self, group: &GroupName) -> String {
+        self.under(&format!("master.{}", escape_group(group)))
+    }
+
+    /// Where applications ask who is master of a group.
+    pub fn ask_master(&self, group: &GroupName) -> String {
+        self.under(&format!("ask.master.{}", escape_group(group)))
     }
 
     /// The key-value bucket that retains each group's newest `MasterRecord`.
