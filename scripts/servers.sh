@@ -1,6 +1,6 @@
 # Sourced by scripts/test and scripts/demo: finds or installs what they need.
 # NETWORK_TOOLS=1 beforehand: also `ip` and `nft`, for the tests that cut links.
-# CLIENT_TOOLS=1 beforehand: also Python's venv, Node and Go, for the tests of the examples in clients/.
+# CLIENT_TOOLS=1 beforehand: also Python's venv and Node, for the tests of the examples in clients/.
 #
 # Afterwards VEDETTE_REDIS_SERVER and VEDETTE_NATS_SERVER name the two servers. Set beforehand they
 # count as they are. What is missing comes from the distribution's packages (root or sudo needed),
@@ -143,7 +143,6 @@ find_client_tools() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
     command -v node >/dev/null || missing+=(nodejs)
     command -v npm >/dev/null || missing+=(npm)
-    command -v go >/dev/null || missing+=(golang-go)
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 }
 

