@@ -76,3 +76,23 @@ pub(super) fn set_aside(path: &Path, what: &str) -> Result<(), Error> {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_refused_with_any_bit_flipped_and_under_any_other_key() {
+        let sealed = seal("orders", &"a text").unwrap();
+        assert_eq!(unseal::<String>("orders", &sealed), Ok("a text".to_string()));
+        for bit in 0..8 * sealed.len() {
+            let mut flipped = sealed.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let refused = unseal::<String>("orders", &flipped).unwrap_err();
+            assert_eq!(refused, "the checksum of orders does not match", "bit {bit}");
+        }
+        let refused = unseal::<String>("other", &sealed).unwrap_err();
+        assert_eq!(refused, "the checksum of other does not match");
+        assert!(unseal::<String>("orders", &sealed[..3]).is_err());
+    }
+}
