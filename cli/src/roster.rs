@@ -155,6 +155,7 @@ mod tests {
                 health: health.clone(),
                 roster: roster.clone(),
                 standings: vec![],
+                serves: None,
             };
             heard.services.insert((Service::Voter, beat.id.clone()), beat);
         }

@@ -32,6 +32,7 @@ fn beat(service: Service, id: &str) -> Heartbeat {
         health: Health::Well,
         roster: None,
         standings: Vec::new(),
+        serves: None,
     }
 }
 

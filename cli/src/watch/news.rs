@@ -158,6 +158,7 @@ mod tests {
             health,
             roster: None,
             standings: Vec::new(),
+            serves: None,
         }
         .into()
     }

@@ -381,6 +381,9 @@ pub struct Heartbeat {
     pub roster: Option<Roster>,
     /// What it has to say of each group; only in answers to a [`StatusQuery`].
     pub standings: Vec<Standing>,
+    /// Where clients reach it; gateways only.
+    #[serde(default)]
+    pub serves: Option<NodeAddr>,
 }
 
 /// A service's own health.

@@ -158,11 +158,23 @@ pub enum Service {
     Orchestrator,
     /// Tells people and hooks.
     Notifier,
+    /// Answers Sentinel clients.
+    Gateway,
     /// The `vedette` command and anything else that only asks.
     Client,
 }
 
 impl Service {
+    /// Every kind.
+    pub const ALL: &[Self] = &[
+        Self::Prober,
+        Self::Voter,
+        Self::Orchestrator,
+        Self::Notifier,
+        Self::Gateway,
+        Self::Client,
+    ];
+
     /// The one word used in subjects, logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -170,6 +182,7 @@ impl Service {
             Self::Voter => "voter",
             Self::Orchestrator => "orchestrator",
             Self::Notifier => "notifier",
+            Self::Gateway => "gateway",
             Self::Client => "client",
         }
     }
@@ -179,8 +192,9 @@ impl Service {
     /// # Errors
     /// [`NameError::Form`] for any other word.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        [Self::Prober, Self::Voter, Self::Orchestrator, Self::Notifier, Self::Client]
-            .into_iter()
+        Self::ALL
+            .iter()
+            .copied()
             .find(|s| s.as_str() == text)
             .ok_or_else(|| NameError::Form { what: "a service", given: text.to_string() })
     }
@@ -282,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_service_has_one_word() {
-        for word in ["prober", "voter", "orchestrator", "notifier", "client"] {
+        for word in ["prober", "voter", "orchestrator", "notifier", "gateway", "client"] {
             let service = Service::parse(word).unwrap();
             assert_eq!(service.to_string(), word);
             assert_eq!(serde_json::to_string(&service).unwrap(), alloc::format!("\"{word}\""));

@@ -11,6 +11,7 @@
 //!             └─ register (votes, records) ─► directory     orchestrator = directory + candidacy +
 //!                                     │                       register::Proposer + failover + reconcile
 //!                                   notice                  notifier     = notice
+//!                                                           gateway      = directory + what was seen
 //! ```
 
 #![no_std]
@@ -19,6 +20,7 @@ extern crate alloc;
 pub mod candidacy;
 pub mod directory;
 pub mod failover;
+pub mod gateway;
 mod happening;
 mod machine;
 pub mod notice;

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 use core::time::Duration;
-use vedette_model::{Health, Heartbeat, Instant, Place, Roster, Sender, Standing};
+use vedette_model::{Health, Heartbeat, Instant, NodeAddr, Place, Roster, Sender, Standing};
 
 /// Gives a heartbeat at a fixed pace, and one with standings when asked.
 #[derive(Debug, Clone)]
@@ -10,6 +10,7 @@ pub(crate) struct Pulse {
     sender: Sender,
     place: Place,
     roster: Option<Roster>,
+    serves: Option<NodeAddr>,
     every: Duration,
     next: Instant,
     tick: u64,
@@ -23,7 +24,7 @@ impl Pulse {
         every: Duration,
         now: Instant,
     ) -> Self {
-        Self { sender, place, roster, every, next: now, tick: 0 }
+        Self { sender, place, roster, serves: None, every, next: now, tick: 0 }
     }
 
     /// Whether a heartbeat is due; the next one then is due a period later.
@@ -47,12 +48,18 @@ impl Pulse {
             health,
             roster: self.roster.clone(),
             standings,
+            serves: self.serves.clone(),
         }
     }
 
     /// The roster that the next heartbeats name.
     pub(crate) fn set_roster(&mut self, roster: Option<Roster>) {
         self.roster = roster;
+    }
+
+    /// Where clients reach it, from the next heartbeat on; none while it does not serve.
+    pub(crate) fn set_serves(&mut self, serves: Option<NodeAddr>) {
+        self.serves = serves;
     }
 
     pub(crate) const fn next(&self) -> Instant {

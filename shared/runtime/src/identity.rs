@@ -106,6 +106,7 @@ fn first_heartbeat(sender: &Sender, place: &Place) -> Fact {
         health: Health::Well,
         roster: None,
         standings: Vec::new(),
+        serves: None,
     }
     .into()
 }

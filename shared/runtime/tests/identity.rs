@@ -29,6 +29,7 @@ async fn run(bus: Bus) {
                 health: Health::Well,
                 roster: None,
                 standings: vec![],
+                serves: None,
             };
             bus.reply(&received.reply_to.unwrap(), &alive.into()).await;
         }
@@ -96,6 +97,7 @@ async fn late_words_of_a_process_that_is_dead_by_now_are_no_objection() {
                 health: Health::Well,
                 roster: None,
                 standings: vec![],
+                serves: None,
             };
             dead.publish(&alive.into()).await;
         }

@@ -12,7 +12,7 @@
 //! All processes listen on loopback, or each in a namespace of a [`Network`], live in one temporary folder and end with the [`System`]. If
 //! the test did not come to [`System::finish`], the folder stays and its path is printed.
 
-mod binary;
+pub mod binary;
 mod command_line;
 mod describe;
 mod home;

@@ -3,11 +3,12 @@
 use crate::plan::GROUP;
 use crate::{
     Home, LIMIT, NatsServer, Network, Node, Plan, Process, ServiceProcess, Watcher, Writer, nats,
-    now, pick, within,
+    now, pick, ports, within,
 };
 use anyhow::{Context, Result, bail, ensure};
 use async_nats::HeaderMap;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -137,6 +138,7 @@ impl System {
                 vec![format!("groups_file = {:?}", folder.join("groups.toml"))]
             }
             Service::Prober | Service::Notifier => Vec::new(),
+            Service::Gateway => return self.start_gateway(id, &[]).map(drop),
             Service::Client => bail!("a client is no service process"),
         };
         self.start_service_with(service, id, &keys)
@@ -150,6 +152,18 @@ impl System {
         let file = self.path()?.join(format!("{id}.groups.toml"));
         std::fs::write(&file, groups)?;
         self.start_service_with(Service::Orchestrator, id, &[format!("groups_file = {file:?}")])
+    }
+
+    /// Starts a gateway with these keys besides. Where its clients reach it.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_gateway(&mut self, id: &str, keys: &[&str]) -> Result<SocketAddr> {
+        let at = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
+        let mut all = vec![format!("clients.listen = \"{at}\"")];
+        all.extend(keys.iter().map(ToString::to_string));
+        self.start_service_with(Service::Gateway, id, &all)?;
+        Ok(at)
     }
 
     fn start_service_with(&mut self, service: Service, id: &str, keys: &[String]) -> Result<()> {

@@ -135,7 +135,7 @@ impl World {
                 let config = orchestrator::Config { sender, id, place, roster, groups };
                 Role::Orchestrator(orchestrator::Orchestrator::new(config, now))
             }
-            Service::Notifier | Service::Client => unreachable!("not simulated"),
+            Service::Notifier | Service::Gateway | Service::Client => unreachable!("not simulated"),
         };
         self.processes[index].role = Some(role);
         self.wake(index);

@@ -127,6 +127,7 @@ fn heartbeat(n: usize, incarnation: u64, tick: u64) -> Heartbeat {
         health: Health::Well,
         roster: None,
         standings: vec![],
+        serves: None,
     }
 }
 

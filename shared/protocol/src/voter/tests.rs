@@ -106,6 +106,7 @@ fn heartbeat(tick: u64, health: Health, standings: Vec<Standing>) -> Output {
             health,
             roster: Some(roster(3)),
             standings,
+            serves: None,
         }
         .into(),
     )

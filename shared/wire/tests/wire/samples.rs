@@ -455,6 +455,7 @@ fn heartbeats() -> Vec<Fact> {
         health: Health::Well,
         roster: None,
         standings: vec![],
+        serves: None,
     };
     let roster = Roster::parse(RosterVersion(1), ["v1", "v2", "v3"].map(voter).into()).unwrap();
     let standing =
@@ -465,6 +466,7 @@ fn heartbeats() -> Vec<Fact> {
             health: Health::Impaired("disk full: free some space".into()),
             roster: Some(roster),
             standings: vec![standing],
+            serves: None,
             ..beat(Service::Voter, "v1")
         }
         .into(),

@@ -288,6 +288,7 @@ pub fn uses(roster: Roster) -> Fact {
         health: Health::Well,
         roster: Some(roster),
         standings: Vec::new(),
+        serves: None,
     };
     common(beat).into()
 }

@@ -14,6 +14,7 @@ fn beat(n: usize, roster: Option<Roster>) -> Heartbeat {
         health: Health::Well,
         roster,
         standings: Vec::new(),
+        serves: None,
     }
 }
 

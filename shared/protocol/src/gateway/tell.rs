@@ -1,0 +1,166 @@
+//! What subscribers are told, in Sentinel's words.
+//!
+//! A change of master, who is a replica, and who is down are told from what the gateway itself
+//! knows by then, so that whoever asks back finds it. All other events are passed on as they come,
+//! once each.
+
+use super::{Gateway, Output, Peer};
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use vedette_model::{Event, EventName, GroupName, GroupRecord, Instant, NodeAddr};
+
+/// Ids of events remembered, so that a repeated one is told once.
+const ONCE_LIMIT: usize = 4_096;
+
+/// What was told already.
+#[derive(Debug, Default)]
+pub(super) struct Once {
+    ids: BTreeSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Once {
+    fn is_new(&mut self, id: &str) -> bool {
+        if !self.ids.insert(id.into()) {
+            return false;
+        }
+        self.order.push_back(id.into());
+        if self.order.len() > ONCE_LIMIT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        true
+    }
+}
+
+impl Gateway {
+    fn tell(&mut self, channel: EventName, payload: String) {
+        self.outputs.push_back(Output::Tell { channel: channel.as_str().into(), payload });
+    }
+
+    /// Passes an event on, unless it is one that the gateway tells by itself.
+    pub(super) fn event(&mut self, event: &Event) {
+        let own = [
+            EventName::SwitchMaster,
+            EventName::Slave,
+            EventName::Sdown,
+            EventName::SdownOver,
+            EventName::Odown,
+            EventName::OdownOver,
+        ];
+        if !own.contains(&event.name) && self.once.is_new(&event.id) {
+            self.tell(event.name, event.payload.clone());
+        }
+    }
+
+    /// A newer record: another master, or another replica.
+    pub(super) fn tell_record(&mut self, record: &GroupRecord) {
+        let now_told = (record.epoch, record.master.clone());
+        let before = self.told.insert(record.group.clone(), now_told);
+        let replicas: Vec<_> = replicas(record).cloned().collect();
+        let seen = self.seen.entry(record.group.clone()).or_default();
+        let known = core::mem::replace(&mut seen.replicas, replicas.iter().cloned().collect());
+        let Some((epoch, old)) = before else { return };
+        let switched = record.epoch > epoch;
+        if switched {
+            // A new reign: what was said of the one before is over.
+            seen.told_down.clear();
+            seen.told_odown = false;
+            let new = &record.master;
+            let payload = format!(
+                "{} {} {} {} {}",
+                record.group,
+                old.host(),
+                old.port(),
+                new.host(),
+                new.port()
+            );
+            self.tell(EventName::SwitchMaster, payload);
+        }
+        for node in replicas.iter().filter(|node| switched || !known.contains(*node)) {
+            self.tell(EventName::Slave, instance(record, node));
+        }
+    }
+
+    /// Tells who went down or came back.
+    pub(super) fn tell_down(&mut self, record: &GroupRecord, now: Instant) {
+        let needed = self.needed(record, now);
+        let Some(seen) = self.seen.get_mut(&record.group) else { return };
+        let mut changed = Vec::new();
+        for member in &record.members {
+            let down = seen.is_down(&member.addr, needed, now);
+            let told = seen.told_down.insert(member.addr.clone(), down);
+            if told.unwrap_or(false) != down {
+                let name = if down { EventName::Sdown } else { EventName::SdownOver };
+                changed.push((name, instance(record, &member.addr)));
+            }
+        }
+        for (name, payload) in changed {
+            self.tell(name, payload);
+        }
+    }
+
+    /// Tells whether the master is objectively down.
+    pub(super) fn tell_odown(&mut self, record: &GroupRecord, now: Instant) {
+        let Some(roster) = self.roster.clone() else { return };
+        let Some(seen) = self.seen.get_mut(&record.group) else { return };
+        let down = seen.is_odown(record, &roster, now);
+        if core::mem::replace(&mut seen.told_odown, down) == down {
+            return;
+        }
+        let master = instance(record, &record.master);
+        let quorum = record.settings.quorum;
+        let tally = seen.tally();
+        if down {
+            self.tell(EventName::Odown, format!("{master} #quorum {tally}/{quorum}"));
+        } else {
+            self.tell(EventName::OdownOver, master);
+        }
+    }
+
+    /// Tells of another gateway, as Sentinel does of another Sentinel.
+    pub(super) fn tell_peer(&mut self, peer: &Peer) {
+        let (host, port) = (peer.serves.host().to_string(), peer.serves.port());
+        let groups: Vec<(GroupName, NodeAddr)> =
+            self.directory.records().map(|r| (r.group.clone(), r.master.clone())).collect();
+        let id = sentinel_id(&peer.id);
+        for (group, master) in groups {
+            let (ip, at) = (master.host(), master.port());
+            let payload = format!("sentinel {id} {host} {port} @ {group} {ip} {at}");
+            self.outputs.push_back(Output::Tell { channel: "+sentinel".into(), payload });
+        }
+    }
+}
+
+/// The members that clients are shown as replicas.
+pub fn replicas(record: &GroupRecord) -> impl Iterator<Item = &NodeAddr> {
+    record.members.iter().filter(|m| !m.gone && m.addr != record.master).map(|m| &m.addr)
+}
+
+/// A node as Sentinel names it in events.
+pub(super) fn instance(record: &GroupRecord, node: &NodeAddr) -> String {
+    let (group, master) = (&record.group, &record.master);
+    let (ip, port) = (master.host(), master.port());
+    if node == master {
+        return format!("master {group} {ip} {port}");
+    }
+    format!("slave {node} {} {} @ {group} {ip} {port}", node.host(), node.port())
+}
+
+/// The 40 hexadecimal digits by which Sentinel clients know a gateway: the same after a restart.
+pub fn sentinel_id(id: &str) -> String {
+    let mut text = String::new();
+    for part in 0_u8..3 {
+        let bytes = [part].into_iter().chain(id.bytes());
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        text.push_str(&format!("{:016x}", mixed ^ (mixed >> 33)));
+    }
+    text.truncate(40);
+    text
+}
