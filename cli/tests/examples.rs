@@ -37,6 +37,10 @@ fn every_services_example_is_taken_and_holds_its_defaults() -> Result<()> {
     let mut notifier: vedette_notifier::Config = taken(Service::Notifier)?;
     notifier.common.id.clear();
     ensure!(notifier == vedette_notifier::Config::default(), "{notifier:?}");
+
+    let mut gateway: vedette_gateway::Config = taken(Service::Gateway)?;
+    gateway.common.id.clear();
+    ensure!(gateway == vedette_gateway::Config::default(), "{gateway:?}");
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! What the live tests have in common: services against real processes.
 
 pub mod chaos;
+pub mod compare;
 
 use anyhow::{Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};

@@ -140,6 +140,71 @@ async fn the_examples_in_other_languages_follow() -> Result<()> {
     system.finish().await
 }
 
+/// Clients of Redis Sentinel, pointed at gateways and otherwise as they are.
+#[tokio::test]
+async fn sentinels_clients_follow_through_gateways() -> Result<()> {
+    let ((python, _), (node, _)) = (python().await?, node().await?);
+    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
+    let script = workshop("node")?.join("sentinel.mjs");
+    std::fs::copy(programs.join("sentinel.mjs"), &script).context("sentinel.mjs")?;
+    let mut system = System::start(Plan::default()).await?;
+    system.announce(&["sdown", "odown", "down", "leader", "convert", "tilt"]);
+    let mut gateways = Vec::new();
+    for id in ["g1", "g2"] {
+        gateways.push(system.start_gateway(id, &[])?.to_string());
+    }
+    let environment = vec![
+        ("SENTINELS".to_string(), gateways.join(",")),
+        ("GROUP".into(), system.group().to_string()),
+    ];
+    let mut clients = Vec::new();
+    for (name, program, script) in
+        [("redis-py", python, programs.join("sentinel.py")), ("ioredis", node, script)]
+    {
+        let (environment, folder) = (environment.clone(), system.path()?);
+        let arguments = vec![text(&script)];
+        let home = Home::loopback();
+        clients.push(Process::spawn_at(home, environment, name, program, arguments, &folder)?);
+    }
+    let names = ["redis-py", "ioredis", "ioredis-detector"];
+    let mut master = system.master();
+    for name in names {
+        written_by(name, &system, &master, LIMIT).await?;
+    }
+    // A crash, and then a machine that hangs and comes back.
+    for frozen in [false, true] {
+        let mark = system.watcher.mark();
+        let at = system.nodes.iter().position(|node| *node.addr() == master).context("a node")?;
+        let since = if frozen { system.nodes[at].stop()? } else { system.nodes[at].kill9()? };
+        let group = system.group();
+        let (announced, next) = system.watcher.new_master(mark, LIMIT, &group, &master).await?;
+        for name in names {
+            let left = MOVE_LIMIT.saturating_sub(announced.elapsed());
+            written_by(name, &system, &next.master, left).await?;
+            tell(&format!(
+                "{name}: writes on the new master at the latest {:.0} ms after its announcement, \
+                 {:.0} ms after the fault",
+                ms(announced, now()),
+                ms(since, now())
+            ));
+        }
+        if frozen {
+            system.nodes[at].cont()?;
+        } else {
+            system.nodes[at].start()?;
+        }
+        system.nodes[at].answers().await?;
+        system.all_follow(&next.master).await?;
+        master = next.master;
+        for name in names {
+            written_by(name, &system, &master, MOVE_LIMIT).await.context("after its return")?;
+        }
+    }
+    drop(clients);
+    invariants(&system)?;
+    system.finish().await
+}
+
 /// A system whose master is retained and whose orchestrators are gone.
 async fn begin() -> Result<System> {
     let mut system = System::start(Plan::default()).await?;
@@ -241,10 +306,14 @@ async fn writes(
     master: &NodeAddr,
     limit: Duration,
 ) -> Result<()> {
+    written_by(kit.name(), system, master, limit).await
+}
+
+async fn written_by(name: &str, system: &System, master: &NodeAddr, limit: Duration) -> Result<()> {
     let node = system.node(master)?;
-    let key = format!("written-by-{}", kit.name());
+    let key = format!("written-by-{name}");
     let before: Option<u64> = node.command(&["GET", &key]).await?;
-    within(limit, &format!("{} writes on {master}", kit.name()), async || {
+    within(limit, &format!("{name} writes on {master}"), async || {
         let value: Option<u64> = node.command(&["GET", &key]).await.ok()?;
         (value != before).then_some(())
     })

@@ -15,8 +15,13 @@ struct Row {
 }
 
 const SHARED: &[&str] = &["model", "protocol", "wire", "node", "runtime"];
-const SERVICES: &[&str] =
-    &["vedette-prober", "vedette-voter", "vedette-orchestrator", "vedette-notifier"];
+const SERVICES: &[&str] = &[
+    "vedette-prober",
+    "vedette-voter",
+    "vedette-orchestrator",
+    "vedette-notifier",
+    "vedette-gateway",
+];
 
 const TABLE: &[Row] = &[
     Row {
@@ -132,6 +137,13 @@ const TABLE: &[Row] = &[
         never: &["redis", "redb"],
     },
     Row {
+        // Its outside thing is the port for Sentinel clients; the codec writes its replies.
+        folder: "services/gateway",
+        ours: &["model", "protocol", "runtime"],
+        others: &["anyhow", "bytes", "clap", "redis-protocol", "serde", "tokio", "tracing"],
+        never: &["redis", "redb", "reqwest"],
+    },
+    Row {
         folder: "cli",
         ours: &[
             "model",
@@ -143,6 +155,7 @@ const TABLE: &[Row] = &[
             "voter",
             "orchestrator",
             "notifier",
+            "gateway",
         ],
         others: &[
             "anyhow",

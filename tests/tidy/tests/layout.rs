@@ -22,7 +22,7 @@ fn model_and_protocol_have_no_clocks_sockets_or_files() {
 #[test]
 fn every_service_has_its_page() {
     let mut findings = Vec::new();
-    for service in ["prober", "voter", "orchestrator", "notifier"] {
+    for service in ["prober", "voter", "orchestrator", "notifier", "gateway"] {
         let path = format!("services/{service}/README.md");
         let Ok(text) = std::fs::read_to_string(root().join(&path)) else {
             findings.push(format!("{path} is missing"));

@@ -1,0 +1,254 @@
+//! The commands of Sentinel mode.
+//!
+//! Every answer comes from one look at the gateway's view, so that all parts of it agree.
+
+mod about;
+mod channels;
+mod client;
+mod entries;
+mod sentinel;
+
+pub use client::Client;
+
+use crate::config::ClientsConfig;
+use crate::reply::{Proto, Reply};
+use bytes::{Bytes, BytesMut};
+use client::Registry;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+use vedette_model::Instant;
+use vedette_protocol::gateway::{Gateway, sentinel_id};
+use vedette_runtime::Clock;
+
+/// Bytes of a client's word that are repeated in an error.
+const WORD_SHOWN: usize = 128;
+
+/// The version that clients are told: they choose by it what they may ask. The oldest that has all
+/// that is answered here.
+pub const VERSION: &str = "7.2.0";
+
+/// What all clients are answered from.
+pub struct Answers {
+    gateway: Arc<RwLock<Gateway>>,
+    clock: Clock,
+    config: ClientsConfig,
+    listening: SocketAddr,
+    /// 40 hexadecimal digits, the same after a restart.
+    id: String,
+    /// 40 hexadecimal digits of this life.
+    run_id: String,
+    started: Instant,
+    registry: Registry,
+    commands: AtomicU64,
+}
+
+/// A command's name, how many words it has at least, and whether it may have more.
+struct Arity(&'static str, usize, bool);
+
+/// As `COMMAND` names them.
+const COMMANDS: [Arity; 15] = [
+    Arity("acl", 2, true),
+    Arity("auth", 2, true),
+    Arity("client", 2, true),
+    Arity("command", 1, true),
+    Arity("hello", 1, true),
+    Arity("info", 1, true),
+    Arity("ping", 1, true),
+    Arity("psubscribe", 2, true),
+    Arity("publish", 3, false),
+    Arity("punsubscribe", 1, true),
+    Arity("role", 1, false),
+    Arity("sentinel", 2, true),
+    Arity("shutdown", 1, true),
+    Arity("subscribe", 2, true),
+    Arity("unsubscribe", 1, true),
+];
+
+/// What a command comes to.
+pub(crate) enum Outcome {
+    /// One reply.
+    Reply(Reply),
+    /// Several, as to subscriptions.
+    Replies(Vec<Reply>),
+    /// `+OK`, and the connection is closed.
+    Quit,
+}
+
+impl From<Reply> for Outcome {
+    fn from(reply: Reply) -> Self {
+        Self::Reply(reply)
+    }
+}
+
+impl Answers {
+    /// For clients of this gateway, of which `id` is the service id.
+    pub fn new(
+        gateway: Arc<RwLock<Gateway>>,
+        clock: Clock,
+        config: ClientsConfig,
+        listening: SocketAddr,
+        id: &str,
+    ) -> Self {
+        let life = format!("{id} {listening} {}", clock.unix_ms());
+        Self {
+            gateway,
+            started: clock.now(),
+            clock,
+            config,
+            listening,
+            id: sentinel_id(id),
+            run_id: sentinel_id(&life),
+            registry: Registry::default(),
+            commands: AtomicU64::new(0),
+        }
+    }
+
+    /// How the port for clients is configured.
+    pub const fn config(&self) -> &ClientsConfig {
+        &self.config
+    }
+
+    /// Waits for so long.
+    pub async fn rest(&self, time: Duration) {
+        self.clock.sleep_until(self.clock.now() + time).await;
+    }
+
+    /// A client came.
+    pub fn welcome(&self, from: SocketAddr) -> Client {
+        self.registry.enter(from, self.config.password.is_none(), self.clock.now())
+    }
+
+    /// It left.
+    pub fn farewell(&self, client: &Client) {
+        self.registry.leave(client.id());
+    }
+
+    fn view(&self) -> RwLockReadGuard<'_, Gateway> {
+        self.gateway.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs one request and writes what it comes to; whether the client is done.
+    pub fn run(&self, client: &mut Client, words: &[Bytes], out: &mut BytesMut) -> bool {
+        self.commands.fetch_add(1, Ordering::Relaxed);
+        client.touch(self.clock.now());
+        let outcome = self.outcome(client, words);
+        self.registry.note(client);
+        match outcome {
+            Outcome::Reply(reply) => reply.write(client.proto(), out),
+            Outcome::Replies(replies) => {
+                replies.into_iter().for_each(|reply| reply.write(client.proto(), out));
+            }
+            Outcome::Quit => {
+                Reply::ok().write(client.proto(), out);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn outcome(&self, client: &mut Client, words: &[Bytes]) -> Outcome {
+        let Some((first, rest)) = words.split_first() else { return Reply::Array(vec![]).into() };
+        let name = lower(first);
+        if name == "quit" {
+            return Outcome::Quit;
+        }
+        let Some(command) = COMMANDS.iter().find(|command| command.0 == name) else {
+            return unknown(first, rest).into();
+        };
+        if words.len() < command.1 || (!command.2 && words.len() > command.1) {
+            return arity(&name).into();
+        }
+        if !client.is_known() && name != "auth" && name != "hello" {
+            return Reply::Error("NOAUTH Authentication required.".into()).into();
+        }
+        if client.proto() == Proto::Two
+            && client.subscribes()
+            && !channels::ALLOWED.contains(&&*name)
+        {
+            return Reply::err(format!(
+                "Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+                 RESET are allowed in this context"
+            ))
+            .into();
+        }
+        match &*name {
+            "ping" => self.ping(client, rest).into(),
+            "hello" => self.hello(client, rest).into(),
+            "auth" => self.auth(client, rest).into(),
+            "client" => self.client(client, rest).into(),
+            "command" => about::command(rest).into(),
+            "acl" => about::acl(rest).into(),
+            "info" => self.info(rest).into(),
+            "role" => self.role().into(),
+            "sentinel" => self.sentinel(rest).into(),
+            "publish" => publish(rest).into(),
+            "shutdown" => Reply::err("a gateway is ended by its supervisor, not by clients").into(),
+            "subscribe" => self.subscribe(client, rest, channels::Kind::Channel),
+            "psubscribe" => self.subscribe(client, rest, channels::Kind::Pattern),
+            "unsubscribe" => channels::unsubscribe(client, rest, channels::Kind::Channel),
+            _ => channels::unsubscribe(client, rest, channels::Kind::Pattern),
+        }
+    }
+
+    fn ping(&self, client: &Client, rest: &[Bytes]) -> Reply {
+        match rest {
+            [] | [_] if client.proto() == Proto::Two && client.subscribes() => Reply::Array(vec![
+                Reply::bulk("pong"),
+                Reply::Bulk(rest.first().cloned().unwrap_or_default()),
+            ]),
+            [] => Reply::Simple("PONG".into()),
+            [message] => Reply::Bulk(message.clone()),
+            [_, _, ..] => arity("ping"),
+        }
+    }
+
+    fn role(&self) -> Reply {
+        let view = self.view();
+        let names = view.records().map(|record| record.group.as_str());
+        Reply::Array(vec![Reply::bulk("sentinel"), Reply::bulks(names)])
+    }
+}
+
+/// Sentinels greet each other on this channel; nothing is taken from it here.
+fn publish(rest: &[Bytes]) -> Reply {
+    match rest {
+        [channel, _] if channel.as_ref() == b"__sentinel__:hello" => Reply::Integer(1),
+        _ => Reply::err("Only HELLO messages are accepted by Sentinel instances."),
+    }
+}
+
+pub(crate) fn lower(word: &Bytes) -> String {
+    text(word).to_ascii_lowercase()
+}
+
+pub(crate) fn text(word: &Bytes) -> String {
+    String::from_utf8_lossy(word).into_owned()
+}
+
+/// The beginning of a word, on one line.
+pub(crate) fn shown(word: &Bytes) -> String {
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    text(word).chars().take(WORD_SHOWN).map(clean).collect()
+}
+
+fn unknown(name: &Bytes, rest: &[Bytes]) -> Reply {
+    let mut given = String::new();
+    for word in rest {
+        if given.len() >= WORD_SHOWN {
+            break;
+        }
+        given.push_str(&format!("'{}' ", shown(word)));
+    }
+    let name = shown(name);
+    Reply::err(format!("unknown command '{name}', with args beginning with: {given}"))
+}
+
+pub(crate) fn arity(command: &str) -> Reply {
+    Reply::err(format!("wrong number of arguments for '{command}' command"))
+}
+
+pub(crate) fn unknown_subcommand(given: &Bytes, container: &str) -> Reply {
+    Reply::err(format!("unknown subcommand '{}'. Try {container} HELP.", shown(given)))
+}

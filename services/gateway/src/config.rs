@@ -1,0 +1,145 @@
+//! What a gateway is configured with.
+
+use clap::Parser;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use vedette_model::{NodeAddr, Secret};
+use vedette_runtime::config::ServiceConfig;
+use vedette_runtime::life::ServiceFlags;
+use vedette_runtime::{CommonConfig, CommonFlags, ConfigError, Overrides};
+
+/// A gateway's whole configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// What every service has.
+    #[serde(flatten)]
+    pub common: CommonConfig,
+    /// The port for Sentinel clients.
+    pub clients: ClientsConfig,
+}
+
+/// The port for Sentinel clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientsConfig {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// The host name or address by which clients reach this gateway: the other gateways tell it to
+    /// clients in `SENTINEL SENTINELS`. Absent: the address by which this machine reaches others,
+    /// or the one it listens on.
+    pub announce_host: Option<String>,
+    /// The same for the port; absent means the one it listens on.
+    pub announce_port: Option<u16>,
+    /// Connections at the same time, 1 to 100,000. One more is told so and closed.
+    pub max_clients: usize,
+    /// Seconds without a request after which a client that subscribes to nothing is closed, 0 to
+    /// 86,400; 0 means never.
+    pub idle_seconds: u64,
+    /// Bytes of one request, 1,024 to 1,048,576. A longer one is answered with an error and closed.
+    pub max_request_bytes: usize,
+    /// Events that may wait for one subscriber, 16 to 1,000,000. Who reads slower than that is
+    /// closed. All subscribers share the memory of these.
+    pub max_waiting_events: usize,
+    /// Whether whoever subscribes to `+switch-master` is told the last one of each group again.
+    pub repeat_last_switch: bool,
+    /// The default user's password. Absent: no login is needed, and a client may do everything
+    /// that `SENTINEL` can do here.
+    pub password: Option<Secret>,
+}
+
+impl Default for ClientsConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 26_379),
+            announce_host: None,
+            announce_port: None,
+            max_clients: 10_000,
+            idle_seconds: 0,
+            max_request_bytes: 65_536,
+            max_waiting_events: 4_096,
+            repeat_last_switch: false,
+            password: None,
+        }
+    }
+}
+
+impl ClientsConfig {
+    /// Where other gateways send clients.
+    ///
+    /// # Errors
+    /// A host that is none.
+    pub fn announced(&self, listening: SocketAddr) -> Result<NodeAddr, ConfigError> {
+        let host = self.announce_host.clone().unwrap_or_else(|| own_address(listening));
+        let port = self.announce_port.unwrap_or(listening.port());
+        NodeAddr::new(&host, port).map_err(|error| ConfigError::Invalid {
+            key: "clients.announce_host".into(),
+            given: host,
+            why: error.to_string(),
+        })
+    }
+}
+
+/// The address that packets to others leave from; nothing is sent.
+fn own_address(listening: SocketAddr) -> String {
+    if !listening.ip().is_unspecified() {
+        return listening.ip().to_string();
+    }
+    let probe = || -> std::io::Result<IpAddr> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        Ok(socket.local_addr()?.ip())
+    };
+    probe().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_string()
+}
+
+impl ServiceConfig for Config {
+    fn common(&self) -> &CommonConfig {
+        &self.common
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let clients = &self.clients;
+        let ranges = [
+            ("max_clients", clients.max_clients, 1, 100_000),
+            ("max_request_bytes", clients.max_request_bytes, 1_024, 1_048_576),
+            ("max_waiting_events", clients.max_waiting_events, 16, 1_000_000),
+            (
+                "idle_seconds",
+                usize::try_from(clients.idle_seconds).unwrap_or(usize::MAX),
+                0,
+                86_400,
+            ),
+        ];
+        for (key, given, least, most) in ranges {
+            if !(least..=most).contains(&given) {
+                return Err(ConfigError::Invalid {
+                    key: format!("clients.{key}"),
+                    given: given.to_string(),
+                    why: format!("it must be {least} to {most}"),
+                });
+            }
+        }
+        clients.announced(clients.listen).map(drop)
+    }
+}
+
+/// Answers Redis Sentinel's clients.
+#[derive(Debug, Parser)]
+#[command(name = "vedette-gateway", version)]
+pub struct Flags {
+    /// What every service has.
+    #[command(flatten)]
+    pub common: CommonFlags,
+    /// Address and port for Sentinel clients
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+}
+
+impl ServiceFlags for Flags {
+    fn common(&self) -> &CommonFlags {
+        &self.common
+    }
+
+    fn overrides(&self) -> Overrides {
+        Overrides::default().set("clients.listen", self.listen.as_ref())
+    }
+}

@@ -1,0 +1,86 @@
+//! Answers Redis Sentinel's clients.
+//!
+//! ```text
+//!  bus ──► records, views, verdicts, events ─► Gateway (protocol) ─┬─► Serve ──► door: open, shut
+//!                                                 ▲ read by         └─► Tell ───► subscribers
+//!  client ─► request ─► session ─► commands ──────┘        reply ──► client
+//! ```
+//!
+//! The door is open only while the view is fresh: a refused connection is the one refusal that
+//! every Sentinel client takes as a reason to ask the next one.
+
+mod commands;
+pub mod config;
+mod door;
+mod reply;
+mod request;
+mod session;
+mod shell;
+
+pub use config::{Config, Flags};
+
+use anyhow::Context as _;
+use commands::Answers;
+use shell::{Shared, Shell};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc, watch};
+use vedette_model::{Fact, FactKind, Service};
+use vedette_protocol::gateway::{self, Gateway};
+use vedette_runtime::{Clock, Received, Shutdown, driver, life};
+
+/// What is said by others and heard here; answers come besides.
+const HEARD: [FactKind; 7] = [
+    FactKind::RecordCommitted,
+    FactKind::NodeReport,
+    FactKind::SdownReport,
+    FactKind::OdownVerdict,
+    FactKind::Heartbeat,
+    FactKind::StatusQuery,
+    FactKind::Event,
+];
+/// Inputs that wait for the machine. While it is full, the bus waits with its own.
+const QUEUE_LIMIT: usize = 4_096;
+/// For the last words at the end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+
+/// A gateway's whole life after its configuration: binds its port, joins the bus and serves until
+/// shutdown.
+///
+/// # Errors
+/// What kept it from starting, with what to do about it.
+pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let clients = config.clients;
+    // A second process on a taken port ends here, before anybody hears of it.
+    let socket = door::bind(clients.listen).with_context(|| {
+        format!(
+            "cannot have {} for Sentinel clients: set clients.listen to a free port, or end the \
+             process that has it",
+            clients.listen
+        )
+    })?;
+    let listening = socket.local_addr()?;
+    let serves = clients.announced(listening)?;
+    tracing::info!(%listening, announced = %serves, "the port for Sentinel clients is ours");
+    let bus = life::join(Service::Gateway, &config.common, &shutdown).await?;
+    let (inputs, queue) = mpsc::channel(QUEUE_LIMIT);
+    bus.subscribe_into(&HEARD, inputs, heard).await?;
+    let clock = Clock::start();
+    let id = config.common.id.clone();
+    let own = gateway::Config { sender: bus.sender().clone(), place: config.common.place, serves };
+    let machine = Arc::new(RwLock::new(Gateway::new(own, clock.now())));
+    let (tell, _) = broadcast::channel(clients.max_waiting_events);
+    let (serve, is_open) = watch::channel(false);
+    let answers =
+        Arc::new(Answers::new(Arc::clone(&machine), clock.clone(), clients, listening, &id));
+    let door = tokio::spawn(door::keep(socket, answers, tell.clone(), is_open, shutdown.clone()));
+    let shell = Shell::new(bus.clone(), tell, serve);
+    drop(driver::run(Shared(machine), queue, shell, clock, shutdown).await);
+    door.await.context("the door to clients")??;
+    bus.drain(DRAIN_LIMIT).await;
+    Ok(())
+}
+
+fn heard(received: Received) -> Option<Fact> {
+    Some(received.fact)
+}

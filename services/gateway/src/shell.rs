@@ -1,0 +1,72 @@
+//! Between the machine and the world.
+
+use crate::session::Told;
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use tokio::sync::{broadcast, watch};
+use vedette_model::{Fact, Instant};
+use vedette_protocol::Machine;
+use vedette_protocol::gateway::{Gateway, Output};
+use vedette_runtime::{Bus, Effects};
+
+/// The machine, which clients' commands read meanwhile.
+pub struct Shared(pub Arc<RwLock<Gateway>>);
+
+impl Shared {
+    fn write(&self) -> RwLockWriteGuard<'_, Gateway> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Machine for Shared {
+    type Input = Fact;
+    type Output = Output;
+
+    fn handle(&mut self, fact: Fact, now: Instant) {
+        self.write().handle(fact, now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.write().handle_timeout(now);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).poll_timeout()
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.write().poll_output()
+    }
+}
+
+/// The bus, the subscribers and the door.
+pub struct Shell {
+    bus: Bus,
+    tell: broadcast::Sender<Told>,
+    serve: watch::Sender<bool>,
+}
+
+impl Shell {
+    /// A shell that has done nothing yet.
+    pub const fn new(bus: Bus, tell: broadcast::Sender<Told>, serve: watch::Sender<bool>) -> Self {
+        Self { bus, tell, serve }
+    }
+}
+
+impl Effects<Shared> for Shell {
+    async fn perform(&mut self, outputs: Vec<Output>) -> Vec<Fact> {
+        for output in outputs {
+            match output {
+                Output::Publish(fact) => self.bus.publish(&fact).await,
+                Output::Tell { channel, payload } => {
+                    tracing::info!(channel, payload, "told");
+                    // Nobody may be subscribed.
+                    let _ = self.tell.send(Told::new(channel, payload));
+                }
+                Output::Serve(open) => {
+                    self.serve.send_replace(open);
+                }
+            }
+        }
+        Vec::new()
+    }
+}
