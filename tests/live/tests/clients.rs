@@ -9,6 +9,7 @@ use redis::{AsyncCommands, IntoConnectionInfo, RedisResult};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 use vedette_client::{Follower, Limits, Masters};
 use vedette_harness::{Home, LIMIT, Plan, Process, System, now, stays, within};
 use vedette_live::{invariants, ms, tell};
@@ -341,7 +342,19 @@ async fn as_the_guide_says(system: &System, last: &MasterRecord) -> Result<()> {
 /// A program and its arguments.
 type Run = (PathBuf, Vec<String>);
 
+/// Installs what its tests share once, although they run at a time.
 async fn python() -> Result<Run> {
+    static INSTALLED: OnceCell<Run> = OnceCell::const_new();
+    INSTALLED.get_or_try_init(install_python).await.cloned()
+}
+
+/// As [`python`].
+async fn node() -> Result<Run> {
+    static INSTALLED: OnceCell<Run> = OnceCell::const_new();
+    INSTALLED.get_or_try_init(install_node).await.cloned()
+}
+
+async fn install_python() -> Result<Run> {
     let folder = workshop("python")?;
     let system = found("python3", "python3 python3-venv")?;
     let python = folder.join("venv/bin/python");
@@ -357,7 +370,7 @@ async fn python() -> Result<Run> {
     Ok((python, vec![text(&sources("python").join("follow.py"))]))
 }
 
-async fn node() -> Result<Run> {
+async fn install_node() -> Result<Run> {
     let folder = workshop("node")?;
     let (node, npm) = (found("node", "nodejs npm")?, found("npm", "nodejs npm")?);
     // Packages are found beside the program that imports them.
