@@ -31,6 +31,9 @@ pub fn bind(at: SocketAddr) -> std::io::Result<TcpSocket> {
 
 /// Keeps the door until shutdown. The port is held all the time, and listened on while the door is
 /// open.
+///
+/// # Errors
+/// If the port cannot be listened on.
 pub async fn keep(
     mut socket: TcpSocket,
     answers: Arc<Answers>,
@@ -56,7 +59,6 @@ pub async fn keep(
             () = admit(&listener, &answers, &tell, &mut sessions) => {}
         }
         drop(listener);
-        socket = again(at, &answers).await;
         let served = sessions.len();
         sessions.shutdown().await;
         tracing::warn!(
@@ -64,6 +66,11 @@ pub async fn keep(
             served,
             "too few voters answer to know who is master: clients are turned away to other gateways"
         );
+        socket = tokio::select! {
+            biased;
+            () = shutdown.triggered() => return Ok(()),
+            socket = again(at, &answers) => socket,
+        };
     }
 }
 

@@ -73,10 +73,19 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let (serve, is_open) = watch::channel(false);
     let answers =
         Arc::new(Answers::new(Arc::clone(&machine), clock.clone(), clients, listening, &id));
-    let door = tokio::spawn(door::keep(socket, answers, tell.clone(), is_open, shutdown.clone()));
+    let kept = door::keep(socket, answers, tell.clone(), is_open, shutdown.clone());
+    let mut door = tokio::spawn(kept);
     let shell = Shell::new(bus.clone(), tell, serve);
-    drop(driver::run(Shared(machine), queue, shell, clock, shutdown).await);
-    door.await.context("the door to clients")??;
+    let ended = tokio::select! {
+        shell = driver::run(Shared(machine), queue, shell, clock, shutdown) => {
+            // It is what the door waits for.
+            drop(shell);
+            door.await
+        }
+        // Without it nobody is served, whatever the machine says: the supervisor starts anew.
+        ended = &mut door => ended,
+    };
+    ended.context("the door to clients")??;
     bus.drain(DRAIN_LIMIT).await;
     Ok(())
 }
