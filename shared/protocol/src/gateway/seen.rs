@@ -102,6 +102,19 @@ impl GroupSeen {
         self.verdicts.retain(|_, (_, heard)| now.since(*heard) < REPORT_EXPIRY);
     }
 
+    /// What was said of the reign before is over; who is still down is reported again within a
+    /// second.
+    pub(super) fn new_reign(&mut self) {
+        for seen in self.nodes.values_mut() {
+            seen.down.clear();
+            seen.down_since = None;
+        }
+        self.verdicts.clear();
+        self.odown_since = None;
+        self.told_down.clear();
+        self.told_odown = false;
+    }
+
     /// Notes since when a node is down; whether it is.
     pub(super) fn is_down(&mut self, node: &NodeAddr, needed: usize, now: Instant) -> bool {
         let Some(seen) = self.nodes.get_mut(node) else { return false };

@@ -66,9 +66,7 @@ impl Gateway {
         let Some((epoch, old)) = before else { return };
         let switched = record.epoch > epoch;
         if switched {
-            // A new reign: what was said of the one before is over.
-            seen.told_down.clear();
-            seen.told_odown = false;
+            seen.new_reign();
             let new = &record.master;
             let payload = format!(
                 "{} {} {} {} {}",

@@ -275,6 +275,24 @@ fn of_another_reign_or_another_node_nothing_is_believed() {
 }
 
 #[test]
+fn what_was_said_of_the_reign_before_is_over() {
+    let mut script = Script::serving();
+    for by in 1..=2 {
+        let _ = script.down(by, 1, true);
+        let _ = script.down(by, 2, true);
+        let _ = script.verdict(by, true);
+    }
+    let next = switched(&record(3), 2);
+    let _ = script.hears(committed(&next).into());
+    for n in 1..=2 {
+        assert!(script.gateway.look(&next, &node(n), at(script.now)).down.is_none(), "node {n}");
+    }
+    assert!(script.gateway.odown(&next, at(script.now)).is_none());
+    assert_eq!(told(&script.down(1, 1, true)), [], "one prober's word does not add to old ones");
+    assert_eq!(told(&script.down(2, 1, true))[0].0, "+sdown", "the old master is still dead");
+}
+
+#[test]
 fn the_master_is_objectively_down_by_a_majority_of_the_voters() {
     let mut script = Script::serving();
     assert_eq!(told(&script.verdict(1, true)), []);
