@@ -234,8 +234,11 @@ impl Answers {
                 Reply::Text(self.registry.all().values().map(|c| c.line(now)).collect())
             }
             // Nothing is cached, paused or evicted here: what clients ask for holds as it is.
+            ("reply", [on]) if lower(on) == "on" => Reply::ok(),
+            // Whoever is promised silence must not be answered.
+            ("reply", [_]) => Reply::err("CLIENT REPLY OFF and SKIP are not built yet"),
             ("tracking", [_, ..])
-            | ("no-evict" | "caching" | "reply", [_])
+            | ("no-evict" | "caching", [_])
             | ("pause", [_] | [_, _])
             | ("unpause", []) => Reply::ok(),
             ("getredir", []) => Reply::Integer(-1),

@@ -101,7 +101,8 @@ impl Answers {
             ("pending-scripts", _) => Reply::Array(Vec::new()),
             ("info-cache", names) => self.info_cache(names),
             (verb, _) => Reply::err(format!(
-                "SENTINEL {} is not carried out by a gateway; use the vedette command",
+                "SENTINEL {} is not built yet: a gateway answers questions and changes nothing; what \
+                 vedette can do stands in vedette --help",
                 verb.to_ascii_uppercase()
             )),
         }
