@@ -60,6 +60,7 @@ pub(super) fn carry_out(
     record.lineage.add(&view.replid);
     if let Some(member) = record.members.iter_mut().find(|m| m.addr == *node) {
         member.run_id = Some(view.run_id.clone());
+        // Also of a known process: it may have been synchronised anew since it was learned.
         member.unsaved = view.unsaved;
     }
     record.switch = Switch {
