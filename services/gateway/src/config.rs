@@ -1,7 +1,9 @@
 //! What a gateway is configured with.
 
+use crate::users::{self, UserConfig};
 use clap::Parser;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use vedette_model::{NodeAddr, Secret};
 use vedette_runtime::config::ServiceConfig;
@@ -41,9 +43,12 @@ pub struct ClientsConfig {
     pub max_waiting_events: usize,
     /// Whether whoever subscribes to `+switch-master` is told the last one of each group again.
     pub repeat_last_switch: bool,
-    /// The default user's password. Absent: no login is needed, and a client may do everything
-    /// that `SENTINEL` can do here.
+    /// The default user's password; whoever knows it may do everything. Absent, with no users: no
+    /// login is needed, and every client may do everything.
     pub password: Option<Secret>,
+    /// Users by name. As soon as there is one, nobody is let in without a login, unless `default` is
+    /// among them and has no password.
+    pub users: BTreeMap<String, UserConfig>,
 }
 
 impl Default for ClientsConfig {
@@ -58,6 +63,7 @@ impl Default for ClientsConfig {
             max_waiting_events: 4_096,
             repeat_last_switch: false,
             password: None,
+            users: BTreeMap::new(),
         }
     }
 }
@@ -118,6 +124,7 @@ impl ServiceConfig for Config {
                 });
             }
         }
+        users::check(clients)?;
         clients.announced(clients.listen).map(drop)
     }
 }

@@ -16,8 +16,10 @@ mod reply;
 mod request;
 mod session;
 mod shell;
+mod users;
 
 pub use config::{Config, Flags};
+pub use users::{Rights, UserConfig};
 
 use anyhow::Context as _;
 use commands::Answers;
@@ -25,6 +27,7 @@ use shell::{Shared, Shell};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
+use users::Users;
 use vedette_model::{Fact, FactKind, Service};
 use vedette_protocol::gateway::{self, Gateway};
 use vedette_runtime::{Clock, Received, Shutdown, driver, life};
@@ -51,6 +54,7 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 /// What kept it from starting, with what to do about it.
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let clients = config.clients;
+    let users = Users::load(&clients)?;
     // A second process on a taken port ends here, before anybody hears of it.
     let socket = door::bind(clients.listen).with_context(|| {
         format!(
@@ -72,7 +76,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let (tell, _) = broadcast::channel(clients.max_waiting_events);
     let (serve, is_open) = watch::channel(false);
     let answers =
-        Arc::new(Answers::new(Arc::clone(&machine), clock.clone(), clients, listening, &id));
+        Arc::new(Answers::new(Arc::clone(&machine), clock.clone(), clients, users, listening, &id));
     let kept = door::keep(socket, answers, tell.clone(), is_open, shutdown.clone());
     let mut door = tokio::spawn(kept);
     let shell = Shell::new(bus.clone(), tell, serve);

@@ -137,10 +137,21 @@ const TABLE: &[Row] = &[
         never: &["redis", "redb"],
     },
     Row {
-        // Its outside thing is the port for Sentinel clients; the codec writes its replies.
+        // Its outside thing is the port for Sentinel clients: the codec writes its replies, their
+        // passwords are kept and compared as hashes.
         folder: "services/gateway",
         ours: &["model", "protocol", "runtime"],
-        others: &["anyhow", "bytes", "clap", "redis-protocol", "serde", "tokio", "tracing"],
+        others: &[
+            "anyhow",
+            "bytes",
+            "clap",
+            "redis-protocol",
+            "serde",
+            "sha2",
+            "subtle",
+            "tokio",
+            "tracing",
+        ],
         never: &["redis", "redb", "reqwest"],
     },
     Row {

@@ -1,6 +1,6 @@
-//! What this is: `INFO`, `COMMAND`, `ACL`.
+//! What this is, and who is here: `INFO`, `COMMAND`, `ACL`.
 
-use super::{Answers, COMMANDS, VERSION, arity, lower, unknown_subcommand};
+use super::{Answers, COMMANDS, Client, VERSION, arity, lower, unknown_subcommand};
 use crate::reply::Reply;
 use bytes::Bytes;
 use std::fmt::Write as _;
@@ -17,6 +17,16 @@ impl Answers {
         let sections = SECTIONS.iter().filter(|s| all || wanted.iter().any(|w| w == *s));
         let texts: Vec<_> = sections.map(|section| self.section(section)).collect();
         Reply::bulk(texts.join("\r\n"))
+    }
+
+    pub(super) fn acl(&self, client: &Client, rest: &[Bytes]) -> Reply {
+        let Some((verb, rest)) = rest.split_first() else { return arity("acl") };
+        match (&*lower(verb), rest) {
+            ("whoami", []) => Reply::bulk(client.user().map_or("", |user| &user.name)),
+            ("users", []) => Reply::bulks(self.users.names()),
+            ("whoami" | "users", _) => arity(&format!("acl|{}", lower(verb))),
+            _ => unknown_subcommand(verb, "ACL"),
+        }
     }
 
     fn section(&self, section: &str) -> String {
@@ -128,16 +138,5 @@ pub(super) fn command(rest: &[Bytes]) -> Reply {
         }
         ("count", _) => arity("command|count"),
         _ => unknown_subcommand(verb, "COMMAND"),
-    }
-}
-
-/// `ACL`: there is the default user only.
-pub(super) fn acl(rest: &[Bytes]) -> Reply {
-    let Some((verb, rest)) = rest.split_first() else { return arity("acl") };
-    match (&*lower(verb), rest) {
-        ("whoami", []) => Reply::bulk("default"),
-        ("users", []) => Reply::bulks(["default"]),
-        ("whoami" | "users", _) => arity(&format!("acl|{}", lower(verb))),
-        _ => unknown_subcommand(verb, "ACL"),
     }
 }

@@ -3,11 +3,12 @@
 use super::{Answers, VERSION, arity, lower, shown, text, unknown_subcommand};
 use crate::reply::{Proto, Reply};
 use crate::session::Told;
+use crate::users::{Refused, Rights, User};
 use bytes::{Bytes, BytesMut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vedette_model::Instant;
 
 /// One client.
@@ -16,7 +17,7 @@ pub struct Client {
     id: i64,
     from: SocketAddr,
     proto: Proto,
-    known: bool,
+    user: Option<Arc<User>>,
     name: String,
     library: (String, String),
     came: Instant,
@@ -36,9 +37,14 @@ impl Client {
         self.proto
     }
 
-    /// Whether it has logged in, or need not.
-    pub const fn is_known(&self) -> bool {
-        self.known
+    /// As whom it has logged in, or who it is without.
+    pub fn user(&self) -> Option<&User> {
+        self.user.as_deref()
+    }
+
+    /// Whether it may do what needs these rights.
+    pub fn may(&self, needed: Rights) -> bool {
+        self.user().is_some_and(|user| user.rights >= needed)
     }
 
     /// Whether it listens to anything.
@@ -93,12 +99,12 @@ impl Registry {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn enter(&self, from: SocketAddr, known: bool, now: Instant) -> Client {
+    pub(super) fn enter(&self, from: SocketAddr, user: Option<Arc<User>>, now: Instant) -> Client {
         let client = Client {
             id: self.next.fetch_add(1, Ordering::Relaxed) + 1,
             from,
             proto: Proto::Two,
-            known,
+            user,
             name: String::new(),
             library: (String::new(), String::new()),
             came: now,
@@ -142,14 +148,14 @@ impl Answers {
             };
             rest = options;
         }
-        let (mut known, mut name) = (client.known, None);
+        let (mut user, mut name) = (client.user.clone(), None);
         while let Some((option, values)) = rest.split_first() {
             match (&*lower(option), values) {
-                ("auth", [user, password, ..]) => {
-                    if let Err(refused) = self.check(Some(user), password) {
-                        return refused;
-                    }
-                    known = true;
+                ("auth", [given, password, ..]) => {
+                    user = match self.check(Some(given), password) {
+                        Ok(user) => Some(user),
+                        Err(refused) => return refused,
+                    };
                     rest = &values[2..];
                 }
                 ("setname", [given, ..]) => {
@@ -164,7 +170,7 @@ impl Answers {
                 }
             }
         }
-        if !known {
+        if user.is_none() {
             return Reply::Error(
                 "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
                  HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client \
@@ -172,7 +178,7 @@ impl Answers {
                     .into(),
             );
         }
-        (client.proto, client.known) = (proto, known);
+        (client.proto, client.user) = (proto, user);
         client.name = name.unwrap_or_else(|| std::mem::take(&mut client.name));
         let pair = |name: &str, value| (Reply::bulk(name), value);
         Reply::Map(vec![
@@ -192,27 +198,25 @@ impl Answers {
             _ => return Reply::err("syntax error"),
         };
         match checked {
-            Ok(()) => {
-                client.known = true;
+            Ok(user) => {
+                client.user = Some(user);
                 Reply::ok()
             }
             Err(refused) => refused,
         }
     }
 
-    fn check(&self, user: Option<&Bytes>, password: &Bytes) -> Result<(), Reply> {
-        let named = user.is_some();
-        let default = user.is_none_or(|user| user.as_ref() == b"default");
-        let wrong = "WRONGPASS invalid username-password pair or user is disabled.";
-        match &self.config.password {
-            None if named && default => Ok(()),
-            None if !named => Err(Reply::err(
+    fn check(&self, user: Option<&Bytes>, password: &Bytes) -> Result<Arc<User>, Reply> {
+        let user = user.map(AsRef::as_ref);
+        self.users.login(user, password).map_err(|refused| match refused {
+            Refused::NoPassword => Reply::err(
                 "AUTH <password> called without any password configured for the default user. Are \
                  you sure your configuration is correct?",
-            )),
-            Some(wanted) if default && same(wanted.expose().as_bytes(), password) => Ok(()),
-            None | Some(_) => Err(Reply::Error(wrong.into())),
-        }
+            ),
+            Refused::Wrong => {
+                Reply::Error("WRONGPASS invalid username-password pair or user is disabled.".into())
+            }
+        })
     }
 
     pub(super) fn client(&self, client: &mut Client, rest: &[Bytes]) -> Reply {
@@ -266,12 +270,6 @@ fn set_info(client: &mut Client, what: &Bytes, value: &Bytes) -> Reply {
         _ => return Reply::err(format!("Unrecognized option '{what}'")),
     }
     Reply::ok()
-}
-
-/// Compares without telling by its time how much is right.
-fn same(wanted: &[u8], given: &[u8]) -> bool {
-    let differs = wanted.iter().zip(given).fold(0, |differs, (a, b)| differs | (a ^ b));
-    wanted.len() == given.len() && differs == 0
 }
 
 impl Registry {

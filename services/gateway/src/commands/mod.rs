@@ -6,12 +6,16 @@ mod about;
 mod channels;
 mod client;
 mod entries;
+mod rights;
 mod sentinel;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use client::Client;
 
 use crate::config::ClientsConfig;
 use crate::reply::{Proto, Reply};
+use crate::users::Users;
 use bytes::{Bytes, BytesMut};
 use client::Registry;
 use std::net::SocketAddr;
@@ -34,6 +38,7 @@ pub struct Answers {
     gateway: Arc<RwLock<Gateway>>,
     clock: Clock,
     config: ClientsConfig,
+    users: Users,
     listening: SocketAddr,
     /// 40 hexadecimal digits, the same after a restart.
     id: String,
@@ -88,6 +93,7 @@ impl Answers {
         gateway: Arc<RwLock<Gateway>>,
         clock: Clock,
         config: ClientsConfig,
+        users: Users,
         listening: SocketAddr,
         id: &str,
     ) -> Self {
@@ -97,6 +103,7 @@ impl Answers {
             started: clock.now(),
             clock,
             config,
+            users,
             listening,
             id: sentinel_id(id),
             run_id: sentinel_id(&life),
@@ -117,7 +124,7 @@ impl Answers {
 
     /// A client came.
     pub fn welcome(&self, from: SocketAddr) -> Client {
-        self.registry.enter(from, self.config.password.is_none(), self.clock.now())
+        self.registry.enter(from, self.users.anonymous(), self.clock.now())
     }
 
     /// It left.
@@ -160,8 +167,11 @@ impl Answers {
         if words.len() < command.1 || (!command.2 && words.len() > command.1) {
             return arity(&name).into();
         }
-        if !client.is_known() && name != "auth" && name != "hello" {
-            return Reply::Error("NOAUTH Authentication required.".into()).into();
+        if name != "auth"
+            && name != "hello"
+            && let Err(refused) = rights::check(client, &name, rest)
+        {
+            return refused.into();
         }
         if client.proto() == Proto::Two
             && client.subscribes()
@@ -179,7 +189,7 @@ impl Answers {
             "auth" => self.auth(client, rest).into(),
             "client" => self.client(client, rest).into(),
             "command" => about::command(rest).into(),
-            "acl" => about::acl(rest).into(),
+            "acl" => self.acl(client, rest).into(),
             "info" => self.info(rest).into(),
             "role" => self.role().into(),
             "sentinel" => self.sentinel(rest).into(),

@@ -1,0 +1,138 @@
+//! What clients are answered, word for word.
+
+use super::*;
+use crate::users::{Rights, UserConfig};
+use vedette_model::{
+    BallotNumber, Digest, DigestReply, Fact, GroupName, GroupRecord, Member, NodeAddr,
+    OrchestratorId, Place, Quorum, RecordCommitted, Secret, Sender, Service, Settings, VoterId,
+};
+use vedette_protocol::Machine as _;
+use vedette_protocol::gateway;
+
+/// A client of a gateway that knows the group `orders`, whose master is 10.0.0.1:6379.
+pub(crate) struct Talk {
+    pub(crate) answers: Arc<Answers>,
+    client: Client,
+}
+
+pub(crate) fn record() -> GroupRecord {
+    let node = |n: u8| NodeAddr::new(&format!("10.0.0.{n}"), 6_379).unwrap();
+    let settings = Settings::with_quorum(Quorum::parse(2).unwrap());
+    let mut record = GroupRecord::first(GroupName::parse("orders").unwrap(), node(1), settings);
+    record.members.extend([Member::new(node(2), None), Member::new(node(3), None)]);
+    record
+}
+
+pub(crate) fn view(clock: &Clock) -> Gateway {
+    let sender = Sender::parse(Service::Gateway, "g1", 1).unwrap();
+    let place = Place::parse("here").unwrap();
+    let serves = NodeAddr::new("10.0.0.9", 26_379).unwrap();
+    let mut view = Gateway::new(gateway::Config { sender, place, serves }, clock.now());
+    let proposer = OrchestratorId::parse("o1").unwrap();
+    let ballot = BallotNumber { number: 1, proposer, incarnation: 1 };
+    let reply = DigestReply {
+        voter: VoterId::parse("v1").unwrap(),
+        records: vec![RecordCommitted { ballot, record: record() }],
+        unsettled: Vec::new(),
+        more: false,
+    };
+    view.handle(reply.into(), clock.now());
+    let asked = |output| matches!(output, gateway::Output::Publish(Fact::Digest(Digest { .. })));
+    while view.poll_output().is_some_and(asked) {}
+    view
+}
+
+pub(crate) fn answers(config: ClientsConfig) -> Arc<Answers> {
+    let clock = Clock::start();
+    let users = Users::load(&config).unwrap();
+    let gateway = Arc::new(RwLock::new(view(&clock)));
+    let listening = SocketAddr::from(([127, 0, 0, 1], 26_379));
+    Arc::new(Answers::new(gateway, clock, config, users, listening, "g1"))
+}
+
+impl Talk {
+    pub(crate) fn with(config: ClientsConfig) -> Self {
+        Self::beside(&answers(config))
+    }
+
+    /// One more client.
+    pub(crate) fn beside(answers: &Arc<Answers>) -> Self {
+        let client = answers.welcome(SocketAddr::from(([10, 0, 0, 8], 50_000)));
+        Self { answers: Arc::clone(answers), client }
+    }
+
+    /// The reply to a line of words, as it is sent.
+    pub(crate) fn says(&mut self, line: &str) -> String {
+        let words: Vec<Bytes> =
+            line.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+        let mut out = BytesMut::new();
+        let _ = self.answers.run(&mut self.client, &words, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn hears(&mut self, line: &str, wanted: &str) {
+        assert_eq!(self.says(line), format!("{wanted}\r\n"), "{line}");
+    }
+}
+
+const NOAUTH: &str = "-NOAUTH Authentication required.";
+const WRONGPASS: &str = "-WRONGPASS invalid username-password pair or user is disabled.";
+
+fn user(password: &str, rights: Rights) -> UserConfig {
+    let password = Some(Secret::new(password.into()));
+    UserConfig { password, rights, ..UserConfig::default() }
+}
+
+fn two_users() -> ClientsConfig {
+    let users = [("app", user("a", Rights::Read)), ("ops", user("o", Rights::Admin))];
+    let users = users.map(|(name, user)| (name.to_owned(), user)).into();
+    ClientsConfig { users, ..ClientsConfig::default() }
+}
+
+#[test]
+fn without_a_login_nothing_is_answered_where_one_is_needed() {
+    let mut talk = Talk::with(two_users());
+    for line in ["PING", "SENTINEL MASTERS", "CLIENT LIST", "ACL WHOAMI", "SUBSCRIBE x", "INFO"] {
+        talk.hears(line, NOAUTH);
+    }
+    talk.hears("AUTH app b", WRONGPASS);
+    talk.hears("AUTH a", WRONGPASS);
+    talk.hears("AUTH nobody a", WRONGPASS);
+    talk.hears("PING", NOAUTH);
+    assert!(talk.says("HELLO 3").starts_with("-NOAUTH HELLO must be called"));
+    talk.hears("HELLO 3 AUTH app b", WRONGPASS);
+    talk.hears("PING", NOAUTH);
+    assert!(talk.says("HELLO 3 AUTH app a SETNAME shop").starts_with("%6\r\n"));
+    talk.hears("PING", "+PONG");
+    talk.hears("ACL WHOAMI", "$3\r\napp");
+    talk.hears("CLIENT GETNAME", "$4\r\nshop");
+}
+
+#[test]
+fn who_may_read_asks_and_who_is_admin_changes() {
+    let mut talk = Talk::with(two_users());
+    talk.hears("AUTH app a", "+OK");
+    talk.hears("SENTINEL GET-MASTER-ADDR-BY-NAME orders", "*2\r\n$8\r\n10.0.0.1\r\n$4\r\n6379");
+    talk.hears(
+        "SENTINEL FAILOVER orders",
+        "-NOPERM User app has no permissions to run the 'sentinel|failover' command",
+    );
+    talk.hears("SHUTDOWN", "-NOPERM User app has no permissions to run the 'shutdown' command");
+    talk.hears("AUTH ops wrong", WRONGPASS);
+    talk.hears("ACL WHOAMI", "$3\r\napp");
+    talk.hears("AUTH ops o", "+OK");
+    talk.hears("ACL WHOAMI", "$3\r\nops");
+    talk.hears("ACL USERS", "*2\r\n$3\r\napp\r\n$3\r\nops");
+    assert!(!talk.says("SENTINEL FAILOVER orders").starts_with("-NOPERM"));
+}
+
+#[test]
+fn without_users_there_is_no_login() {
+    let mut talk = Talk::with(ClientsConfig::default());
+    talk.hears("ACL WHOAMI", "$7\r\ndefault");
+    assert!(talk.says("AUTH x").starts_with("-ERR AUTH <password> called without any password"));
+    talk.hears("AUTH default x", "+OK");
+    talk.hears("AUTH other x", WRONGPASS);
+    assert!(!talk.says("SENTINEL FAILOVER orders").starts_with("-NOPERM"));
+}
