@@ -34,6 +34,10 @@ pub struct Plan {
     pub log_format: &'static str,
     /// More lines of the nodes' configuration files.
     pub node_lines: Vec<String>,
+    /// Whether each orchestrator reaches NATS by a [`crate::Relay`].
+    pub relayed: bool,
+    /// More environment of the services.
+    pub service_environment: Vec<(String, String)>,
     /// Whether [`crate::System::arm`] reaches the orchestrators.
     pub fault_points: bool,
     /// More lines of the `[[group]]` table.
@@ -58,6 +62,8 @@ impl Default for Plan {
             wrong_password: None,
             log_format: "json",
             node_lines: Vec::new(),
+            relayed: false,
+            service_environment: Vec::new(),
             fault_points: false,
             settings: vec![
                 "failover_timeout_ms = 10000".into(),
@@ -71,6 +77,13 @@ impl Default for Plan {
 }
 
 impl Plan {
+    /// The usual one for many failovers in a row. A master that died comes back empty, and not with
+    /// what a synchronisation of long ago left on its disk: so many masters later the record would
+    /// not know that history any more.
+    pub fn of_many_failovers() -> Self {
+        Self { node_lines: vec!["rdb-del-sync-files yes".into()], ..Self::default() }
+    }
+
     /// The groups file of the plan.
     pub(crate) fn groups_file(&self, master: &NodeAddr, replica: Option<&NodeAddr>) -> String {
         let mut text = format!(

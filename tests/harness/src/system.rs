@@ -2,12 +2,12 @@
 
 use crate::plan::GROUP;
 use crate::{
-    Home, LIMIT, NatsServer, Network, Node, Plan, Process, ServiceProcess, Watcher, Writer, nats,
-    now, pick, ports, within,
+    Home, LIMIT, NatsServer, Network, Node, Plan, Process, Relay, ServiceProcess, Watcher, Writer,
+    nats, now, pick, ports, within,
 };
 use anyhow::{Context, Result, bail, ensure};
 use async_nats::HeaderMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -38,6 +38,8 @@ pub struct System {
     pub services: Vec<ServiceProcess>,
     /// Every fact since before the services started.
     pub watcher: Watcher,
+    /// The orchestrators' detours, by id, if the plan says so.
+    pub relays: BTreeMap<String, Relay>,
     plan: Plan,
     announced: Vec<String>,
     born: Instant,
@@ -84,11 +86,17 @@ impl System {
         let nodes = Node::start_group_at(&own, folder.path(), password, lines).await?;
         let urls: Vec<String> = nats.iter().map(|server| server.url().into()).collect();
         let watcher = Watcher::start(&urls, PREFIX).await?;
+        let mut relays = BTreeMap::new();
+        for n in 1..=plan.orchestrators * usize::from(plan.relayed) {
+            let server = nats[0].url().trim_start_matches("nats://").parse()?;
+            relays.insert(format!("o{n}"), Relay::start(server).await?);
+        }
         Ok(Self {
             nats,
             nodes,
             services: Vec::new(),
             watcher,
+            relays,
             plan,
             announced: Vec::new(),
             born: now(),
@@ -169,13 +177,16 @@ impl System {
     fn start_service_with(&mut self, service: Service, id: &str, keys: &[String]) -> Result<()> {
         let folder = self.path()?;
         let format = self.plan.log_format;
-        let mut environment = Vec::new();
+        let mut environment = self.plan.service_environment.clone();
         if self.plan.fault_points && service == Service::Orchestrator {
             let file = folder.join(FAULT_FILE).to_string_lossy().into_owned();
             environment.push(("VEDETTE_FAULT_POINT".into(), file));
         }
         let own = (home(&mut self.network, id)?, environment);
-        let urls = self.urls();
+        let urls = match self.relays.get(id) {
+            Some(relay) => vec![format!("nats://{}", relay.at())],
+            None => self.urls(),
+        };
         let process = ServiceProcess::start_at(own, service, id, &urls, keys, format, &folder)?;
         self.services.push(process);
         Ok(())

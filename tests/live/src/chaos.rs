@@ -81,23 +81,15 @@ pub struct Report {
 /// # Errors
 /// The first thing that did not hold, with the seed and the end of the timeline.
 pub fn run(options: &Options) -> Result<Report> {
-    let mut network = Network::new()?;
-    let home = network.add("watch")?;
-    let work = move || -> Result<Report> {
-        home.enter()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let mut interrupt = signal(SignalKind::interrupt())?;
-            let mut terminate = signal(SignalKind::terminate())?;
-            tokio::select! {
-                report = whole(options, network) => report,
-                _ = interrupt.recv() => bail!("interrupted"),
-                _ = terminate.recv() => bail!("interrupted"),
-            }
-        })
-    };
-    let joined = std::thread::scope(|scope| scope.spawn(work).join());
-    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    crate::in_network(async |network| {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            report = whole(options, network) => report,
+            _ = interrupt.recv() => bail!("interrupted"),
+            _ = terminate.recv() => bail!("interrupted"),
+        }
+    })
 }
 
 async fn whole(options: &Options, network: Network) -> Result<Report> {

@@ -5,12 +5,14 @@
 //! compared by their type only.
 
 use anyhow::{Context, Result, bail, ensure};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use vedette_harness::{LIMIT, Process, System, binary, ports, within};
+use vedette_model::NodeAddr;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
@@ -74,6 +76,17 @@ pub enum Form {
 }
 
 impl Form {
+    /// A bulk string's text; empty of all else.
+    pub fn text(&self) -> &str {
+        if let Self::Bulk(text) = self { text } else { "" }
+    }
+
+    /// A list of names and values; empty of all else.
+    pub fn entry(&self) -> BTreeMap<String, String> {
+        let (Self::Array(items) | Self::Map(items)) = self else { return BTreeMap::new() };
+        items.chunks_exact(2).map(|two| (two[0].text().into(), two[1].text().into())).collect()
+    }
+
     /// In one line; bulk strings by their text where `names` says so, otherwise as `$`.
     fn line(&self, names: bool) -> String {
         let all = |items: &[Self], names: bool| {
@@ -106,6 +119,45 @@ fn pairs(items: &[Form], names: bool) -> String {
 
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+}
+
+/// Starts a gateway and waits until it lets clients in. Where it does.
+///
+/// # Errors
+/// If it cannot be started, or lets nobody in.
+pub async fn gateway(system: &mut System, id: &str) -> Result<SocketAddr> {
+    let at = system.start_gateway(id, &[])?;
+    within(LIMIT, &format!("{id} lets clients in"), async || {
+        TcpStream::connect(at).await.ok().map(drop)
+    })
+    .await?;
+    Ok(at)
+}
+
+/// Who is master, as a gateway or Sentinel says.
+///
+/// # Errors
+/// If it does not.
+pub async fn master(at: SocketAddr, group: &str) -> Result<NodeAddr> {
+    let mut asked = Asked::connect(at).await?;
+    let form = asked.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", group]).await?;
+    let Form::Array(two) = &form else { bail!("no address: {form:?}") };
+    Ok(NodeAddr::new(two[0].text(), two[1].text().parse()?)?)
+}
+
+/// Which replicas a gateway or Sentinel lists.
+///
+/// # Errors
+/// If it lists none.
+pub async fn replicas(at: SocketAddr, group: &str) -> Result<BTreeSet<NodeAddr>> {
+    let mut asked = Asked::connect(at).await?;
+    let form = asked.ask(&["SENTINEL", "REPLICAS", group]).await?;
+    let Form::Array(all) = &form else { bail!("no list: {form:?}") };
+    let addr = |entry: BTreeMap<String, String>| {
+        let field = |name: &str| entry.get(name).context("a field is missing");
+        Ok(NodeAddr::new(field("ip")?, field("port")?.parse()?)?)
+    };
+    all.iter().map(|form| addr(form.entry())).collect()
 }
 
 /// A connection that asks.

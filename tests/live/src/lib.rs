@@ -3,11 +3,12 @@
 pub mod chaos;
 pub mod compare;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
-use vedette_harness::{LIMIT, System, Write, Writer, pick, signed_ms};
+use vedette_harness::{LIMIT, Network, System, Write, Writer, pick, signed_ms};
 use vedette_model::{
     Event, EventName, Fact, GroupRecord, MasterRecord, NodeAddr, ProposalAnswer, Revision, VoterId,
 };
@@ -155,6 +156,66 @@ pub async fn nothing_happens(system: &System, mark: usize, span: Duration) -> Re
         Ok(())
     })
     .await
+}
+
+/// Runs this on a thread of its own that lives in a namespace of a new [`Network`].
+///
+/// # Errors
+/// If the network cannot be made, or what the work gives.
+pub fn in_network<T: Send>(work: impl AsyncFnOnce(Network) -> Result<T> + Send) -> Result<T> {
+    let mut network = Network::new()?;
+    let home = network.add("watch")?;
+    let work = move || -> Result<T> {
+        home.enter()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(work(network))
+    };
+    let joined = std::thread::scope(|scope| scope.spawn(work).join());
+    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// How often a test repeats what it does: `VEDETTE_ROUNDS` of the environment, or so often.
+///
+/// # Errors
+/// If the variable is no number.
+pub fn rounds(default: usize) -> Result<usize> {
+    Ok(from_environment("VEDETTE_ROUNDS")?.unwrap_or(default))
+}
+
+/// How long a test keeps up what it does: `VEDETTE_SECONDS` of the environment, or so long.
+///
+/// # Errors
+/// If the variable is no number.
+pub fn seconds(default: u64) -> Result<Duration> {
+    Ok(Duration::from_secs(from_environment("VEDETTE_SECONDS")?.unwrap_or(default)))
+}
+
+/// A number in the environment.
+///
+/// # Errors
+/// If it is there and is none.
+pub fn from_environment<T: FromStr>(name: &str) -> Result<Option<T>> {
+    let Ok(text) = std::env::var(name) else { return Ok(None) };
+    let number = text.parse().ok().with_context(|| format!("{name} is no number: {text:?}"))?;
+    Ok(Some(number))
+}
+
+/// Times in one line: a single one as it is, of more their distribution.
+pub fn distribution(times: &mut [f64]) -> String {
+    times.sort_by(f64::total_cmp);
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    match times.len() {
+        0 => "none".into(),
+        1 => format!("{:>6.0}", times[0]),
+        n => format!(
+            "min {:>5.0}  median {:>5.0}  p90 {:>5.0}  p99 {:>5.0}  max {:>5.0}  of {n}",
+            at(0),
+            at(50),
+            at(90),
+            at(99),
+            at(100)
+        ),
+    }
 }
 
 /// A line that is shown although the test passes.

@@ -1,13 +1,10 @@
 //! The gateway on real servers: beside a real Sentinel, and through a failover.
 
 use anyhow::{Context as _, Result, ensure};
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use vedette_harness::{LIMIT, Plan, System, within};
-use vedette_live::compare::{Asked, Form, Sentinel, commands, differences};
+use vedette_live::compare::{self, Asked, Form, Sentinel, commands, differences};
 use vedette_live::{finish, switched, tell, writing};
-use vedette_model::NodeAddr;
 
 /// What is meant to differ: a part of the command, and why.
 const MEANT: [(&str, &str); 3] = [
@@ -16,36 +13,10 @@ const MEANT: [(&str, &str); 3] = [
     ("CLIENT SETINFO", "it came with Redis 7.2; Debian's Sentinel is older"),
 ];
 
-async fn serving(system: &mut System, id: &str) -> Result<SocketAddr> {
-    let at = system.start_gateway(id, &[])?;
-    within(LIMIT, &format!("{id} lets clients in"), async || {
-        TcpStream::connect(at).await.ok().map(drop)
-    })
-    .await?;
-    Ok(at)
-}
-
-fn bulk(form: &Form) -> &str {
-    if let Form::Bulk(text) = form { text } else { "" }
-}
-
-/// A list of names and values.
-fn entry(form: &Form) -> BTreeMap<String, String> {
-    let (Form::Array(items) | Form::Map(items)) = form else { return BTreeMap::new() };
-    items.chunks_exact(2).map(|two| (bulk(&two[0]).into(), bulk(&two[1]).into())).collect()
-}
-
-async fn address(at: SocketAddr, group: &str) -> Result<NodeAddr> {
-    let mut asked = Asked::connect(at).await?;
-    let form = asked.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", group]).await?;
-    let Form::Array(two) = &form else { anyhow::bail!("no address: {form:?}") };
-    Ok(NodeAddr::new(bulk(&two[0]), bulk(&two[1]).parse()?)?)
-}
-
 #[tokio::test]
 async fn it_answers_as_a_sentinel_does() -> Result<()> {
     let mut system = System::start(Plan::default()).await?;
-    let gateway = serving(&mut system, "g1").await?;
+    let gateway = compare::gateway(&mut system, "g1").await?;
     let folder = system.path()?.join("sentinel");
     std::fs::create_dir(&folder)?;
     let sentinel = Sentinel::watching(&system, &folder).await?;
@@ -54,7 +25,7 @@ async fn it_answers_as_a_sentinel_does() -> Result<()> {
         let mut asked = Asked::connect(gateway).await.ok()?;
         let form = asked.ask(&["SENTINEL", "REPLICAS", &group]).await.ok()?;
         let Form::Array(entries) = form else { return None };
-        let seen = |form: &Form| entry(form).get("flags").is_some_and(|flags| flags == "slave");
+        let seen = |form: &Form| form.entry().get("flags").is_some_and(|flags| flags == "slave");
         (entries.len() == 2 && entries.iter().all(seen)).then_some(())
     })
     .await?;
@@ -76,7 +47,8 @@ async fn it_answers_as_a_sentinel_does() -> Result<()> {
 async fn subscribers_hear_of_a_failover_and_can_read_it_at_once() -> Result<()> {
     let mut system = System::start(Plan::default()).await?;
     system.announce(&["sdown", "odown", "down", "leader", "convert"]);
-    let (first, second) = (serving(&mut system, "g1").await?, serving(&mut system, "g2").await?);
+    let (first, second) =
+        (compare::gateway(&mut system, "g1").await?, compare::gateway(&mut system, "g2").await?);
     let (group, old) = (system.group().to_string(), system.master());
     let mut listening = Vec::new();
     for at in [first, second] {
@@ -84,7 +56,7 @@ async fn subscribers_hear_of_a_failover_and_can_read_it_at_once() -> Result<()> 
         let _ = asked.ask(&["HELLO", "3"]).await?;
         let _ = asked.ask(&["SUBSCRIBE", "+switch-master"]).await?;
         listening.push((at, asked));
-        ensure!(address(at, &group).await? == old);
+        ensure!(compare::master(at, &group).await? == old);
     }
     let writer = writing(&system).await?;
     let mark = system.watcher.mark();
@@ -94,18 +66,18 @@ async fn subscribers_hear_of_a_failover_and_can_read_it_at_once() -> Result<()> 
     for (at, asked) in &mut listening {
         let Form::Push(message) = asked.reply().await? else { anyhow::bail!("no push") };
         let wanted = format!("{group} {} {} {} {}", old.host(), old.port(), new.host(), new.port());
-        ensure!(bulk(&message[2]) == wanted, "{message:?}");
-        ensure!(address(*at, &group).await? == new, "it is told and cannot be read");
+        ensure!(message[2].text() == wanted, "{message:?}");
+        ensure!(compare::master(*at, &group).await? == new, "it is told and cannot be read");
     }
     let mut asked = Asked::connect(first).await?;
-    let master = entry(&asked.ask(&["SENTINEL", "MASTER", &group]).await?);
+    let master = asked.ask(&["SENTINEL", "MASTER", &group]).await?.entry();
     let field = |name: &str| master.get(name).map(String::as_str).context("a field is missing");
     ensure!(field("flags")? == "master" && field("num-other-sentinels")? == "1", "{master:?}");
     ensure!(field("config-epoch")? == "2", "{master:?}");
     let Form::Array(others) = asked.ask(&["SENTINEL", "SENTINELS", &group]).await? else {
         anyhow::bail!("no list")
     };
-    ensure!(entry(&others[0]).get("port") == Some(&second.port().to_string()), "{others:?}");
+    ensure!(others[0].entry().get("port") == Some(&second.port().to_string()), "{others:?}");
     system.nodes[0].start()?;
     system.nodes[0].answers().await?;
     system.all_follow(&new).await?;
@@ -116,7 +88,7 @@ async fn subscribers_hear_of_a_failover_and_can_read_it_at_once() -> Result<()> 
 async fn without_a_majority_of_voters_the_door_is_shut() -> Result<()> {
     let mut system = System::start(Plan::default()).await?;
     system.announce(&["voter", "clients are turned away"]);
-    let at = serving(&mut system, "g1").await?;
+    let at = compare::gateway(&mut system, "g1").await?;
     let mut there = Asked::connect(at).await?;
     let _ = there.ask(&["PING"]).await?;
     for id in ["v1", "v2"] {
@@ -132,6 +104,6 @@ async fn without_a_majority_of_voters_the_door_is_shut() -> Result<()> {
     }
     within(LIMIT, "clients are let in again", async || TcpStream::connect(at).await.ok().map(drop))
         .await?;
-    ensure!(address(at, system.group().as_str()).await? == system.master());
+    ensure!(compare::master(at, system.group().as_str()).await? == system.master());
     system.finish().await
 }

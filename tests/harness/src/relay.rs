@@ -1,0 +1,93 @@
+//! A detour on which messages are late.
+
+use crate::wait::{now, until};
+use anyhow::Result;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Chunks under way in one direction.
+const UNDER_WAY: usize = 4_096;
+
+/// Passes bytes on to a server, each chunk late by any time up to a limit, in order. Ends on drop.
+pub struct Relay {
+    at: SocketAddr,
+    limit_ms: Arc<AtomicU64>,
+    task: JoinHandle<()>,
+}
+
+impl Relay {
+    /// Starts one that delays nothing yet.
+    ///
+    /// # Errors
+    /// If it cannot listen.
+    pub async fn start(to: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind((to.ip(), 0)).await?;
+        let (at, limit_ms) = (listener.local_addr()?, Arc::<AtomicU64>::default());
+        let limit = Arc::clone(&limit_ms);
+        let task = tokio::spawn(async move {
+            while let Ok((from, _)) = listener.accept().await {
+                let limit = Arc::clone(&limit);
+                tokio::spawn(async move {
+                    let Ok(to) = TcpStream::connect(to).await else { return };
+                    let ((from, back), (answers, to)) = (from.into_split(), to.into_split());
+                    // Whoever ends first ends the connection.
+                    tokio::select! {
+                        () = pass(from, to, &limit) => {}
+                        () = pass(answers, back, &limit) => {}
+                    }
+                });
+            }
+        });
+        Ok(Self { at, limit_ms, task })
+    }
+
+    /// Where it listens.
+    pub const fn at(&self) -> SocketAddr {
+        self.at
+    }
+
+    /// From now on each chunk is late by up to this.
+    pub fn delay(&self, limit: Duration) {
+        let ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.limit_ms.store(ms, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, limit_ms: &AtomicU64) {
+    let (tell, mut hear) = mpsc::channel::<(Instant, Vec<u8>)>(UNDER_WAY);
+    let read = async move {
+        let (mut last, mut buffer, mut count) = (now(), vec![0; 65_536], 0_u64);
+        while let Ok(length) = from.read(&mut buffer).await {
+            // Any number does, as long as it is another one each time.
+            count = count.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let late = (count >> 32) % (limit_ms.load(Ordering::Relaxed) + 1);
+            last = last.max(now() + Duration::from_millis(late));
+            let end = length == 0;
+            if tell.send((last, buffer[..length].to_vec())).await.is_err() || end {
+                return;
+            }
+        }
+    };
+    let write = async {
+        while let Some((due, bytes)) = hear.recv().await {
+            until(due).await;
+            if bytes.is_empty() || to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::join!(read, write);
+}
