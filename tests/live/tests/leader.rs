@@ -1,13 +1,14 @@
 //! The acting orchestrator is killed, or frozen, exactly at each step of a failover: the other one
 //! brings it to its end, and the one that wakes again changes nothing any more.
 //!
-//! `VEDETTE_ROUNDS=20 cargo test -p vedette-live --test leader -- --nocapture` measures for longer.
+//! `VEDETTE_ROUNDS=20 cargo test -p vedette-live --test leader -- --nocapture` measures for longer,
+//! and takes all points also for the one that is late when it wakes.
 
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use vedette_harness::{LIMIT, Plan, Spy, System, Writer, now, pick, stays, within};
-use vedette_live::{finish, ms, tell, writing};
+use vedette_live::{distribution, finish, ms, rounds, tell, writing};
 use vedette_model::{Fact, NodeAddr};
 
 /// In the order in which a failover passes them; each is explained in the orchestrator's `fault.rs`.
@@ -33,43 +34,53 @@ const POINTS: &[&str] = &[
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(2);
 /// Over which the woken one must not touch any node; longer than any command waits.
 const QUIET: Duration = Duration::from_millis(1_500);
+/// A bus that is slow for the one that wakes.
+const LATE: Duration = Duration::from_secs(5);
 /// The writer's own.
 const WRITES: &[&str] = &["set", "wait"];
 
 #[tokio::test]
 async fn the_leader_killed_at_each_step() -> Result<()> {
-    at_each_step("kill").await
+    at_each_step("kill", POINTS, Duration::ZERO).await
 }
 
 #[tokio::test]
 async fn the_leader_frozen_at_each_step() -> Result<()> {
-    at_each_step("stop").await
+    at_each_step("stop", POINTS, Duration::ZERO).await
 }
 
-async fn at_each_step(verb: &str) -> Result<()> {
-    let rounds = std::env::var("VEDETTE_ROUNDS").ok().and_then(|text| text.parse().ok());
-    // A dead master comes back empty, and not with what a synchronisation of long ago left on its
-    // disk: after so many failovers the record would not know that history any more.
-    let node_lines = vec!["rdb-del-sync-files yes".into()];
-    let plan = Plan { fault_points: true, node_lines, ..Plan::default() };
+#[tokio::test]
+async fn the_leader_frozen_at_each_step_and_late_when_it_wakes() -> Result<()> {
+    // It takes longer than all of them together without.
+    let few: Vec<_> = POINTS.iter().copied().step_by(4).collect();
+    at_each_step("stop", if rounds(1)? > 1 { POINTS } else { &few }, LATE).await
+}
+
+/// `late`: what the failed one says and hears from its fault on is late by up to this.
+async fn at_each_step(verb: &str, points: &[&'static str], late: Duration) -> Result<()> {
+    let relayed = !late.is_zero();
+    let plan = Plan { fault_points: true, relayed, ..Plan::of_many_failovers() };
     let mut system = System::start(plan).await?;
     system.announce(&["sdown", "odown", "down", "leader", "takeover", "lease", "superseded"]);
     // What the woken one says of a promotion that it may not send any more.
     system.announce(&["abort-slave-timeout"]);
+    if relayed {
+        system.announce(&["without nats"]);
+    }
     let writer = writing(&system).await?;
     let mut took: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     let mut master = system.master();
-    for _ in 0..rounds.unwrap_or(1_u32) {
-        for point in POINTS {
+    for _ in 0..rounds(1)? {
+        for point in points {
             let fault = format!("{verb}@{point}");
             let (new, ms) =
-                one(&mut system, &writer, &master, &fault).await.context(fault.clone())?;
+                one(&mut system, &writer, &master, &fault, late).await.context(fault.clone())?;
             took.entry(*point).or_default().push(ms);
             master = new;
         }
     }
     tell(&format!("{verb} of the leader at each point, to the end of the failover in ms:"));
-    for point in POINTS {
+    for point in points {
         tell(&format!("  {point:<18}{}", distribution(took.get_mut(point).context("it ran")?)));
     }
     finish(system, writer, &master).await
@@ -82,6 +93,7 @@ async fn one(
     writer: &Writer,
     old: &NodeAddr,
     fault: &str,
+    late: Duration,
 ) -> Result<(NodeAddr, f64)> {
     let dead = system.nodes.iter().position(|node| node.addr() == old);
     let dead = dead.context("the master is one of ours")?;
@@ -91,6 +103,8 @@ async fn one(
     let passed = || system.is_armed().is_ok_and(|armed| !armed).then(now);
     let failed = within(LIMIT, "the point is passed", async || passed()).await?;
     let leader = within(LIMIT, "a leader that failed", async || failed_one(system)).await?;
+    let id = system.services[leader].name().to_string();
+    system.relays.get(&id).inspect(|relay| relay.delay(late));
 
     let (new, ended) = ended(system, mark, old).await?;
     let took = ms(failed, ended.max(failed));
@@ -98,7 +112,7 @@ async fn one(
     ensure!(took <= ms_of(TAKEN_OVER_WITHIN), "the failover took {took:.0} ms after the fault");
     system.all_follow(&new).await?;
     if system.services[leader].is_stopped() {
-        wake(system, leader).await?;
+        wake(system, leader, QUIET + late).await?;
     } else {
         let mark = system.watcher.mark();
         system.services[leader].start()?;
@@ -131,7 +145,7 @@ async fn ended(system: &System, mark: usize, old: &NodeAddr) -> Result<(NodeAddr
 }
 
 /// The frozen one goes on where it stood: nothing that changes a node may come of it.
-async fn wake(system: &System, leader: usize) -> Result<()> {
+async fn wake(system: &System, leader: usize, quiet: Duration) -> Result<()> {
     let running: Vec<_> = system.nodes.iter().filter(|node| node.pid().is_some()).collect();
     let mut spies = Vec::new();
     for node in &running {
@@ -139,7 +153,7 @@ async fn wake(system: &System, leader: usize) -> Result<()> {
     }
     let mark = system.watcher.mark();
     system.services[leader].cont()?;
-    stays(QUIET, async || {
+    stays(quiet, async || {
         for (spy, node) in spies.iter().zip(&running) {
             let mut changes = spy.changes(node).await?;
             changes.retain(|command, _| !WRITES.contains(&command.as_str()));
@@ -148,6 +162,7 @@ async fn wake(system: &System, leader: usize) -> Result<()> {
         Ok(())
     })
     .await?;
+    system.relays.values().for_each(|relay| relay.delay(Duration::ZERO));
     lives(system, mark, leader).await
 }
 
@@ -160,19 +175,4 @@ async fn lives(system: &System, mark: usize, service: usize) -> Result<()> {
 
 fn ms_of(span: Duration) -> f64 {
     span.as_secs_f64() * 1e3
-}
-
-fn distribution(times: &mut [f64]) -> String {
-    times.sort_by(f64::total_cmp);
-    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
-    match times.len() {
-        1 => format!("{:>6.0}", times[0]),
-        n => format!(
-            "min {:>5.0}  median {:>5.0}  p90 {:>5.0}  max {:>5.0}  of {n}",
-            at(0),
-            at(50),
-            at(90),
-            at(100)
-        ),
-    }
 }

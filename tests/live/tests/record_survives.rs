@@ -7,10 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 use vedette_harness::{GROUP, LIMIT, Plan, System, Writer, now, pick, until, within};
 use vedette_live::chaos::rng::Rng;
-use vedette_live::{finish, invariants, switched, tell, writing};
+use vedette_live::{finish, invariants, seconds, switched, tell, writing};
 use vedette_model::{Fact, Health, NodeAddr};
 
-const STORM: Duration = Duration::from_secs(30);
 /// Rest between two kills, in ms. Each of nine services lives for some seconds.
 const REST: (u64, u64) = (60, 440);
 const PLACES: usize = 20;
@@ -80,7 +79,7 @@ async fn services_killed_at_any_moment_start_again_and_lose_no_record() -> Resul
     let (writer, start) = (writing(&system).await?, system.watcher.mark());
     let (mut rng, mut kills, mut failovers) = (Rng::new(33), 0, 0);
     let mut dead: Option<(usize, usize)> = None;
-    let end = now() + STORM;
+    let end = now() + seconds(30)?;
     while now() < end {
         let victim = usize::try_from(rng.range(0, 9))?;
         let service = &mut system.services[victim];

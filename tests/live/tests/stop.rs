@@ -1,13 +1,13 @@
-//! `SIGSTOP` of the master: it hangs, its sockets stay open. `VEDETTE_FROZEN_SECONDS=60` in the
-//! environment leaves it so for longer.
+//! The master hangs, its sockets stay open. `VEDETTE_SECONDS=60` in the environment leaves it so
+//! for longer.
 
 use anyhow::{Context, Result, ensure};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use vedette_harness::{LIMIT, Node, Plan, System, now, pick, stays, until};
-use vedette_live::{finish, ms, switched, tell, writing};
+use vedette_harness::{LIMIT, Node, Plan, System, now, pick, stays, until, within};
+use vedette_live::{finish, ms, seconds, switched, tell, writing};
 use vedette_model::EventName;
 
 #[tokio::test]
@@ -85,9 +85,55 @@ async fn told_to_give_up(system: &System, mark: usize, writes: usize) -> Result<
     Ok(())
 }
 
-/// Freezes the master under load for a good while, wakes it, and counts what it still takes.
-async fn frozen_for(span: Duration) -> Result<()> {
-    let plan = Plan::default();
+/// How a master comes to hang.
+#[derive(Clone, Copy, Debug)]
+enum Hang {
+    /// `SIGSTOP`.
+    Signal,
+    /// `DEBUG SLEEP`: it wakes by itself.
+    Sleep,
+}
+
+impl Hang {
+    fn begin(self, node: &Node, span: Duration) -> Result<Instant> {
+        let began = match self {
+            Self::Signal => node.stop()?,
+            Self::Sleep => {
+                let (client, at) = (node.client()?, now());
+                tokio::spawn(async move {
+                    let mut connection = client.get_multiplexed_async_connection().await?;
+                    let mut sleep = redis::cmd("DEBUG");
+                    sleep.arg("SLEEP").arg(span.as_secs_f64());
+                    // Nobody waits for its answer.
+                    sleep.query_async::<()>(&mut connection).await
+                });
+                at
+            }
+        };
+        Ok(began)
+    }
+
+    async fn end(self, node: &Node, began: Instant, span: Duration) -> Result<Instant> {
+        match self {
+            Self::Signal => {
+                until(began + span).await;
+                node.cont()
+            }
+            Self::Sleep => {
+                let limit = (began + span + LIMIT).saturating_duration_since(now());
+                within(limit, "it wakes", async || {
+                    node.command::<String>(&["PING"]).await.ok().map(|_| now())
+                })
+                .await
+            }
+        }
+    }
+}
+
+/// Makes the master hang under load for a good while, and counts what it still takes afterwards.
+async fn hangs(how: Hang) -> Result<()> {
+    let span = seconds(12)?;
+    let plan = Plan { node_lines: vec!["enable-debug-command yes".into()], ..Plan::default() };
     let down_after = Duration::from_millis(plan.down_after_ms);
     let mut system = System::start(plan).await?;
     system.announce(&["sdown", "odown", "down"]);
@@ -98,21 +144,20 @@ async fn frozen_for(span: Duration) -> Result<()> {
     stays(Duration::from_millis(500), async || Ok(())).await?;
     ensure!(!stubborn.since(load).is_empty(), "the stubborn one writes");
 
-    let stopped = system.nodes[0].stop()?;
+    let stopped = how.begin(&system.nodes[0], span)?;
     let switch = switched(&system, &writer, mark, &old, stopped).await?;
     let took = ms(stopped, switch.announced);
     ensure!(took <= ms(stopped, stopped + down_after) + 1_000.0, "announced after {took:.0} ms");
-    stays((stopped + span).saturating_duration_since(now()), async || Ok(())).await?;
 
     let new = switch.master.master.clone();
-    let woken = system.nodes[0].cont()?;
+    let woken = how.end(&system.nodes[0], stopped, span).await?;
     system.all_follow(&new).await?;
     stays((woken + Duration::from_secs(2)).saturating_duration_since(now()), async || Ok(()))
         .await?;
     let late = stubborn.since(woken);
     let last = late.last().map_or(0.0, |at| ms(woken, *at));
     tell(&format!(
-        "frozen for {span:?}: announced after {took:.0} ms; woken it took {} writes, the last \
+        "{how:?} for {span:?}: announced after {took:.0} ms; woken it took {} writes, the last \
          after {last:.0} ms",
         late.len()
     ));
@@ -139,6 +184,10 @@ async fn frozen_for(span: Duration) -> Result<()> {
 
 #[tokio::test]
 async fn a_master_frozen_under_load_takes_next_to_nothing_when_it_wakes() -> Result<()> {
-    let seconds = std::env::var("VEDETTE_FROZEN_SECONDS").ok().and_then(|text| text.parse().ok());
-    frozen_for(Duration::from_secs(seconds.unwrap_or(12))).await
+    hangs(Hang::Signal).await
+}
+
+#[tokio::test]
+async fn nor_does_one_that_slept_by_itself() -> Result<()> {
+    hangs(Hang::Sleep).await
 }
