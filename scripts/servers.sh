@@ -1,5 +1,6 @@
 # Sourced by scripts/test and scripts/demo: finds or installs what they need.
-# NETWORK_TOOLS=1 beforehand: also `ip` and `nft`, for the tests that cut links.
+# NETWORK_TOOLS=1 beforehand: also `ip` and `nft`, for the tests that cut links, and libfaketime, for
+# the one that shifts clocks.
 # CLIENT_TOOLS=1 beforehand: also Python's venv and Node, for the tests of the examples in clients/.
 #
 # Afterwards VEDETTE_REDIS_SERVER and VEDETTE_NATS_SERVER name the two servers. Set beforehand they
@@ -135,6 +136,7 @@ find_network_tools() {
     local missing=()
     command -v ip >/dev/null || missing+=(iproute2)
     command -v nft >/dev/null || missing+=(nftables)
+    compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || missing+=(faketime)
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 }
 
