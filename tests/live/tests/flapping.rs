@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
-use vedette_harness::{GROUP, LIMIT, Plan, System, now, pick, stays, within};
-use vedette_live::{event, events, finish, switched, tell, writing};
+use vedette_harness::{GROUP, LIMIT, Plan, System, now, pick, stays, until, within};
+use vedette_live::{
+    event, events, finish, in_network, invariants, seconds, switched, tell, writing,
+};
 use vedette_model::{EventName, Fact, NodeAddr};
 
 const DOWN_AFTER_MS: u64 = 500;
@@ -88,4 +90,49 @@ async fn after_two_failovers_it_is_held_until_it_is_released() -> Result<()> {
     });
     status.await.context("after the release")?;
     finish(system, writer, &new).await
+}
+
+/// How long the link is there, and then is not.
+const LINK: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_link_that_comes_and_goes_makes_no_more_than_two_failovers() -> Result<()> {
+    in_network(async |network| {
+        let node_lines = vec!["repl-timeout 5".into()];
+        // With the settings that a group has if nothing is said.
+        let plan =
+            Plan { down_after_ms: 1_000, settings: Vec::new(), node_lines, ..Plan::default() };
+        let mut system = System::start_servers_at(plan, Some(network)).await?;
+        system.start_services()?;
+        system.ready().await?;
+        let (start, old, end) = (system.watcher.mark(), system.master(), now() + seconds(24)?);
+        let (mut cut, mut cuts) = (links(&system), 0);
+        cut.retain(|(from, to)| from == "redis1" || to == "redis1");
+        while now() < end {
+            system.network().context("there is one")?.cut(&cut)?;
+            until(now() + LINK).await;
+            system.network().context("there is one")?.cut(&[])?;
+            until(now() + LINK).await;
+            cuts += 1;
+        }
+        let changes = masters_since(&system, start);
+        tell(&format!("{cuts} cuts of the master's link, masters since: {changes:?}"));
+        let failovers = changes.iter().filter(|master| **master != old).count();
+        ensure!((1..=ALLOWED).contains(&failovers), "{failovers} failovers");
+        let master = system.ask_master().await?.master;
+        system.all_follow(&master).await?;
+        invariants(&system)?;
+        system.shut_down().await
+    })
+}
+
+/// All directions between processes.
+fn links(system: &System) -> Vec<(String, String)> {
+    let nodes = system.nodes.iter().map(|node| node.name().to_string());
+    let services = system.services.iter().map(|service| service.name().to_string());
+    let names: Vec<String> =
+        nodes.chain(services).chain(["nats1".into(), "watch".into()]).collect();
+    let pairs =
+        names.iter().flat_map(|from| names.iter().map(move |to| (from.clone(), to.clone())));
+    pairs.filter(|(from, to)| from != to).collect()
 }
