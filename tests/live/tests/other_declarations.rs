@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use std::time::Duration;
 use vedette_harness::{GROUP, LIMIT, Node, Plan, Spy, System, pick, stays};
-use vedette_live::{event, events, finish, switched, tell, writing};
+use vedette_live::{compare, event, events, finish, switched, tell, writing};
 use vedette_model::{EventName, Fact, NodeAddr, Revision};
 
 fn declaration(master: &NodeAddr) -> String {
@@ -35,6 +35,10 @@ async fn a_declared_stranger_is_told_and_the_record_counts() -> Result<()> {
     let (mark, revision) = (system.watcher.mark(), newest_revision(&system));
     system.start_orchestrator_declaring("o3", &declaration(stranger.addr()))?;
     system.start_orchestrator_declaring("o4", &declaration(&replica))?;
+    let mut gateways = Vec::new();
+    for id in ["g1", "g2", "g3"] {
+        gateways.push(system.start_gateway(id, &[])?);
+    }
     for id in ["o3", "o4"] {
         lives(&system, mark, id).await?;
     }
@@ -51,9 +55,17 @@ async fn a_declared_stranger_is_told_and_the_record_counts() -> Result<()> {
     // Nothing comes of it while all live, nor of what only o3 and o4 know.
     stays(Duration::from_secs(2), async || {
         ensure!(system.ask_master().await?.master == old, "another master is named");
+        // Who connects is told the recorded one, or is not let in yet.
+        for at in &gateways {
+            let said = compare::master(*at, GROUP).await;
+            ensure!(said.as_ref().is_ok_and(|said| *said == old) || said.is_err(), "{said:?}");
+        }
         Ok(())
     })
     .await?;
+    for at in &gateways {
+        ensure!(compare::master(*at, GROUP).await? == old, "after two seconds all know it");
+    }
     ensure!(newest_revision(&system) == revision, "the record was changed");
     let conflicts = events(&system, mark, EventName::ConfigConflict);
     ensure!(conflicts.len() == 1, "once, and by none but o3: {conflicts:?}");
