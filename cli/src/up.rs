@@ -120,7 +120,7 @@ fn credentials(wanted: &Up) -> anyhow::Result<Option<Credentials>> {
         "the password file {} is empty: write the nodes' password into it",
         path.display()
     );
-    Ok(Some(Credentials { user: wanted.user.clone(), password: Secret::new(password.into()) }))
+    Ok(Some(Credentials::new(wanted.user.clone(), Secret::new(password.into()))))
 }
 
 /// The voters' records hold the nodes' passwords.

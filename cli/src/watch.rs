@@ -210,7 +210,7 @@ mod tests {
     fn a_records_password_is_not_shown() {
         let mut settings = Settings::with_quorum(Quorum::parse(1).unwrap());
         let password = Secret::new("s3cret".into());
-        settings.credentials = Some(Credentials { user: None, password });
+        settings.credentials = Some(Credentials::new(None, password));
         let master = NodeAddr::parse("h:1").unwrap();
         let record = GroupRecord::first(GroupName::parse("g").unwrap(), master, settings);
         let proposer = OrchestratorId::parse("o1").unwrap();

@@ -187,7 +187,7 @@ impl Declared {
             }
         };
         ensure!(!password.expose().is_empty(), "the password is empty: remove it or set one");
-        Ok(Some(Credentials { user: self.user.clone(), password }))
+        Ok(Some(Credentials::new(self.user.clone(), password)))
     }
 }
 
@@ -293,10 +293,7 @@ mod tests {
                 place: Place::parse("dc1").unwrap(),
             }],
             watchers_per_place: 4,
-            credentials: Some(Credentials {
-                user: Some("u".into()),
-                password: Secret::new("p".into()),
-            }),
+            credentials: Some(Credentials::new(Some("u".into()), Secret::new("p".into()))),
         };
         assert_eq!(parse(&text).unwrap().list[0].2, expected);
     }

@@ -38,6 +38,17 @@ pub struct Credentials {
     pub user: Option<String>,
     /// Password.
     pub password: Secret,
+    /// Taken where `password` is refused: the one before or the one after it, while a password is
+    /// being changed. Absent means that there is no other.
+    #[serde(default)]
+    pub other_password: Option<Secret>,
+}
+
+impl Credentials {
+    /// With one password.
+    pub const fn new(user: Option<String>, password: Secret) -> Self {
+        Self { user, password, other_password: None }
+    }
 }
 
 /// Why settings were refused.
@@ -331,8 +342,7 @@ mod tests {
 
     #[test]
     fn a_secret_never_prints() {
-        let credentials =
-            Credentials { user: Some("app".into()), password: Secret::new("hush".into()) };
+        let credentials = Credentials::new(Some("app".into()), Secret::new("hush".into()));
         let settings = Settings { credentials: Some(credentials), ..defaults() };
         let text = format!("{settings:?} {settings:#?}");
         assert!(!text.contains("hush") && text.contains("******"), "{text}");

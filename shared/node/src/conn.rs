@@ -10,7 +10,7 @@ use crate::reply::Reply;
 use std::io::{self, Read};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use vedette_model::{Credentials, NodeAddr, NodeFault};
+use vedette_model::{Credentials, NodeAddr, NodeFault, Secret};
 
 /// Bytes that one answer may have. A default `INFO` has about 6 KB.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
@@ -103,33 +103,26 @@ impl Conn {
         credentials: Option<&Credentials>,
         name: &str,
     ) -> Result<(), NodeFault> {
-        let mut request = Vec::new();
-        if let Some(Credentials { user, password }) = credentials {
-            let mut auth = redis::cmd("AUTH");
-            if let Some(user) = user {
-                auth.arg(user);
-            }
-            request = auth.arg(password.expose()).get_packed_command();
-        }
         let set_name = redis::cmd("CLIENT").arg("SETNAME").arg(name).get_packed_command();
-        request.extend_from_slice(&set_name);
-        self.send(&request);
-        if credentials.is_some() {
-            match self.next().await? {
-                Reply::Error(error) if error.says_no_password_is_set() => tracing::warn!(
-                    node = %addr,
-                    "the node has no password but its group has one: protect the node with \
-                     requirepass and masterauth, or remove the password from the group"
-                ),
-                Reply::Error(error) => return Err(error.into()),
-                Reply::Text(_) => {}
-                other @ (Reply::Integer(_)
-                | Reply::Array(_)
-                | Reply::Nil
-                | Reply::Unexpected(_)) => {
-                    return Err(NodeFault::Error(format!("AUTH was answered by {other}")));
+        if let Some(Credentials { user, password, other_password }) = credentials {
+            let auth = |password: &Secret| {
+                let mut auth = redis::cmd("AUTH");
+                if let Some(user) = user {
+                    auth.arg(user);
                 }
+                [auth.arg(password.expose()).get_packed_command(), set_name.clone()].concat()
+            };
+            self.send(&auth(password));
+            let mut logged_in = self.logged_in(addr).await;
+            if let (Err(NodeFault::Denied(_)), Some(other)) = (&logged_in, other_password) {
+                // What the name was answered without a login.
+                self.next().await?;
+                self.send(&auth(other));
+                logged_in = self.logged_in(addr).await;
             }
+            logged_in?;
+        } else {
+            self.send(&set_name);
         }
         match self.next().await? {
             // A name is a courtesy: only a server that lets us do nothing at all refuses us.
@@ -147,6 +140,25 @@ impl Conn {
             | Reply::Array(_)
             | Reply::Nil
             | Reply::Unexpected(_) => Ok(()),
+        }
+    }
+
+    /// What `AUTH` is answered.
+    async fn logged_in(&mut self, addr: &NodeAddr) -> Result<(), NodeFault> {
+        match self.next().await? {
+            Reply::Error(error) if error.says_no_password_is_set() => {
+                tracing::warn!(
+                    node = %addr,
+                    "the node has no password but its group has one: protect the node with \
+                     requirepass and masterauth, or remove the password from the group"
+                );
+                Ok(())
+            }
+            Reply::Error(error) => Err(error.into()),
+            Reply::Text(_) => Ok(()),
+            other @ (Reply::Integer(_) | Reply::Array(_) | Reply::Nil | Reply::Unexpected(_)) => {
+                Err(NodeFault::Error(format!("AUTH was answered by {other}")))
+            }
         }
     }
 

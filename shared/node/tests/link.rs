@@ -8,7 +8,7 @@ use server::{Server, nobody, password, user};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use vedette_harness::{LIMIT, within};
-use vedette_model::{Credentials, NodeAddr, NodeFault, Role};
+use vedette_model::{Credentials, NodeAddr, NodeFault, Role, Secret};
 use vedette_node::link::{Ask, Heard, UNANSWERED_LIMIT};
 use vedette_node::{ErrorCode, Link, Lookups, Reply};
 
@@ -113,6 +113,21 @@ async fn a_wrong_or_missing_password_is_denied() {
     assert_eq!(ping_code(&mut link).await, None);
     let mut link = open(addr, Some(&user("default", "right"))).await.unwrap();
     assert_eq!(ping_code(&mut link).await, None);
+}
+
+#[tokio::test]
+async fn while_a_password_is_changed_either_is_taken() {
+    let server = Server::start_as(None, Some("right"), &[]).await;
+    let two = |one: &str, other: &str| {
+        let other_password = Some(Secret::new(other.into()));
+        Credentials { other_password, ..password(one) }
+    };
+    for credentials in [two("right", "wrong"), two("wrong", "right")] {
+        let mut link = open(server.addr(), Some(&credentials)).await.unwrap();
+        assert_eq!(ping_code(&mut link).await, None);
+    }
+    let neither = open(server.addr(), Some(&two("wrong", "wrong too"))).await.err();
+    assert!(matches!(&neither, Some(NodeFault::Denied(w)) if w.contains("WRONGPASS")));
 }
 
 #[tokio::test]

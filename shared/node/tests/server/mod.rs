@@ -76,7 +76,7 @@ pub fn nobody() -> NodeAddr {
 }
 
 pub fn password(text: &str) -> Credentials {
-    Credentials { user: None, password: Secret::new(text.into()) }
+    Credentials::new(None, Secret::new(text.into()))
 }
 
 pub fn user(name: &str, text: &str) -> Credentials {

@@ -255,7 +255,7 @@ fn after_a_change_of_master_reports_are_of_the_new_epoch() {
 #[test]
 fn credentials_go_with_each_connection() {
     let mut script = Script::new(1);
-    let credentials = Some(Credentials { user: None, password: Secret::new("hush".into()) });
+    let credentials = Some(Credentials::new(None, Secret::new("hush".into())));
     let mut changed = revision(2, 2);
     changed.settings.credentials = credentials.clone();
     assert_eq!(script.knows(10, changed), [connect(2, 1, credentials.clone())]);

@@ -292,7 +292,7 @@ fn records() -> Vec<GroupRecord> {
     busy.settings.quorum_places = Some(2);
     busy.settings.trust_recorded_address = true;
     let password = Secret::new("correct horse".into());
-    busy.settings.credentials = Some(Credentials { user: Some("vedette".into()), password });
+    busy.settings.credentials = Some(Credentials::new(Some("vedette".into()), password));
     busy.failover = Some(Failover {
         epoch: Epoch(4),
         leader: orchestrator(),
