@@ -1,11 +1,15 @@
 //! Stories that are told to the whole system, one file each: `scenarios/<row>_<words>.rs`.
 
+#[path = "../scenarios/bug_commit_nobody_heard.rs"]
+mod bug_commit_nobody_heard;
 #[path = "../scenarios/bug_disk_behind.rs"]
 mod bug_disk_behind;
 #[path = "../scenarios/bug_forgotten_promotion.rs"]
 mod bug_forgotten_promotion;
 #[path = "../scenarios/bug_history_nobody_heard.rs"]
 mod bug_history_nobody_heard;
+#[path = "../scenarios/bug_late_voter_denied_a_living_leader.rs"]
+mod bug_late_voter_denied_a_living_leader;
 #[path = "../scenarios/bug_master_back_as_replica.rs"]
 mod bug_master_back_as_replica;
 #[path = "../scenarios/bug_promise_too_old.rs"]
