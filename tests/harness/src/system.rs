@@ -1,12 +1,13 @@
 //! A whole system under test.
 
+mod asked;
+
 use crate::plan::GROUP;
 use crate::{
     Home, LIMIT, NatsServer, Network, Node, Plan, Process, Relay, ServiceProcess, Watcher, Writer,
-    nats, now, pick, ports, within,
+    now, pick, ports, within,
 };
 use anyhow::{Context, Result, bail, ensure};
-use async_nats::HeaderMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,11 +15,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use vedette_model::{
-    Fact, FactKind, GroupName, GroupRecord, MasterQuery, MasterRecord, NodeAddr, Sender, Service,
-    StatusQuery,
-};
-use vedette_wire::{Header, Subjects, decode, encode};
+use vedette_model::{GroupName, GroupRecord, NodeAddr, Service};
 
 /// The subjects' prefix of every system.
 const PREFIX: &str = "vedette";
@@ -326,19 +323,6 @@ impl System {
         home(&mut self.network, name)
     }
 
-    /// Who is master, as an application asks the orchestrators.
-    ///
-    /// # Errors
-    /// If nobody answers.
-    pub async fn ask_master(&self) -> Result<MasterRecord> {
-        let query = Fact::MasterQuery(MasterQuery { group: self.group() });
-        let subject = Subjects::parse(PREFIX)?.of(&query).context("an application may ask")?;
-        let client = nats::connect(&self.urls()).await?;
-        let reply = client.request(subject, "".into()).await?;
-        let answer = decode(FactKind::MasterRecord, &reply.payload)?;
-        pick::master(&answer).cloned().context("the answer is another kind of fact")
-    }
-
     /// Log lines at WARN or ERROR that hold these words belong to the test.
     pub fn announce(&mut self, words: &[&str]) {
         self.announced.extend(words.iter().map(|words| (*words).into()));
@@ -359,45 +343,6 @@ impl System {
         Ok(())
     }
 
-    /// Asks all services how they are, and waits until the answers of those with these ids hold
-    /// one of the words. Returns the text that did.
-    ///
-    /// # Errors
-    /// If no answer in time holds them; the error repeats the last answers.
-    pub async fn status_says(&mut self, words: &[&str]) -> Result<String> {
-        let mark = self.watcher.mark();
-        let deadline = now() + LIMIT;
-        loop {
-            self.ask_status().await?;
-            let says = |fact: &Fact| {
-                let beat = pick::heartbeat(fact)?;
-                let fits = |text: &str| words.iter().all(|word| text.contains(word));
-                let standing = beat.standings.iter().find(|standing| fits(&standing.text))?;
-                Some(format!("{}/{}: {}", beat.service, beat.id, standing.text))
-            };
-            let limit = std::time::Duration::from_secs(1);
-            if let Ok((_, text)) = self.watcher.wait(mark, limit, "an answer", says).await {
-                return Ok(text);
-            }
-            if now() > deadline {
-                bail!("no status says {words:?}; they say:\n{}", self.standings(mark));
-            }
-        }
-    }
-
-    /// Every standing since a mark, one line each.
-    pub fn standings(&self, mark: usize) -> String {
-        let mut lines = BTreeSet::new();
-        for seen in self.watcher.since(mark) {
-            if let Fact::Heartbeat(beat) = seen.fact {
-                for standing in beat.standings {
-                    lines.insert(format!("{}/{}: {}", beat.service, beat.id, standing.text));
-                }
-            }
-        }
-        lines.into_iter().collect::<Vec<_>>().join("\n")
-    }
-
     /// A process by its name.
     ///
     /// # Errors
@@ -408,22 +353,6 @@ impl System {
         let services = self.services.iter_mut().map(|service| &mut **service);
         let mut all = nats.chain(nodes).chain(services);
         all.find(|process| process.name() == name).with_context(|| format!("no process {name}"))
-    }
-
-    /// What late subscribers find: the retained last master.
-    ///
-    /// # Errors
-    /// If JetStream does not answer or holds something else.
-    pub async fn retained(&self) -> Result<Option<MasterRecord>> {
-        let subjects = Subjects::parse(PREFIX)?;
-        let client = nats::connect(&self.urls()).await?;
-        let bucket = subjects.masters_bucket();
-        let store = async_nats::jetstream::new(client).get_key_value(&bucket).await?;
-        let Some(payload) = store.get(subjects.masters_key(&self.group())).await? else {
-            return Ok(None);
-        };
-        let kept = decode(FactKind::MasterRecord, &payload)?;
-        pick::master(&kept).cloned().map(Some).context("the bucket holds another kind of fact")
     }
 
     /// Ends all services politely; then the folder goes too.
@@ -460,31 +389,6 @@ impl System {
         }
         self.finished = findings.is_empty();
         ensure!(self.finished, "nobody announced:\n{}", findings.join("\n"));
-        Ok(())
-    }
-
-    async fn ask_status(&mut self) -> Result<()> {
-        self.queries += 1;
-        let subjects = Subjects::parse(PREFIX)?;
-        let sender = Sender::parse(Service::Client, "harness", 1)?;
-        let fact = Fact::StatusQuery(StatusQuery {});
-        let header = Header {
-            kind: FactKind::StatusQuery,
-            sender: sender.clone(),
-            sequence: self.queries,
-            sent_at_ms: 0,
-            traceparent: None,
-        };
-        let mut headers = HeaderMap::new();
-        for (name, value) in header.to_pairs() {
-            headers.insert(name, value);
-        }
-        let subject = subjects.of(&fact).context("a status query has a subject")?;
-        let client = nats::connect(&self.urls()).await?;
-        let payload = encode(&fact)?.into();
-        let reply = subjects.reply(&sender);
-        client.publish_with_reply_and_headers(subject, reply, headers, payload).await?;
-        client.flush().await?;
         Ok(())
     }
 }
