@@ -39,6 +39,7 @@ fn every_services_example_is_taken_and_holds_its_defaults() -> Result<()> {
     ensure!(notifier == vedette_notifier::Config::default(), "{notifier:?}");
 
     let mut gateway: vedette_gateway::Config = taken(Service::Gateway)?;
+    ensure!(gateway.http.listen.take().is_some());
     gateway.common.id.clear();
     ensure!(gateway == vedette_gateway::Config::default(), "{gateway:?}");
     Ok(())

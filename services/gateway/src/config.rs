@@ -18,6 +18,17 @@ pub struct Config {
     pub common: CommonConfig,
     /// The port for Sentinel clients.
     pub clients: ClientsConfig,
+    /// The port for health, metrics and checks.
+    pub http: HttpConfig,
+}
+
+/// The port for health, metrics and checks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpConfig {
+    /// Address and port to listen on, which stays open when the door to clients is shut. Absent:
+    /// there is none. Whoever reaches it reads the groups' names and addresses; nothing can be
+    /// changed there.
+    pub listen: Option<SocketAddr>,
 }
 
 /// The port for Sentinel clients.
@@ -139,6 +150,9 @@ pub struct Flags {
     /// Address and port for Sentinel clients
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
+    /// Address and port for health, metrics and checks
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub http: Option<SocketAddr>,
 }
 
 impl ServiceFlags for Flags {
@@ -147,6 +161,8 @@ impl ServiceFlags for Flags {
     }
 
     fn overrides(&self) -> Overrides {
-        Overrides::default().set("clients.listen", self.listen.as_ref())
+        Overrides::default()
+            .set("clients.listen", self.listen.as_ref())
+            .set("http.listen", self.http.as_ref())
     }
 }

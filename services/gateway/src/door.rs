@@ -1,6 +1,7 @@
 //! Lets clients in while the view is fresh, and none otherwise.
 
 use crate::commands::Answers;
+use crate::metrics::Turned;
 use crate::session::{self, Told};
 use anyhow::Context as _;
 use std::net::SocketAddr;
@@ -103,7 +104,9 @@ async fn admit(
                 continue;
             }
         };
+        answers.metrics().connections.inc();
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            answers.metrics().turned(Turned::Full);
             sessions.spawn(turn_away(stream));
             continue;
         };

@@ -3,7 +3,8 @@
 //! ```text
 //!  bus ──► records, views, verdicts, events ─► Gateway (protocol) ─┬─► Serve ──► door: open, shut
 //!                                                 ▲ read by         └─► Tell ───► subscribers
-//!  client ─► request ─► session ─► commands ──────┘        reply ──► client
+//!  client ─► request ─► session ─► commands ──────┤        reply ──► client
+//!  load balancer, Prometheus ─► http ─────────────┘
 //! ```
 //!
 //! The door is open only while the view is fresh: a refused connection is the one refusal that
@@ -12,20 +13,24 @@
 mod commands;
 pub mod config;
 mod door;
+mod http;
+mod metrics;
 mod reply;
 mod request;
 mod session;
 mod shell;
 mod users;
 
-pub use config::{Config, Flags};
+pub use config::{Config, Flags, HttpConfig};
 pub use users::{Rights, UserConfig};
 
 use anyhow::Context as _;
 use commands::Answers;
+use http::Site;
 use shell::{Shared, Shell};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, watch};
 use users::Users;
 use vedette_model::{Fact, FactKind, Service};
@@ -66,6 +71,12 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let listening = socket.local_addr()?;
     let serves = clients.announced(listening)?;
     tracing::info!(%listening, announced = %serves, "the port for Sentinel clients is ours");
+    let second = match config.http.listen {
+        Some(at) => Some(TcpListener::bind(at).await.with_context(|| {
+            format!("cannot have {at} for HTTP: set http.listen to a free port, or leave it out")
+        })?),
+        None => None,
+    };
     let bus = life::join(Service::Gateway, &config.common, &shutdown).await?;
     let (inputs, queue) = mpsc::channel(QUEUE_LIMIT);
     bus.subscribe_into(&HEARD, inputs, heard).await?;
@@ -77,9 +88,15 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let (serve, is_open) = watch::channel(false);
     let answers =
         Arc::new(Answers::new(Arc::clone(&machine), clock.clone(), clients, users, listening, &id));
-    let kept = door::keep(socket, answers, tell.clone(), is_open, shutdown.clone());
+    if let Some(listener) = second {
+        tracing::info!(listening = %listener.local_addr()?, "health, metrics and checks are here");
+        let site = Arc::new(Site::new(Arc::clone(&answers), is_open.clone()));
+        // It ends with the shutdown, and holds nothing that must be finished.
+        drop(tokio::spawn(http::serve(listener, site, clock.clone(), shutdown.clone())));
+    }
+    let kept = door::keep(socket, Arc::clone(&answers), tell.clone(), is_open, shutdown.clone());
     let mut door = tokio::spawn(kept);
-    let shell = Shell::new(bus.clone(), tell, serve);
+    let shell = Shell::new(bus.clone(), answers, tell, serve);
     let ended = tokio::select! {
         shell = driver::run(Shared(machine), queue, shell, clock, shutdown) => {
             // It is what the door waits for.

@@ -1,6 +1,7 @@
 //! One client's connection.
 
 use crate::commands::{Answers, Client};
+use crate::metrics::Left;
 use crate::reply::Reply;
 use crate::request;
 use bytes::BytesMut;
@@ -44,7 +45,8 @@ pub async fn serve(
     let mut client = answers.welcome(from);
     let why = talk(&mut stream, &mut client, &answers, &mut told).await;
     answers.farewell(&client);
-    tracing::debug!(client = client.id(), %from, why, "a client left");
+    answers.metrics().left(why);
+    tracing::debug!(client = client.id(), %from, why = why.word(), "a client left");
 }
 
 async fn talk(
@@ -52,7 +54,7 @@ async fn talk(
     client: &mut Client,
     answers: &Answers,
     told: &mut broadcast::Receiver<Told>,
-) -> &'static str {
+) -> Left {
     let config = answers.config();
     let (mut input, mut output) = (BytesMut::with_capacity(4_096), BytesMut::new());
     let idle = Duration::from_secs(config.idle_seconds);
@@ -63,39 +65,39 @@ async fn talk(
             event = told.recv() => match event {
                 Ok(event) => client.hear(&event, &mut output),
                 Err(broadcast::error::RecvError::Lagged(_)) if client.subscribes() => {
-                    return "it reads events too slowly";
+                    return Left::Slow;
                 }
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => return "the gateway stops",
+                Err(broadcast::error::RecvError::Closed) => return Left::Stopping,
             },
             read = stream.read_buf(&mut input) => match read {
-                Ok(0) => return "it closed the connection",
+                Ok(0) => return Left::Closed,
                 Ok(_) => {}
-                Err(_) => return "the connection broke",
+                Err(_) => return Left::Broken,
             },
-            () = answers.rest(idle), if !may_idle => return "it was idle for too long",
+            () = answers.rest(idle), if !may_idle => return Left::Idle,
         }
         loop {
             match request::next(&mut input, config.max_request_bytes) {
                 Ok(Some(words)) => {
                     if !words.is_empty() && answers.run(client, &words, &mut output) {
                         let _ = send(stream, &mut output).await;
-                        return "it quit";
+                        return Left::Quit;
                     }
                 }
                 Ok(None) => break,
                 Err(error) => {
                     Reply::err(error.to_string()).write(client.proto(), &mut output);
                     let _ = send(stream, &mut output).await;
-                    return "its request was malformed";
+                    return Left::Malformed;
                 }
             }
             if output.len() >= SEND_AT && !send(stream, &mut output).await {
-                return "it does not read";
+                return Left::Unread;
             }
         }
         if !output.is_empty() && !send(stream, &mut output).await {
-            return "it does not read";
+            return Left::Unread;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Between the machine and the world.
 
+use crate::commands::Answers;
 use crate::session::Told;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use tokio::sync::{broadcast, watch};
@@ -41,14 +42,20 @@ impl Machine for Shared {
 /// The bus, the subscribers and the door.
 pub struct Shell {
     bus: Bus,
+    answers: Arc<Answers>,
     tell: broadcast::Sender<Told>,
     serve: watch::Sender<bool>,
 }
 
 impl Shell {
     /// A shell that has done nothing yet.
-    pub const fn new(bus: Bus, tell: broadcast::Sender<Told>, serve: watch::Sender<bool>) -> Self {
-        Self { bus, tell, serve }
+    pub const fn new(
+        bus: Bus,
+        answers: Arc<Answers>,
+        tell: broadcast::Sender<Told>,
+        serve: watch::Sender<bool>,
+    ) -> Self {
+        Self { bus, answers, tell, serve }
     }
 }
 
@@ -59,6 +66,7 @@ impl Effects<Shared> for Shell {
                 Output::Publish(fact) => self.bus.publish(&fact).await,
                 Output::Tell { channel, payload } => {
                     tracing::info!(channel, payload, "told");
+                    self.answers.metrics().events.inc();
                     // Nobody may be subscribed.
                     let _ = self.tell.send(Told::new(channel, payload));
                 }

@@ -11,6 +11,7 @@
 //! never replaces a higher one.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 use core::time::Duration;
 use vedette_model::{
     BallotNumber, Digest, DigestReply, GroupName, GroupRecord, Instant, RecordCommitted, Roster,
@@ -74,6 +75,14 @@ impl Directory {
     pub fn contacts(&self, roster: &Roster, now: Instant) -> usize {
         let fresh = self.contacts.iter().filter(|(_, at)| now.since(**at) < CONTACT);
         fresh.filter(|(voter, _)| roster.contains(voter)).count()
+    }
+
+    /// When a majority of the roster had answered last; absent if it never has.
+    pub fn majority_heard(&self, roster: &Roster) -> Option<Instant> {
+        let answered = self.contacts.iter().filter(|(voter, _)| roster.contains(voter));
+        let mut times: Vec<Instant> = answered.map(|(_, at)| *at).collect();
+        times.sort_unstable_by(|one, other| other.cmp(one));
+        times.get(roster.majority().get().saturating_sub(1)).copied()
     }
 
     /// Whether any voter answered lately, whatever the roster.

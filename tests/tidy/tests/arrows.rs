@@ -138,15 +138,22 @@ const TABLE: &[Row] = &[
     },
     Row {
         // Its outside thing is the port for Sentinel clients: the codec writes its replies, their
-        // passwords are kept and compared as hashes.
+        // passwords are kept and compared as hashes. The second port speaks HTTP.
         folder: "services/gateway",
         ours: &["model", "protocol", "runtime"],
         others: &[
             "anyhow",
             "bytes",
             "clap",
+            "form_urlencoded",
+            "http-body-util",
+            "hyper",
+            "hyper-util",
+            "percent-encoding",
+            "prometheus-client",
             "redis-protocol",
             "serde",
+            "serde_json",
             "sha2",
             "subtle",
             "tokio",

@@ -4,7 +4,6 @@ use super::{Answers, COMMANDS, Client, VERSION, arity, lower, unknown_subcommand
 use crate::reply::Reply;
 use bytes::Bytes;
 use std::fmt::Write as _;
-use std::sync::atomic::Ordering;
 use vedette_protocol::gateway::replicas;
 
 const SECTIONS: [&str; 5] = ["server", "clients", "cpu", "stats", "sentinel"];
@@ -58,7 +57,7 @@ impl Answers {
             }
             "stats" => format!(
                 "# Stats\r\ntotal_commands_processed:{}\r\n",
-                self.commands.load(Ordering::Relaxed)
+                self.metrics.commands_so_far()
             ),
             _ => self.sentinel_section(),
         }

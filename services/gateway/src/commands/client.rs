@@ -123,6 +123,12 @@ impl Registry {
     pub(super) fn len(&self) -> usize {
         self.all().len()
     }
+
+    /// All, and those that subscribe.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let all = self.all();
+        (all.len(), all.values().filter(|client| client.subscribes()).count())
+    }
 }
 
 /// Bytes of a client's or library's name.

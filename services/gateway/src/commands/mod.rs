@@ -14,12 +14,12 @@ pub(crate) mod tests;
 pub use client::Client;
 
 use crate::config::ClientsConfig;
+use crate::metrics::{Metrics, Now};
 use crate::reply::{Proto, Reply};
 use crate::users::Users;
 use bytes::{Bytes, BytesMut};
 use client::Registry;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use vedette_model::Instant;
@@ -46,7 +46,7 @@ pub struct Answers {
     run_id: String,
     started: Instant,
     registry: Registry,
-    commands: AtomicU64,
+    metrics: Metrics,
 }
 
 /// A command's name, how many words it has at least, and whether it may have more.
@@ -108,7 +108,7 @@ impl Answers {
             id: sentinel_id(id),
             run_id: sentinel_id(&life),
             registry: Registry::default(),
-            commands: AtomicU64::new(0),
+            metrics: Metrics::default(),
         }
     }
 
@@ -132,13 +132,39 @@ impl Answers {
         self.registry.leave(client.id());
     }
 
-    fn view(&self) -> RwLockReadGuard<'_, Gateway> {
+    /// The time.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// What is counted.
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What the metrics tell of this moment; whether the door is open is known elsewhere.
+    pub fn present(&self, open: bool) -> Now {
+        let (view, now) = (self.view(), self.clock.now());
+        let (answering, needed, _) = view.voters(now);
+        let (clients, subscribers) = self.registry.count();
+        Now {
+            clients,
+            subscribers,
+            open,
+            age: view.age(now).map(|age| age.as_secs_f64()),
+            groups: view.records().count(),
+            gateways: view.peers(now).count(),
+            voters: (answering, needed),
+        }
+    }
+
+    /// What is known, for as long as the guard is held: nothing new is learnt meanwhile.
+    pub fn view(&self) -> RwLockReadGuard<'_, Gateway> {
         self.gateway.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs one request and writes what it comes to; whether the client is done.
     pub fn run(&self, client: &mut Client, words: &[Bytes], out: &mut BytesMut) -> bool {
-        self.commands.fetch_add(1, Ordering::Relaxed);
         client.touch(self.clock.now());
         let outcome = self.outcome(client, words);
         self.registry.note(client);
@@ -159,11 +185,17 @@ impl Answers {
         let Some((first, rest)) = words.split_first() else { return Reply::Array(vec![]).into() };
         let name = lower(first);
         if name == "quit" {
+            self.metrics.command("quit");
             return Outcome::Quit;
         }
         let Some(command) = COMMANDS.iter().find(|command| command.0 == name) else {
+            self.metrics.command("unknown");
             return unknown(first, rest).into();
         };
+        self.metrics.command(match command.0 {
+            "sentinel" => rest.first().map_or("sentinel", sentinel::counted_as),
+            other => other,
+        });
         if words.len() < command.1 || (!command.2 && words.len() > command.1) {
             return arity(&name).into();
         }

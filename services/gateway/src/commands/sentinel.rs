@@ -47,6 +47,13 @@ const SUBCOMMANDS: [Subcommand; 20] = [
     at_least(&["set"], 5),
 ];
 
+/// The name under which a subcommand is counted.
+pub(super) fn counted_as(given: &Bytes) -> &'static str {
+    let verb = lower(given);
+    let known = SUBCOMMANDS.iter().find(|known| known.names.contains(&&*verb));
+    known.map_or("sentinel", |known| known.names[0])
+}
+
 const HELP: [&str; 19] = [
     "SENTINEL <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "CKQUORUM <master-name>",

@@ -12,11 +12,13 @@
 //! The master comes from committed records only, and only while a majority of the voters has
 //! answered lately: [`Gateway::is_fresh`]. What is not fresh is not told at all.
 
+mod checks;
 mod seen;
 mod tell;
 #[cfg(test)]
 mod tests;
 
+pub use checks::Unfit;
 pub use seen::{Down, Look};
 pub use tell::{replicas, sentinel_id};
 

@@ -8,9 +8,9 @@ use vedette_model::{
     Quorum, RecordCommitted, Revision, SdownReport, TraceId,
 };
 
-struct Script {
-    gateway: Gateway,
-    now: u64,
+pub(super) struct Script {
+    pub(super) gateway: Gateway,
+    pub(super) now: u64,
 }
 
 fn beat(service: Service, id: &str, roster: Option<Roster>, serves: Option<NodeAddr>) -> Fact {
@@ -28,12 +28,12 @@ fn beat(service: Service, id: &str, roster: Option<Roster>, serves: Option<NodeA
     .into()
 }
 
-fn committed(record: &GroupRecord) -> RecordCommitted {
+pub(super) fn committed(record: &GroupRecord) -> RecordCommitted {
     RecordCommitted { ballot: ballot(record.revision.0, 1), record: record.clone() }
 }
 
 impl Script {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let sender = Sender::parse(Service::Gateway, "g1", 1).unwrap();
         let config = Config { sender, place: place("dc1"), serves: node(91) };
         let mut script = Self { gateway: Gateway::new(config, at(0)), now: 0 };
@@ -42,7 +42,7 @@ impl Script {
     }
 
     /// Fresh, with a group of three nodes and three probers that live.
-    fn serving() -> Self {
+    pub(super) fn serving() -> Self {
         let mut script = Self::new();
         for n in 1..=3 {
             let _ = script.hears(beat(Service::Voter, voter(n).as_str(), Some(roster(3)), None));
@@ -53,13 +53,13 @@ impl Script {
         script
     }
 
-    fn hears(&mut self, fact: Fact) -> Vec<Output> {
+    pub(super) fn hears(&mut self, fact: Fact) -> Vec<Output> {
         self.gateway.handle(fact, at(self.now));
         self.outputs()
     }
 
     /// So many voters answer the digest.
-    fn answered(&mut self, voters: usize) -> Vec<Output> {
+    pub(super) fn answered(&mut self, voters: usize) -> Vec<Output> {
         let mut all = vec![];
         for n in 1..=voters {
             let reply =
@@ -69,7 +69,7 @@ impl Script {
         all
     }
 
-    fn until(&mut self, now: u64) -> Vec<Output> {
+    pub(super) fn until(&mut self, now: u64) -> Vec<Output> {
         let mut all = vec![];
         while self.now < now {
             let due = self.gateway.poll_timeout().unwrap().max(at(self.now)).min(at(now));
@@ -85,7 +85,7 @@ impl Script {
         core::iter::from_fn(|| self.gateway.poll_output()).collect()
     }
 
-    fn down(&mut self, by: usize, n: usize, down: bool) -> Vec<Output> {
+    pub(super) fn down(&mut self, by: usize, n: usize, down: bool) -> Vec<Output> {
         let evidence = Evidence::Silence { for_ms: 1_000 };
         let record = self.gateway.record("g").unwrap();
         let report = SdownReport {

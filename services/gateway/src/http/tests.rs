@@ -1,0 +1,104 @@
+//! What is answered to which path.
+
+use super::routes::{Answer, Site};
+use crate::commands::tests::answers;
+use crate::config::ClientsConfig;
+use hyper::{Method, StatusCode};
+use serde_json::Value;
+use tokio::sync::watch;
+
+struct Script {
+    site: Site,
+    open: watch::Sender<bool>,
+}
+
+impl Script {
+    fn new() -> Self {
+        let (open, is_open) = watch::channel(true);
+        Self { site: Site::new(answers(ClientsConfig::default()), is_open), open }
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        self.site.answer(&Method::GET, path, query)
+    }
+
+    #[track_caller]
+    fn is(&self, path: &str, status: u16) -> Value {
+        let answer = self.get(path);
+        assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.body);
+        serde_json::from_str(&answer.body).unwrap_or(Value::Null)
+    }
+}
+
+#[test]
+fn it_lives_whatever_the_door_and_is_ready_while_it_is_open() {
+    let script = Script::new();
+    let _ = (script.is("/healthz", 200), script.is("/readyz", 200));
+    script.open.send_replace(false);
+    let _ = (script.is("/healthz", 200), script.is("/readyz", 503));
+    assert_eq!(script.is("/status", 200)["serving"], false);
+}
+
+#[test]
+fn groups_masters_and_nodes_are_shown() {
+    let script = Script::new();
+    assert_eq!(script.is("/groups", 200)["groups"][0]["group"], "orders");
+    let whole = script.is("/groups/orders", 200);
+    assert_eq!((&whole["master"], &whole["replicas"]), (&"10.0.0.1:6379".into(), &2.into()));
+    assert_eq!(whole["nodes"][1]["unreadable"], "it has not been seen lately");
+    assert_eq!(script.is("/groups/%6frders/master", 200)["port"], 6_379);
+    assert_eq!(script.is("/groups/orders/nodes", 200)["nodes"].as_array().map(Vec::len), Some(3));
+    let status = script.is("/status", 200);
+    assert_eq!((&status["view"]["fresh"], &status["voters"]["needed"]), (&true.into(), &1.into()));
+    for path in ["/groups/other", "/groups/orders/x", "/groups/orders/master/x", "/", "/x", "//"] {
+        let _ = script.is(path, 404);
+    }
+}
+
+#[test]
+fn checks_answer_200_to_the_master_and_503_to_everybody_else() {
+    let script = Script::new();
+    let _ = script.is("/groups/orders/primary?node=10.0.0.1:6379", 200);
+    let _ = script.is("/groups/orders/primary?node=10.0.0.1%3A6379", 200);
+    for path in [
+        "/groups/orders/primary?node=10.0.0.2:6379",
+        "/groups/orders/primary?node=10.0.0.1:6380",
+        "/groups/other/primary?node=10.0.0.1:6379",
+        "/groups/orders/replica?node=10.0.0.1:6379",
+        "/groups/orders/replica?node=10.0.0.2:6379&max_lag=10",
+    ] {
+        assert_eq!(script.is(path, 503)["ok"], false);
+    }
+    for path in [
+        "/groups/orders/primary",
+        "/groups/orders/primary?node=",
+        "/groups/orders/replica?node=10.0.0.2:6379&max_lag=10MB",
+    ] {
+        let _ = script.is(path, 400);
+    }
+}
+
+#[test]
+fn load_balancers_may_ask_with_head_and_options_and_nobody_changes_anything() {
+    let script = Script::new();
+    let path = "/groups/orders/primary";
+    for method in [Method::HEAD, Method::OPTIONS] {
+        let answer = script.site.answer(&method, path, "node=10.0.0.1:6379");
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    for method in [Method::POST, Method::PUT, Method::DELETE] {
+        let answer = script.site.answer(&method, path, "node=10.0.0.1:6379");
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+    }
+}
+
+#[test]
+fn metrics_tell_the_door_and_the_views_age() {
+    let script = Script::new();
+    let text = script.get("/metrics").body;
+    for line in ["vedette_gateway_door_open 1", "vedette_gateway_groups 1"] {
+        assert!(text.lines().any(|found| found == line), "{line} is missing:\n{text}");
+    }
+    assert!(text.contains("vedette_gateway_view_age_seconds "), "{text}");
+}

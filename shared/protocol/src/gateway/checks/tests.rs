@@ -1,0 +1,150 @@
+//! Whom load balancers are sent to.
+
+use super::*;
+use crate::gateway::tests::{Script, committed};
+use crate::tests::{
+    at, group, history, master_view, node, orchestrator, prober, record, replica_view,
+};
+use alloc::vec;
+use vedette_model::{
+    Epoch, Fact, Failover, Flapping, LossBound, NodeReport, ReplicaSeen, Revision,
+};
+
+fn reported(n: usize, view: NodeView) -> Fact {
+    NodeReport { group: group(), node: node(n), prober: prober(1), view }.into()
+}
+
+/// Node 1 as a master that sees its replicas 2 and 3 at these offsets.
+fn master_seeing(offsets: [u64; 2]) -> NodeView {
+    let mut view = master_view(1, 1_000);
+    let seen = |(n, offset)| ReplicaSeen { addr: node(n), online: true, offset };
+    view.replicas = [2, 3].into_iter().zip(offsets).map(seen).collect();
+    view
+}
+
+impl Script {
+    fn with_views() -> Self {
+        let mut script = Self::serving();
+        let _ = script.hears(reported(1, master_seeing([1_000, 400])));
+        for n in [2, 3] {
+            let _ = script.hears(reported(n, replica_view(n, 1, 900)));
+        }
+        script
+    }
+
+    fn primary(&self, n: usize) -> Result<(), Unfit> {
+        self.gateway.primary("g", &node(n), at(self.now))
+    }
+
+    fn readable(&self, n: usize, max_lag: Option<u64>) -> Result<(), Unfit> {
+        self.gateway.readable("g", &node(n), max_lag, at(self.now))
+    }
+}
+
+#[test]
+fn only_the_recorded_master_is_primary_and_only_while_the_view_is_fresh() {
+    let mut script = Script::with_views();
+    assert_eq!(script.primary(1), Ok(()));
+    assert_eq!(script.primary(2), Err(Unfit::OtherMaster(node(1))));
+    assert_eq!(script.gateway.primary("other", &node(1), at(script.now)), Err(Unfit::UnknownGroup));
+    let _ = script.until(7_001);
+    assert_eq!(script.primary(1), Err(Unfit::Stale));
+    assert_eq!(script.readable(2, None), Ok(()), "reads need no fresh record");
+}
+
+#[test]
+fn nobody_is_primary_between_the_plan_and_the_switch() {
+    let mut script = Script::with_views();
+    let mut planned = record(3);
+    planned.revision = Revision(2);
+    planned.top_epoch = Epoch(2);
+    planned.failover = Some(Failover {
+        epoch: Epoch(2),
+        failed: node(1),
+        target: node(2),
+        leader: orchestrator(1),
+        rejected: vec![],
+        loss: LossBound::default(),
+        trace_id: planned.trace_id(),
+        flapping: Flapping::default(),
+    });
+    let _ = script.hears(committed(&planned).into());
+    assert_eq!(script.primary(1), Err(Unfit::Moving(node(2))));
+    assert_eq!(script.primary(2), Err(Unfit::OtherMaster(node(1))));
+    let mut switched = planned;
+    switched.revision = Revision(3);
+    switched.epoch = Epoch(2);
+    switched.master = node(2);
+    switched.switch.previous = Some(node(1));
+    let _ = script.hears(committed(&switched).into());
+    assert_eq!(script.primary(1), Err(Unfit::OtherMaster(node(2))));
+    assert_eq!(script.primary(2), Ok(()));
+    assert_eq!(script.readable(3, None), Ok(()), "it still follows the old master");
+}
+
+#[test]
+fn a_replica_is_readable_while_it_is_up_linked_and_near_enough() {
+    let mut script = Script::with_views();
+    assert_eq!(script.readable(1, None), Err(Unfit::IsMaster));
+    assert_eq!(script.readable(9, None), Err(Unfit::UnknownNode));
+    assert_eq!(script.readable(2, Some(0)), Ok(()));
+    assert_eq!(script.readable(3, Some(599)), Err(Unfit::Behind(600)));
+    assert_eq!(script.readable(3, Some(600)), Ok(()));
+    let broken = |change: fn(&mut NodeView)| {
+        let mut view = replica_view(2, 1, 900);
+        change(&mut view);
+        view
+    };
+    for (view, why) in [
+        (broken(|view| view.loading = true), Unfit::Loading),
+        (broken(|view| view.replid = history(9)), Unfit::Foreign),
+        (broken(|view| view.role = Role::Master), Unfit::WrongRole),
+        (broken(|view| view.upstream.as_mut().unwrap().syncing = true), Unfit::Syncing),
+        (broken(|view| view.upstream.as_mut().unwrap().link_up = false), Unfit::Unlinked),
+        (
+            broken(|view| view.upstream.as_mut().unwrap().addr = node(7)),
+            Unfit::OtherUpstream(node(7)),
+        ),
+    ] {
+        let _ = script.hears(reported(2, view));
+        assert_eq!(script.readable(2, None), Err(why));
+    }
+    let _ = script.hears(reported(2, replica_view(2, 1, 900)));
+    for by in 1..=2 {
+        let _ = script.down(by, 2, true);
+    }
+    assert_eq!(script.readable(2, None), Err(Unfit::Down));
+    assert_eq!(script.readable(3, None), Ok(()));
+    let _ = script.until(25_000);
+    assert_eq!(script.readable(3, None), Err(Unfit::Unseen));
+}
+
+#[test]
+fn a_dead_master_alone_takes_no_replica_away() {
+    let mut script = Script::with_views();
+    for by in 1..=2 {
+        let _ = script.down(by, 1, true);
+    }
+    let mut unlinked = replica_view(2, 1, 900);
+    let link = unlinked.upstream.as_mut().unwrap();
+    (link.link_up, link.down_for_ms) = (false, Some(1_000));
+    let _ = script.hears(reported(2, unlinked.clone()));
+    assert_eq!(script.readable(2, Some(0)), Ok(()));
+    // Its link was down long before the master was.
+    unlinked.upstream.as_mut().unwrap().down_for_ms = Some(60_000);
+    let _ = script.hears(reported(2, unlinked));
+    assert_eq!(script.readable(2, None), Err(Unfit::Unlinked));
+}
+
+#[test]
+fn the_views_age_is_that_of_the_majoritys_answer() {
+    let mut script = Script::serving();
+    assert_eq!(script.gateway.age(at(0)), Some(Duration::ZERO));
+    script.now = 500;
+    let _ = script.answered(1);
+    script.now = 700;
+    assert_eq!(script.gateway.age(at(700)), Some(Duration::from_millis(700)));
+    let _ = script.answered(2);
+    assert_eq!(script.gateway.age(at(900)), Some(Duration::from_millis(200)));
+    assert_eq!(Script::new().gateway.age(at(1)), None);
+}
