@@ -5,6 +5,7 @@ use clap::Parser;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use vedette_model::{NodeAddr, Secret};
 use vedette_runtime::config::ServiceConfig;
 use vedette_runtime::life::ServiceFlags;
@@ -42,6 +43,8 @@ pub struct ClientsConfig {
     pub announce_host: Option<String>,
     /// The same for the port; absent means the one it listens on.
     pub announce_port: Option<u16>,
+    /// TLS, on a port of its own.
+    pub tls: TlsConfig,
     /// Connections at the same time, 1 to 100,000. One more is told so and closed.
     pub max_clients: usize,
     /// Seconds without a request after which a client that subscribes to nothing is closed, 0 to
@@ -62,12 +65,44 @@ pub struct ClientsConfig {
     pub users: BTreeMap<String, UserConfig>,
 }
 
+/// TLS for Sentinel clients. Files are read again when they change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsConfig {
+    /// Address and port to listen on. Absent: no TLS.
+    pub listen: Option<SocketAddr>,
+    /// Whether `clients.listen` is left out: clients come by TLS or not at all, and other gateways
+    /// send them to the TLS port.
+    pub only: bool,
+    /// The certificate and those that signed it, PEM.
+    pub certificate: Option<PathBuf>,
+    /// Its key, PEM.
+    pub key: Option<PathBuf>,
+    /// Who signs clients' certificates, PEM. Absent: clients need none.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl TlsConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let files = [("certificate", &self.certificate), ("key", &self.key)];
+        let missing = files.into_iter().find(|(_, file)| file.is_none());
+        let (key, remedy) = match (self.listen, missing) {
+            (Some(_), None) => return Ok(()),
+            (Some(_), Some(("key", _))) => ("clients.tls.key", "TLS needs the certificate's key"),
+            (Some(_), Some(_)) => ("clients.tls.certificate", "TLS needs one"),
+            (None, _) if *self == Self::default() => return Ok(()),
+            (None, _) => ("clients.tls.listen", "set the port for TLS, or remove clients.tls"),
+        };
+        Err(ConfigError::Missing { key, remedy: remedy.into() })
+    }
+}
+
 impl Default for ClientsConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 26_379),
             announce_host: None,
             announce_port: None,
+            tls: TlsConfig::default(),
             max_clients: 10_000,
             idle_seconds: 0,
             max_request_bytes: 65_536,
@@ -80,6 +115,11 @@ impl Default for ClientsConfig {
 }
 
 impl ClientsConfig {
+    /// The port that other gateways send clients to, unless another is announced.
+    pub fn first(&self) -> SocketAddr {
+        self.tls.listen.filter(|_| self.tls.only).unwrap_or(self.listen)
+    }
+
     /// Where other gateways send clients.
     ///
     /// # Errors
@@ -136,7 +176,8 @@ impl ServiceConfig for Config {
             }
         }
         users::check(clients)?;
-        clients.announced(clients.listen).map(drop)
+        clients.tls.check()?;
+        clients.announced(clients.first()).map(drop)
     }
 }
 

@@ -19,6 +19,7 @@ mod reply;
 mod request;
 mod session;
 mod shell;
+mod tls;
 mod users;
 
 pub use config::{Config, Flags, HttpConfig};
@@ -26,10 +27,13 @@ pub use users::{Rights, UserConfig};
 
 use anyhow::Context as _;
 use commands::Answers;
+use config::ClientsConfig;
+use door::Port;
 use http::Site;
 use shell::{Shared, Shell};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
+use tls::{Files, Tls};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, watch};
 use users::Users;
@@ -60,15 +64,11 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let clients = config.clients;
     let users = Users::load(&clients)?;
+    let tls = Files::of(&clients.tls).map(Tls::load).transpose();
+    let tls = tls.context("clients.tls: the files cannot be used")?.map(Arc::new);
     // A second process on a taken port ends here, before anybody hears of it.
-    let socket = door::bind(clients.listen).with_context(|| {
-        format!(
-            "cannot have {} for Sentinel clients: set clients.listen to a free port, or end the \
-             process that has it",
-            clients.listen
-        )
-    })?;
-    let listening = socket.local_addr()?;
+    let ports = ports(&clients, tls.as_ref())?;
+    let listening = ports.first().map_or(clients.listen, Port::at);
     let serves = clients.announced(listening)?;
     tracing::info!(%listening, announced = %serves, "the port for Sentinel clients is ours");
     let second = match config.http.listen {
@@ -86,17 +86,21 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let machine = Arc::new(RwLock::new(Gateway::new(own, clock.now())));
     let (tell, _) = broadcast::channel(clients.max_waiting_events);
     let (serve, is_open) = watch::channel(false);
+    let seen = Arc::clone(&machine);
     let answers =
-        Arc::new(Answers::new(Arc::clone(&machine), clock.clone(), clients, users, listening, &id));
+        Arc::new(Answers::new(seen, clock.clone(), clients, users, listening, tell.clone(), &id));
+    if let Some(tls) = tls {
+        drop(tokio::spawn(tls::keep(tls, clock.clone(), shutdown.clone())));
+    }
     if let Some(listener) = second {
         tracing::info!(listening = %listener.local_addr()?, "health, metrics and checks are here");
         let site = Arc::new(Site::new(Arc::clone(&answers), is_open.clone()));
         // It ends with the shutdown, and holds nothing that must be finished.
         drop(tokio::spawn(http::serve(listener, site, clock.clone(), shutdown.clone())));
     }
-    let kept = door::keep(socket, Arc::clone(&answers), tell.clone(), is_open, shutdown.clone());
+    let kept = door::keep(ports, Arc::clone(&answers), is_open, shutdown.clone());
     let mut door = tokio::spawn(kept);
-    let shell = Shell::new(bus.clone(), answers, tell, serve);
+    let shell = Shell::new(bus.clone(), answers, serve);
     let ended = tokio::select! {
         shell = driver::run(Shared(machine), queue, shell, clock, shutdown) => {
             // It is what the door waits for.
@@ -109,6 +113,23 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     ended.context("the door to clients")??;
     bus.drain(DRAIN_LIMIT).await;
     Ok(())
+}
+
+/// The ports for Sentinel clients; the one that is announced comes first.
+fn ports(clients: &ClientsConfig, tls: Option<&Arc<Tls>>) -> anyhow::Result<Vec<Port>> {
+    let plain = (!clients.tls.only).then_some(("clients.listen", clients.listen, None));
+    let encrypted = clients.tls.listen.zip(tls);
+    let encrypted = encrypted.map(|(at, tls)| ("clients.tls.listen", at, Some(Arc::clone(tls))));
+    let wanted = plain.into_iter().chain(encrypted);
+    let taken = wanted.map(|(key, at, tls)| {
+        Port::take(at, tls).with_context(|| {
+            format!(
+                "cannot have {at} for Sentinel clients: set {key} to a free port, or end the \
+                 process that has it"
+            )
+        })
+    });
+    taken.collect()
 }
 
 fn heard(received: Received) -> Option<Fact> {

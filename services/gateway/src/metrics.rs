@@ -15,6 +15,8 @@ type Named = Family<[(&'static str, &'static str); 1], Counter>;
 pub enum Turned {
     /// `clients.max_clients` are here.
     Full,
+    /// The TLS handshake failed, or took too long.
+    Handshake,
 }
 
 /// Why a connection ended.
@@ -35,6 +37,8 @@ pub enum Left {
     Slow,
     /// What it sent was no request.
     Malformed,
+    /// `CLIENT KILL`.
+    Killed,
     /// The gateway stops.
     Stopping,
 }
@@ -50,6 +54,7 @@ impl Left {
             Self::Unread => "unread",
             Self::Slow => "slow",
             Self::Malformed => "malformed",
+            Self::Killed => "killed",
             Self::Stopping => "stopping",
         }
     }
@@ -92,6 +97,7 @@ impl Metrics {
     pub fn turned(&self, why: Turned) {
         let word = match why {
             Turned::Full => "full",
+            Turned::Handshake => "handshake",
         };
         self.refused.get_or_create(&[("reason", word)]).inc();
     }

@@ -11,6 +11,30 @@ const WORDS_LIMIT: usize = 1_024;
 /// Bytes of a line of words, and of a length.
 const LINE_LIMIT: usize = 65_536;
 
+/// How large a request may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    bytes: usize,
+    login: bool,
+}
+
+/// Words and bytes of a word before the login, as in Redis.
+const WORDS_BEFORE_LOGIN: usize = 10;
+const WORD_BEFORE_LOGIN: usize = 16_384;
+
+impl Limits {
+    /// So many bytes.
+    pub const fn new(bytes: usize) -> Self {
+        Self { bytes, login: true }
+    }
+
+    /// Enough to log in, and little more.
+    #[must_use]
+    pub const fn before_login(self) -> Self {
+        Self { login: false, ..self }
+    }
+}
+
 /// What is wrong with a request. The connection cannot go on: where the next one begins is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed(String);
@@ -30,13 +54,13 @@ fn malformed(what: impl Into<String>) -> Malformed {
 ///
 /// # Errors
 /// What is wrong, in Redis's words.
-pub fn next(buffer: &mut BytesMut, limit: usize) -> Result<Option<Vec<Bytes>>, Malformed> {
+pub fn next(buffer: &mut BytesMut, limits: &Limits) -> Result<Option<Vec<Bytes>>, Malformed> {
     let parsed = match buffer.first() {
         None => return Ok(None),
-        Some(b'*') => list(buffer, limit)?,
-        Some(_) => return line(buffer, limit),
+        Some(b'*') => list(buffer, limits)?,
+        Some(_) => return line(buffer, limits.bytes),
     };
-    if parsed.is_none() && buffer.len() > limit {
+    if parsed.is_none() && buffer.len() > limits.bytes {
         return Err(malformed("too big request"));
     }
     let Some((ranges, end)) = parsed else { return Ok(None) };
@@ -47,7 +71,7 @@ pub fn next(buffer: &mut BytesMut, limit: usize) -> Result<Option<Vec<Bytes>>, M
 type Ranges = Vec<(usize, usize)>;
 
 /// Where the words lie, and where the request ends.
-fn list(buffer: &[u8], limit: usize) -> Result<Option<(Ranges, usize)>, Malformed> {
+fn list(buffer: &[u8], limits: &Limits) -> Result<Option<(Ranges, usize)>, Malformed> {
     let Some((count, mut at)) = number(buffer, 1, "invalid multibulk length")? else {
         return Ok(None);
     };
@@ -55,6 +79,9 @@ fn list(buffer: &[u8], limit: usize) -> Result<Option<(Ranges, usize)>, Malforme
     let count = usize::try_from(count).unwrap_or(0);
     if count > WORDS_LIMIT {
         return Err(malformed("invalid multibulk length"));
+    }
+    if count > WORDS_BEFORE_LOGIN && !limits.login {
+        return Err(malformed("unauthenticated multibulk length"));
     }
     let mut ranges = Vec::with_capacity(count.min(16));
     for _ in 0..count {
@@ -69,8 +96,11 @@ fn list(buffer: &[u8], limit: usize) -> Result<Option<(Ranges, usize)>, Malforme
             return Ok(None);
         };
         let length = usize::try_from(length).map_err(|_| malformed("invalid bulk length"))?;
-        if length > limit {
+        if length > limits.bytes {
             return Err(malformed("invalid bulk length"));
+        }
+        if length > WORD_BEFORE_LOGIN && !limits.login {
+            return Err(malformed("unauthenticated bulk length"));
         }
         let end = begin + length;
         if buffer.len() < end + 2 {
@@ -173,7 +203,7 @@ mod tests {
 
     fn read(text: &[u8]) -> (Result<Option<Vec<Bytes>>, Malformed>, usize) {
         let mut buffer = BytesMut::from(text);
-        let parsed = next(&mut buffer, 1_024);
+        let parsed = next(&mut buffer, &Limits::new(1_024));
         (parsed, buffer.len())
     }
 
@@ -215,7 +245,7 @@ mod tests {
     fn one_request_is_taken_at_a_time() {
         let mut buffer = BytesMut::from(&b"PING\r\n*1\r\n$4\r\nPING\r\nQ"[..]);
         for left in [15, 1, 1] {
-            let _ = next(&mut buffer, 1_024);
+            let _ = next(&mut buffer, &Limits::new(1_024));
             assert_eq!(buffer.len(), left);
         }
     }
@@ -237,13 +267,27 @@ mod tests {
         is_refused(&[b"*3\r\n", &*words, b"$1000\r\n", &more].concat(), "too big request");
     }
 
+    #[test]
+    fn before_the_login_a_request_may_be_a_login_and_no_more() {
+        let limits = Limits::new(65_536).before_login();
+        for (text, why) in [
+            ("*11\r\n", "unauthenticated multibulk length"),
+            ("*2\r\n$4\r\nAUTH\r\n$16385\r\n", "unauthenticated bulk length"),
+        ] {
+            let error = next(&mut BytesMut::from(text), &limits).expect_err("it is too long");
+            assert_eq!(error.to_string(), format!("Protocol error: {why}"));
+        }
+        let login = "*3\r\n$4\r\nAUTH\r\n$1\r\na\r\n$1\r\nb\r\n";
+        assert_eq!(next(&mut BytesMut::from(login), &limits).unwrap().unwrap().len(), 3);
+    }
+
     proptest! {
         #[test]
         fn nothing_panics_and_what_is_taken_is_gone(text in prop::collection::vec(any::<u8>(), 0..300)) {
             let mut buffer = BytesMut::from(&text[..]);
             for _ in 0..text.len() {
                 let before = buffer.len();
-                match next(&mut buffer, 1_024) {
+                match next(&mut buffer, &Limits::new(1_024)) {
                     Ok(Some(_)) => prop_assert!(buffer.len() < before),
                     Ok(None) => { prop_assert_eq!(buffer.len(), before); break }
                     Err(_) => break,
@@ -254,7 +298,7 @@ mod tests {
         #[test]
         fn what_looks_like_a_list_never_panics(text in "[*$0-9a\r\n-]{0,80}") {
             let mut buffer = BytesMut::from(text.as_bytes());
-            let _ = next(&mut buffer, 64);
+            let _ = next(&mut buffer, &Limits::new(64));
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::commands::Answers;
 use crate::session::Told;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use vedette_model::{Fact, Instant};
 use vedette_protocol::Machine;
 use vedette_protocol::gateway::{Gateway, Output};
@@ -43,19 +43,13 @@ impl Machine for Shared {
 pub struct Shell {
     bus: Bus,
     answers: Arc<Answers>,
-    tell: broadcast::Sender<Told>,
     serve: watch::Sender<bool>,
 }
 
 impl Shell {
     /// A shell that has done nothing yet.
-    pub const fn new(
-        bus: Bus,
-        answers: Arc<Answers>,
-        tell: broadcast::Sender<Told>,
-        serve: watch::Sender<bool>,
-    ) -> Self {
-        Self { bus, answers, tell, serve }
+    pub const fn new(bus: Bus, answers: Arc<Answers>, serve: watch::Sender<bool>) -> Self {
+        Self { bus, answers, serve }
     }
 }
 
@@ -68,7 +62,7 @@ impl Effects<Shared> for Shell {
                     tracing::info!(channel, payload, "told");
                     self.answers.metrics().events.inc();
                     // Nobody may be subscribed.
-                    let _ = self.tell.send(Told::new(channel, payload));
+                    let _ = self.answers.tell().send(Told::new(channel, payload));
                 }
                 Output::Serve(open) => {
                     self.serve.send_replace(open);

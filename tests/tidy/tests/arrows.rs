@@ -138,7 +138,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         // Its outside thing is the port for Sentinel clients: the codec writes its replies, their
-        // passwords are kept and compared as hashes. The second port speaks HTTP.
+        // passwords are kept and compared as hashes, TLS is rustls. The second port speaks HTTP.
         folder: "services/gateway",
         ours: &["model", "protocol", "runtime"],
         others: &[
@@ -156,7 +156,9 @@ const TABLE: &[Row] = &[
             "serde_json",
             "sha2",
             "subtle",
+            "thiserror",
             "tokio",
+            "tokio-rustls",
             "tracing",
         ],
         never: &["redis", "redb", "reqwest"],

@@ -59,6 +59,8 @@ impl Answers {
             }
             // Not a part of the whole request, which would be kept with it.
             let new = set.insert(Bytes::copy_from_slice(name));
+            // Before it reads who is master now: no change falls in between.
+            client.events.get_or_insert_with(|| self.tell.subscribe());
             replies.push(confirmed(kind.verb(false), Reply::Bulk(name.clone()), client));
             if new && kind == Kind::Channel && name.as_ref() == b"+switch-master" {
                 replies.extend(self.last_switches());
@@ -104,6 +106,9 @@ pub(super) fn unsubscribe(client: &mut Client, from: &[Bytes], kind: Kind) -> Ou
             Kind::Pattern => client.patterns.remove(&name),
         };
         replies.push(confirmed(verb, Reply::Bulk(name), client));
+    }
+    if !client.subscribes() {
+        client.events = None;
     }
     Outcome::Replies(replies)
 }

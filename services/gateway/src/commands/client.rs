@@ -1,40 +1,68 @@
 //! Who a client is: `HELLO`, `AUTH`, `CLIENT`.
 
-use super::{Answers, VERSION, arity, lower, shown, text, unknown_subcommand};
+use super::registry::Entry;
+use super::{Answers, Outcome, VERSION, arity, lower, shown, text, unknown_subcommand};
 use crate::reply::{Proto, Reply};
 use crate::session::Told;
 use crate::users::{Refused, Rights, User};
 use bytes::{Bytes, BytesMut};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, broadcast};
 use vedette_model::Instant;
 
 /// One client.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Client {
-    id: i64,
-    from: SocketAddr,
+    entry: Arc<Entry>,
     proto: Proto,
     user: Option<Arc<User>>,
     name: String,
     library: (String, String),
-    came: Instant,
-    active: Instant,
     pub(super) channels: BTreeSet<Bytes>,
     pub(super) patterns: BTreeSet<Bytes>,
+    /// While it listens to anything.
+    pub(super) events: Option<broadcast::Receiver<Told>>,
 }
 
 impl Client {
+    pub(super) fn new(entry: Arc<Entry>, user: Option<Arc<User>>) -> Self {
+        Self {
+            entry,
+            proto: Proto::Two,
+            user,
+            name: String::new(),
+            library: (String::new(), String::new()),
+            channels: BTreeSet::new(),
+            patterns: BTreeSet::new(),
+            events: None,
+        }
+    }
+
     /// The number of its connection.
-    pub const fn id(&self) -> i64 {
-        self.id
+    pub fn id(&self) -> i64 {
+        self.entry.id
     }
 
     /// The protocol it asked for.
     pub const fn proto(&self) -> Proto {
         self.proto
+    }
+
+    /// When it came.
+    pub fn came(&self) -> Instant {
+        self.entry.came
+    }
+
+    /// When its last command came.
+    pub fn active(&self) -> Instant {
+        self.entry.active()
+    }
+
+    /// Notified when it is to leave.
+    pub fn killed(&self) -> Arc<Notify> {
+        Arc::clone(&self.entry.killed)
     }
 
     /// As whom it has logged in, or who it is without.
@@ -52,8 +80,12 @@ impl Client {
         !self.channels.is_empty() || !self.patterns.is_empty()
     }
 
-    pub(super) const fn touch(&mut self, now: Instant) {
-        self.active = now;
+    /// The next event; never, while it listens to nothing.
+    pub async fn event(&mut self) -> Result<Told, RecvError> {
+        match &mut self.events {
+            Some(events) => events.recv().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Writes an event that it listens to, once for each of its subscriptions.
@@ -71,63 +103,25 @@ impl Client {
         }
     }
 
-    fn line(&self, now: Instant) -> String {
-        let Self { id, from, name, library, .. } = self;
-        let (age, idle) = (now.since(self.came).as_secs(), now.since(self.active).as_secs());
-        let flags = if self.subscribes() { "P" } else { "N" };
-        format!(
-            "id={id} addr={from} name={name} age={age} idle={idle} flags={flags} db=0 sub={} \
-             psub={} resp={} lib-name={} lib-ver={}\n",
-            self.channels.len(),
-            self.patterns.len(),
-            self.proto.number(),
-            library.0,
-            library.1
-        )
-    }
-}
-
-/// The clients that are here.
-#[derive(Debug, Default)]
-pub(super) struct Registry {
-    next: AtomicI64,
-    clients: Mutex<BTreeMap<i64, Client>>,
-}
-
-impl Registry {
-    fn all(&self) -> MutexGuard<'_, BTreeMap<i64, Client>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Lets the others know what it is now, and what its last command was.
+    pub(super) fn note(&self, last: (&'static str, &'static str)) {
+        let mut said = self.entry.said();
+        said.last = last;
+        said.proto = self.proto;
+        said.subscriptions = (self.channels.len(), self.patterns.len());
+        if said.user != self.user {
+            said.user.clone_from(&self.user);
+        }
+        if said.name != self.name {
+            said.name.clone_from(&self.name);
+        }
+        if said.library != self.library {
+            said.library.clone_from(&self.library);
+        }
     }
 
-    pub(super) fn enter(&self, from: SocketAddr, user: Option<Arc<User>>, now: Instant) -> Client {
-        let client = Client {
-            id: self.next.fetch_add(1, Ordering::Relaxed) + 1,
-            from,
-            proto: Proto::Two,
-            user,
-            name: String::new(),
-            library: (String::new(), String::new()),
-            came: now,
-            active: now,
-            channels: BTreeSet::new(),
-            patterns: BTreeSet::new(),
-        };
-        self.all().insert(client.id, client.clone());
-        client
-    }
-
-    pub(super) fn leave(&self, id: i64) {
-        self.all().remove(&id);
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.all().len()
-    }
-
-    /// All, and those that subscribe.
-    pub(super) fn count(&self) -> (usize, usize) {
-        let all = self.all();
-        (all.len(), all.values().filter(|client| client.subscribes()).count())
+    pub(super) fn touch(&self, now: Instant) {
+        self.entry.touch(now);
     }
 }
 
@@ -191,7 +185,7 @@ impl Answers {
             pair("server", Reply::bulk("redis")),
             pair("version", Reply::bulk(VERSION)),
             pair("proto", Reply::Integer(proto.number())),
-            pair("id", Reply::Integer(client.id)),
+            pair("id", Reply::Integer(client.id())),
             pair("mode", Reply::bulk("sentinel")),
             pair("modules", Reply::Array(Vec::new())),
         ])
@@ -225,11 +219,22 @@ impl Answers {
         })
     }
 
-    pub(super) fn client(&self, client: &mut Client, rest: &[Bytes]) -> Reply {
-        let Some((verb, rest)) = rest.split_first() else { return arity("client") };
-        let verb = (lower(verb), verb);
-        match (&*verb.0, rest) {
-            ("id", []) => Reply::Integer(client.id),
+    pub(super) fn client(&self, client: &mut Client, rest: &[Bytes]) -> Outcome {
+        let Some((verb, rest)) = rest.split_first() else { return arity("client").into() };
+        match (&*lower(verb), rest) {
+            ("kill", [_, ..]) => self.kill(client, rest),
+            ("list", _) => {
+                // It stands in the list itself.
+                client.note(("client", "list"));
+                self.list(rest).into()
+            }
+            (name, _) => self.about_itself(client, (name, verb), rest).into(),
+        }
+    }
+
+    fn about_itself(&self, client: &mut Client, verb: (&str, &Bytes), rest: &[Bytes]) -> Reply {
+        match (verb.0, rest) {
+            ("id", []) => Reply::Integer(client.id()),
             ("getname", []) if client.name.is_empty() => Reply::Null,
             ("getname", []) => Reply::bulk(&*client.name),
             ("setname", [name]) if is_plain(&text(name)) => {
@@ -238,10 +243,9 @@ impl Answers {
             }
             ("setname", [_]) => Reply::err(NAME_REFUSED),
             ("setinfo", [what, value]) => set_info(client, what, value),
-            ("info", []) => Reply::Text(client.line(self.clock.now())),
-            ("list", _) => {
-                let now = self.clock.now();
-                Reply::Text(self.registry.all().values().map(|c| c.line(now)).collect())
+            ("info", []) => {
+                client.note(("client", "info"));
+                Reply::Text(client.entry.line(self.clock.now()).to_string())
             }
             // Nothing is cached, paused or evicted here: what clients ask for holds as it is.
             ("reply", [on]) if lower(on) == "on" => Reply::ok(),
@@ -254,7 +258,7 @@ impl Answers {
             ("getredir", []) => Reply::Integer(-1),
             ("unblock", [_] | [_, _]) => Reply::Integer(0),
             (
-                "id" | "getname" | "setname" | "setinfo" | "info" | "no-evict" | "caching"
+                "id" | "kill" | "getname" | "setname" | "setinfo" | "info" | "no-evict" | "caching"
                 | "reply" | "pause" | "unpause" | "getredir" | "unblock" | "tracking",
                 _,
             ) => arity(&format!("client|{}", verb.0)),
@@ -276,22 +280,4 @@ fn set_info(client: &mut Client, what: &Bytes, value: &Bytes) -> Reply {
         _ => return Reply::err(format!("Unrecognized option '{what}'")),
     }
     Reply::ok()
-}
-
-impl Registry {
-    /// Keeps what a client says of itself for `CLIENT LIST`.
-    pub(super) fn note(&self, client: &Client) {
-        let mut all = self.all();
-        if let Some(known) = all.get_mut(&client.id) {
-            known.active = client.active;
-            if known.name != client.name
-                || known.library != client.library
-                || known.proto != client.proto
-                || known.channels.len() != client.channels.len()
-                || known.patterns.len() != client.patterns.len()
-            {
-                *known = client.clone();
-            }
-        }
-    }
 }

@@ -6,6 +6,8 @@ mod about;
 mod channels;
 mod client;
 mod entries;
+mod others;
+mod registry;
 mod rights;
 mod sentinel;
 #[cfg(test)]
@@ -14,14 +16,17 @@ pub(crate) mod tests;
 pub use client::Client;
 
 use crate::config::ClientsConfig;
-use crate::metrics::{Metrics, Now};
+use crate::metrics::{Left, Metrics, Now};
 use crate::reply::{Proto, Reply};
+use crate::request::Limits;
+use crate::session::{Ends, Told};
 use crate::users::Users;
 use bytes::{Bytes, BytesMut};
-use client::Registry;
+use registry::Registry;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
+use tokio::sync::broadcast;
 use vedette_model::Instant;
 use vedette_protocol::gateway::{Gateway, sentinel_id};
 use vedette_runtime::Clock;
@@ -40,6 +45,7 @@ pub struct Answers {
     config: ClientsConfig,
     users: Users,
     listening: SocketAddr,
+    tell: broadcast::Sender<Told>,
     /// 40 hexadecimal digits, the same after a restart.
     id: String,
     /// 40 hexadecimal digits of this life.
@@ -77,8 +83,8 @@ pub(crate) enum Outcome {
     Reply(Reply),
     /// Several, as to subscriptions.
     Replies(Vec<Reply>),
-    /// `+OK`, and the connection is closed.
-    Quit,
+    /// One reply, and the connection is closed.
+    Last(Reply, Left),
 }
 
 impl From<Reply> for Outcome {
@@ -95,6 +101,7 @@ impl Answers {
         config: ClientsConfig,
         users: Users,
         listening: SocketAddr,
+        tell: broadcast::Sender<Told>,
         id: &str,
     ) -> Self {
         let life = format!("{id} {listening} {}", clock.unix_ms());
@@ -105,6 +112,7 @@ impl Answers {
             config,
             users,
             listening,
+            tell,
             id: sentinel_id(id),
             run_id: sentinel_id(&life),
             registry: Registry::default(),
@@ -117,14 +125,34 @@ impl Answers {
         &self.config
     }
 
+    /// What is told to subscribers goes in here.
+    pub const fn tell(&self) -> &broadcast::Sender<Told> {
+        &self.tell
+    }
+
+    /// How large a request of this client may be.
+    pub fn limits(&self, client: &Client) -> Limits {
+        let limits = Limits::new(self.config.max_request_bytes);
+        if client.user().is_some() { limits } else { limits.before_login() }
+    }
+
+    /// Waits for the instant; never, if there is none.
+    pub async fn until(&self, at: Option<Instant>) {
+        match at {
+            Some(at) => self.clock.sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Waits for so long.
     pub async fn rest(&self, time: Duration) {
         self.clock.sleep_until(self.clock.now() + time).await;
     }
 
     /// A client came.
-    pub fn welcome(&self, from: SocketAddr) -> Client {
-        self.registry.enter(from, self.users.anonymous(), self.clock.now())
+    pub fn welcome(&self, ends: Ends) -> Client {
+        let user = self.users.anonymous();
+        Client::new(self.registry.enter(ends, user.clone(), self.clock.now()), user)
     }
 
     /// It left.
@@ -146,7 +174,9 @@ impl Answers {
     pub fn present(&self, open: bool) -> Now {
         let (view, now) = (self.view(), self.clock.now());
         let (answering, needed, _) = view.voters(now);
-        let (clients, subscribers) = self.registry.count();
+        let all = self.registry.all();
+        let clients = all.len();
+        let subscribers = all.iter().filter(|e| e.said().subscriptions != (0, 0)).count();
         Now {
             clients,
             subscribers,
@@ -163,22 +193,21 @@ impl Answers {
         self.gateway.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs one request and writes what it comes to; whether the client is done.
-    pub fn run(&self, client: &mut Client, words: &[Bytes], out: &mut BytesMut) -> bool {
+    /// Runs one request and writes what it comes to; why the client is done, if it is.
+    pub fn run(&self, client: &mut Client, words: &[Bytes], out: &mut BytesMut) -> Option<Left> {
         client.touch(self.clock.now());
         let outcome = self.outcome(client, words);
-        self.registry.note(client);
         match outcome {
             Outcome::Reply(reply) => reply.write(client.proto(), out),
             Outcome::Replies(replies) => {
                 replies.into_iter().for_each(|reply| reply.write(client.proto(), out));
             }
-            Outcome::Quit => {
-                Reply::ok().write(client.proto(), out);
-                return true;
+            Outcome::Last(reply, why) => {
+                reply.write(client.proto(), out);
+                return Some(why);
             }
         }
-        false
+        None
     }
 
     fn outcome(&self, client: &mut Client, words: &[Bytes]) -> Outcome {
@@ -186,28 +215,35 @@ impl Answers {
         let name = lower(first);
         if name == "quit" {
             self.metrics.command("quit");
-            return Outcome::Quit;
+            return Outcome::Last(Reply::ok(), Left::Quit);
         }
         let Some(command) = COMMANDS.iter().find(|command| command.0 == name) else {
             self.metrics.command("unknown");
             return unknown(first, rest).into();
         };
-        self.metrics.command(match command.0 {
-            "sentinel" => rest.first().map_or("sentinel", sentinel::counted_as),
-            other => other,
-        });
-        if words.len() < command.1 || (!command.2 && words.len() > command.1) {
-            return arity(&name).into();
+        let sub = match command.0 {
+            "sentinel" => rest.first().map_or("", sentinel::counted_as),
+            _ => "",
+        };
+        self.metrics.command(if sub.is_empty() { command.0 } else { sub });
+        let outcome = self.known(client, command, rest);
+        client.note((command.0, sub));
+        outcome
+    }
+
+    fn known(&self, client: &mut Client, command: &Arity, rest: &[Bytes]) -> Outcome {
+        let name = command.0;
+        let count = rest.len() + 1;
+        if count < command.1 || (!command.2 && count > command.1) {
+            return arity(name).into();
         }
         if name != "auth"
             && name != "hello"
-            && let Err(refused) = rights::check(client, &name, rest)
+            && let Err(refused) = rights::check(client, name, rest)
         {
             return refused.into();
         }
-        if client.proto() == Proto::Two
-            && client.subscribes()
-            && !channels::ALLOWED.contains(&&*name)
+        if client.proto() == Proto::Two && client.subscribes() && !channels::ALLOWED.contains(&name)
         {
             return Reply::err(format!(
                 "Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
@@ -215,11 +251,11 @@ impl Answers {
             ))
             .into();
         }
-        match &*name {
+        match name {
             "ping" => self.ping(client, rest).into(),
             "hello" => self.hello(client, rest).into(),
             "auth" => self.auth(client, rest).into(),
-            "client" => self.client(client, rest).into(),
+            "client" => self.client(client, rest),
             "command" => about::command(rest).into(),
             "acl" => self.acl(client, rest).into(),
             "info" => self.info(rest).into(),

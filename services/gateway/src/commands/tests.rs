@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::users::{Rights, UserConfig};
+use std::net::{IpAddr, Ipv4Addr};
 use vedette_model::{
     BallotNumber, DigestReply, GroupName, GroupRecord, Health, Heartbeat, Member, NodeAddr,
     OrchestratorId, Place, Quorum, RecordCommitted, Roster, RosterVersion, Secret, Sender, Service,
@@ -60,8 +61,14 @@ pub(crate) fn answers(config: ClientsConfig) -> Arc<Answers> {
     let users = Users::load(&config).unwrap();
     let gateway = Arc::new(RwLock::new(view(&clock)));
     let listening = SocketAddr::from(([127, 0, 0, 1], 26_379));
-    Arc::new(Answers::new(gateway, clock, config, users, listening, "g1"))
+    let (tell, _) = broadcast::channel(config.max_waiting_events);
+    Arc::new(Answers::new(gateway, clock, config, users, listening, tell, "g1"))
 }
+
+pub(crate) const ENDS: Ends = Ends {
+    from: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 8)), 50_000),
+    to: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9)), 26_379),
+};
 
 impl Talk {
     pub(crate) fn with(config: ClientsConfig) -> Self {
@@ -70,7 +77,7 @@ impl Talk {
 
     /// One more client.
     pub(crate) fn beside(answers: &Arc<Answers>) -> Self {
-        let client = answers.welcome(SocketAddr::from(([10, 0, 0, 8], 50_000)));
+        let client = answers.welcome(ENDS);
         Self { answers: Arc::clone(answers), client }
     }
 
@@ -148,4 +155,111 @@ fn without_users_there_is_no_login() {
     talk.hears("AUTH default x", "+OK");
     talk.hears("AUTH other x", WRONGPASS);
     assert!(!talk.says("SENTINEL FAILOVER orders").starts_with("-NOPERM"));
+}
+
+/// The values of a field in all lines of `CLIENT LIST`.
+fn listed(talk: &mut Talk, how: &str, field: &str) -> Vec<String> {
+    let text = talk.says(how);
+    let lines = text.lines().filter(|line| line.starts_with("id="));
+    let value = |line: &str| {
+        let found = line.split(' ').find_map(|pair| pair.strip_prefix(&format!("{field}=")));
+        found.unwrap_or_else(|| panic!("no {field} in {line}")).to_owned()
+    };
+    lines.map(value).collect()
+}
+
+#[test]
+fn clients_are_listed_with_the_fields_of_redis() {
+    let answers = answers(two_users());
+    let (mut one, mut two) = (Talk::beside(&answers), Talk::beside(&answers));
+    one.hears("AUTH app a", "+OK");
+    two.hears("AUTH ops o", "+OK");
+    one.hears("CLIENT SETNAME shop", "+OK");
+    let _ = one.says("PSUBSCRIBE *");
+    let fields = "id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free \
+                  argv-mem multi-mem rbs rbp obl oll omem tot-mem events cmd user redir resp \
+                  lib-name lib-ver";
+    let text = two.says("CLIENT LIST");
+    let line = text.lines().find(|line| line.contains("name=shop")).unwrap();
+    let names: Vec<&str> =
+        line.split(' ').filter_map(|pair| pair.split_once('=')).map(|p| p.0).collect();
+    assert_eq!(names, fields.split_whitespace().collect::<Vec<_>>());
+    assert!(line.contains(" addr=10.0.0.8:50000 laddr=10.0.0.9:26379 "), "{line}");
+    assert!(line.contains(" psub=1 ") && line.contains(" cmd=psubscribe user=app "), "{line}");
+    assert_eq!(listed(&mut two, "CLIENT LIST", "cmd"), ["psubscribe", "client|list"]);
+    assert_eq!(listed(&mut two, "CLIENT LIST TYPE pubsub", "name"), ["shop"]);
+    assert_eq!(listed(&mut two, "CLIENT LIST TYPE master", "name"), [""; 0]);
+    assert_eq!(listed(&mut two, "CLIENT LIST ID 2 9", "user"), ["ops"]);
+    two.hears("CLIENT LIST TYPE x", "-ERR Unknown client type 'x'");
+    two.hears("CLIENT LIST ID x", "-ERR Invalid client ID");
+    two.hears("CLIENT LIST x", "-ERR syntax error");
+}
+
+#[tokio::test]
+async fn clients_are_killed_by_every_filter_and_only_they() {
+    for (filter, killed) in [
+        ("10.0.0.8:50000", None),
+        ("ID 2", Some(1)),
+        ("ID 9", Some(0)),
+        ("TYPE normal", Some(1)),
+        ("TYPE pubsub", Some(1)),
+        ("TYPE master", Some(0)),
+        ("USER app", Some(2)),
+        ("USER ops", Some(0)),
+        ("LADDR 10.0.0.9:26379", Some(2)),
+        ("ADDR 10.0.0.8:50000 TYPE pubsub", Some(1)),
+        ("MAXAGE 3600", Some(0)),
+    ] {
+        let answers = answers(two_users());
+        let mut ops = Talk::beside(&answers);
+        let mut others = [Talk::beside(&answers), Talk::beside(&answers)];
+        ops.hears("AUTH ops o", "+OK");
+        for other in &mut others {
+            other.hears("AUTH app a", "+OK");
+        }
+        let _ = others[1].says("SUBSCRIBE x");
+        let wanted = killed.map_or("+OK".into(), |count| format!(":{count}"));
+        ops.hears(&format!("CLIENT KILL {filter}"), &wanted);
+        let mut told = 0;
+        for other in &others {
+            let killed = other.client.killed();
+            let told_now = tokio::time::timeout(std::time::Duration::ZERO, killed.notified());
+            told += u32::from(told_now.await.is_ok());
+        }
+        assert_eq!(told, killed.unwrap_or(2), "{filter}");
+    }
+}
+
+#[test]
+fn whoever_kills_itself_is_answered_first() {
+    let mut talk = Talk::with(ClientsConfig::default());
+    let mut out = BytesMut::new();
+    let words = ["CLIENT", "KILL", "SKIPME", "no"].map(Bytes::from);
+    let left = talk.answers.run(&mut talk.client, &words, &mut out);
+    assert_eq!((left, &out[..]), (Some(Left::Killed), &b":1\r\n"[..]));
+    talk.hears("CLIENT KILL TYPE normal", ":0");
+}
+
+#[test]
+fn what_kill_does_not_understand_it_says() {
+    let mut talk = Talk::with(two_users());
+    talk.hears("AUTH ops o", "+OK");
+    for (line, wanted) in [
+        ("CLIENT KILL", "-ERR wrong number of arguments for 'client|kill' command"),
+        ("CLIENT KILL 1.2.3.4:5", "-ERR No such client"),
+        ("CLIENT KILL ID", "-ERR No such client"),
+        ("CLIENT KILL ID 0", "-ERR client-id should be greater than 0"),
+        ("CLIENT KILL TYPE x", "-ERR Unknown client type 'x'"),
+        ("CLIENT KILL USER x", "-ERR No such user 'x'"),
+        ("CLIENT KILL SKIPME maybe", "-ERR syntax error"),
+        ("CLIENT KILL ID 1 TYPE", "-ERR syntax error"),
+        ("CLIENT KILL MAXAGE x", "-ERR maxage is not an integer or out of range"),
+    ] {
+        talk.hears(line, wanted);
+    }
+    talk.hears("AUTH app a", "+OK");
+    talk.hears(
+        "CLIENT KILL ID 1",
+        "-NOPERM User app has no permissions to run the 'client|kill' command",
+    );
 }
