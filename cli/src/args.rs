@@ -21,7 +21,9 @@ Examples:
   vedette up 127.0.0.1:6379              watch this master and its replicas, on this machine
   vedette status                         who lives, who is master, what needs attention
   vedette watch                          what happens, line by line
+  vedette groups                         every group in one line; vedette nodes: every node
   vedette master mymaster                the master's address, for scripts
+  vedette doctor                         what will hurt one day; vedette survive: what one loss would do
   vedette roster                         who votes
   vedette pause mymaster --reason TEXT   only observe it; vedette resume mymaster ends that
   vedette release mymaster               let it fail over again after it was held
@@ -77,7 +79,8 @@ pub enum Verb {
     /// Show who lives, who is master, and what needs attention
     ///
     /// Asks every service how it is and the voters what is decided.
-    Status(Status),
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(Listing),
     /// Follow what happens, line by line
     ///
     /// Shows facts as they pass, each in one line. Heartbeats, digests and what nodes say of themselves
@@ -88,6 +91,30 @@ pub enum Verb {
     /// Asks the orchestrators, which answer while they hear a majority of the voters; if none does,
     /// the last master that JetStream retained is printed, with a note on standard error.
     Master(Master),
+    /// List the groups, each in one line
+    ///
+    /// As the voters have them: master, epoch, replicas, settings, and what is the matter.
+    Groups(Listing),
+    /// List the nodes of a group or of all groups
+    ///
+    /// Asks each node itself, from this machine: role, link, offset, lag, priority, and what is the
+    /// matter.
+    Nodes(Nodes),
+    /// Look for what is not wrong yet and will hurt one day
+    ///
+    /// Voters and quorums, NATS and JetStream, and of each node: persistence, rights of the group's user
+    /// and renamed commands, backlog, min-replicas settings, clock. Changes nothing.
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(Listing),
+    /// Show what would happen if one thing died: a service, a place, a host
+    #[command(after_help = SURVIVE_HELP)]
+    Survive(Listing),
+    /// Print what a shell needs to complete this command
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
     /// Observe a group and do nothing to it
     ///
     /// No failover, no correction, no new member, until `vedette resume`. The pause is part of the
@@ -113,6 +140,11 @@ impl Verb {
             Self::Status(_) => "status",
             Self::Watch(_) => "watch",
             Self::Master(_) => "master",
+            Self::Groups(_) => "groups",
+            Self::Nodes(_) => "nodes",
+            Self::Doctor(_) => "doctor",
+            Self::Survive(_) => "survive",
+            Self::Completions { .. } => "completions",
             Self::Pause(_) => "pause",
             Self::Resume(_) => "resume",
             Self::Release(_) => "release",
@@ -164,19 +196,6 @@ nats-server (2.10 or newer) comes from VEDETTE_NATS_SERVER, the path, or target/
 that this program was built in. One machine protects from a dead Redis, not from a dead machine:
 for that run the services apart, see deploy/.";
 
-/// `vedette status`.
-#[derive(Debug, Clone, ClapArgs)]
-#[command(after_help = STATUS_EXAMPLES)]
-pub struct Status {
-    /// One JSON object instead of a table
-    #[arg(long)]
-    pub json: bool,
-    /// Milliseconds to wait for answers, 100 to 60000
-    #[arg(long, default_value_t = 1_200, value_name = "MS",
-          value_parser = clap::value_parser!(u64).range(100..=60_000))]
-    pub wait: u64,
-}
-
 const STATUS_EXAMPLES: &str = "\
 Examples:
   vedette status
@@ -224,6 +243,42 @@ Examples:
   redis-cli -u redis://$(vedette master mymaster) ping
 
 Exit code 1 if nobody knows the master.";
+
+/// A verb that shows what is there.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Listing {
+    /// JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Milliseconds to wait for the services' answers, 100 to 60000
+    #[arg(long, default_value_t = 1_200, value_name = "MS",
+          value_parser = clap::value_parser!(u64).range(100..=60_000))]
+    pub wait: u64,
+}
+
+/// `vedette nodes`.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Nodes {
+    /// Only this group
+    pub group: Option<GroupName>,
+    #[command(flatten)]
+    pub listing: Listing,
+}
+
+const DOCTOR_HELP: &str = "\
+Exit code 0 if nothing worse than a warning was found, 1 if something was.";
+
+const SURVIVE_HELP: &str = "\
+ok: everything goes on, after a failover if a master was lost. weaker: it does, and the next loss may
+be an outage. OUTAGE: a group is without a master, or a dead master would not be replaced. Places of
+nodes are those of the group's node_places. NATS servers are not looked at: nobody tells where they run.
+
+Exit code 0 if no single loss is an outage, 1 if one is.";
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  vedette completions bash > /etc/bash_completion.d/vedette
+  vedette completions zsh > ~/.zfunc/_vedette";
 
 /// `vedette pause`.
 #[derive(Debug, Clone, ClapArgs)]

@@ -5,21 +5,29 @@
 //!                  ├─► status   who lives, who is master, why nothing happens
 //!                  ├─► watch    what is said on the bus, in words
 //!                  ├─► master   one address
+//!                  ├─► groups, nodes       what there is
+//!                  ├─► doctor, survive     what will hurt, and what one loss would do
 //!                  └─► pause, resume, release   what people want done with a group
 //! ```
 
 mod args;
+mod columns;
 mod config;
 mod connect;
+mod doctor;
+mod groups;
 mod instruct;
 mod master;
+mod nodes;
 mod out;
 mod roster;
 mod status;
+mod survive;
 mod up;
 mod watch;
 
 use args::{Args, Verb};
+use clap::CommandFactory as _;
 use config::{Config, UpConfig};
 use std::process::ExitCode;
 use vedette_model::{Service, Verb as Instructed};
@@ -99,6 +107,21 @@ async fn carry_out(args: Args, config: Config, shutdown: Shutdown) -> anyhow::Re
         }
         Verb::Watch(wanted) => watch::run(&wanted, &config, &shutdown).await.map(|()| 0),
         Verb::Master(wanted) => master::run(&wanted, &config, &shutdown).await.map(|()| 0),
+        Verb::Groups(wanted) => groups::run(&wanted, &config, &shutdown).await.map(|()| 0),
+        Verb::Nodes(wanted) => nodes::run(&wanted, &config, &shutdown).await.map(|()| 0),
+        Verb::Doctor(wanted) => {
+            let well = doctor::run(&wanted, &config, &shutdown).await?;
+            Ok(if well { 0 } else { life::FAILURE })
+        }
+        Verb::Survive(wanted) => {
+            let well = survive::run(&wanted, &config, &shutdown).await?;
+            Ok(if well { 0 } else { life::FAILURE })
+        }
+        Verb::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "vedette", &mut text);
+            out::text(&String::from_utf8(text)?).map(|()| 0)
+        }
         Verb::Pause(wanted) => instruct::pause(&wanted, &config, &shutdown).await.map(|()| 0),
         Verb::Resume(wanted) => {
             instruct::run(&wanted, Instructed::Resume, &config, &shutdown).await.map(|()| 0)

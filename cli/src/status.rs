@@ -10,12 +10,12 @@ mod collect;
 mod report;
 mod table;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 pub use collect::{Heard, collect};
-use report::Report;
+pub use report::{Report, present, roster};
 
-use crate::args::Status;
+use crate::args::Listing;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::out;
@@ -26,7 +26,7 @@ use vedette_runtime::Shutdown;
 ///
 /// # Errors
 /// What is wrong with NATS or the configuration.
-pub async fn run(wanted: &Status, config: &Config, shutdown: &Shutdown) -> anyhow::Result<bool> {
+pub async fn run(wanted: &Listing, config: &Config, shutdown: &Shutdown) -> anyhow::Result<bool> {
     let bus = connect(config, shutdown).await?;
     let heard = collect(&bus, Duration::from_millis(wanted.wait)).await?;
     let report = Report::of(&heard, &config.roster.roster()?);

@@ -1,5 +1,6 @@
 //! Asks everybody and keeps what they answer.
 
+use crate::config::Config;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use vedette_model::{
@@ -51,6 +52,25 @@ pub async fn collect(bus: &Bus, limit: Duration) -> anyhow::Result<Heard> {
 }
 
 impl Heard {
+    /// How many services of a kind live.
+    pub fn count(&self, service: Service) -> usize {
+        self.services.keys().filter(|(kind, _)| *kind == service).count()
+    }
+
+    /// What is not heard from any voter cannot be told.
+    ///
+    /// # Errors
+    /// If none answered, with what to do about it.
+    pub fn ensure_voters(&self, config: &Config) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            !self.voters.is_empty(),
+            "no voter answers under the prefix {}: start them (`vedette up HOST:PORT` for a first \
+             try), or correct --nats or --prefix",
+            config.common.nats.prefix
+        );
+        Ok(())
+    }
+
     /// Takes a fact; what is to be asked next, if a voter has more to say.
     pub fn take(&mut self, fact: Fact) -> Option<Digest> {
         match fact {

@@ -84,7 +84,8 @@ impl Report {
     pub fn of(heard: &Heard, configured: &Roster) -> Self {
         let mut attention = Vec::new();
         let mut notes = Vec::new();
-        let roster = roster(heard, configured, &mut attention);
+        let roster = roster(heard, configured);
+        one_roster(heard, &roster, &mut attention);
         let voters = voters(heard, &roster, &mut attention);
         services_missing(heard, &mut attention, &mut notes);
         let groups = groups(heard, &roster, &mut attention, &mut notes);
@@ -99,12 +100,15 @@ impl Report {
     }
 }
 
-/// The newest roster that anybody goes by.
-fn roster(heard: &Heard, configured: &Roster, attention: &mut Vec<String>) -> Roster {
-    let named = || heard.services.values().filter_map(|beat| beat.roster.as_ref());
-    let newest = named().max_by_key(|roster| roster.version).unwrap_or(configured).clone();
+/// The newest roster that anybody goes by; the configured one if nobody says.
+pub fn roster(heard: &Heard, configured: &Roster) -> Roster {
+    let named = heard.services.values().filter_map(|beat| beat.roster.as_ref());
+    named.max_by_key(|roster| roster.version).unwrap_or(configured).clone()
+}
+
+fn one_roster(heard: &Heard, newest: &Roster, attention: &mut Vec<String>) {
     for beat in heard.services.values() {
-        if let Some(other) = beat.roster.as_ref().filter(|other| **other != newest) {
+        if let Some(other) = beat.roster.as_ref().filter(|other| *other != newest) {
             attention.push(format!(
                 "{}/{} goes by roster {} ({}), others by {} ({}): it follows within a second of \
                  hearing one of these voters; see to its network",
@@ -113,11 +117,10 @@ fn roster(heard: &Heard, configured: &Roster, attention: &mut Vec<String>) -> Ro
                 other.version,
                 names(other),
                 newest.version,
-                names(&newest)
+                names(newest)
             ));
         }
     }
-    newest
 }
 
 fn names(roster: &Roster) -> String {
@@ -151,18 +154,14 @@ fn voters(heard: &Heard, roster: &Roster, attention: &mut Vec<String>) -> Voters
     }
 }
 
-fn count(heard: &Heard, service: Service) -> usize {
-    heard.services.keys().filter(|(kind, _)| *kind == service).count()
-}
-
 fn services_missing(heard: &Heard, attention: &mut Vec<String>, notes: &mut Vec<String>) {
-    if count(heard, Service::Prober) == 0 {
+    if heard.count(Service::Prober) == 0 {
         attention.push("no prober is alive: nobody watches the nodes; start one".into());
     }
-    if count(heard, Service::Orchestrator) == 0 {
+    if heard.count(Service::Orchestrator) == 0 {
         attention.push("no orchestrator is alive: nobody replaces a master; start one".into());
     }
-    if count(heard, Service::Notifier) == 0 {
+    if heard.count(Service::Notifier) == 0 {
         notes.push("no notifier is alive: no webhook and no script is told".into());
     }
     for beat in heard.services.values() {
@@ -238,7 +237,7 @@ fn judge(
     notes: &mut Vec<String>,
 ) {
     let (name, quorum) = (&record.group, record.settings.quorum.get() as usize);
-    let probers = count(heard, Service::Prober);
+    let probers = heard.count(Service::Prober);
     if probers > 0 && probers < quorum {
         attention.push(format!(
             "{name}: quorum {quorum} cannot be reached by {probers} live prober(s): a dead master \
@@ -291,7 +290,7 @@ fn judge(
 }
 
 /// The members that are not gone.
-fn present(record: &GroupRecord) -> impl Iterator<Item = &Member> {
+pub fn present(record: &GroupRecord) -> impl Iterator<Item = &Member> {
     record.members.iter().filter(|member| !member.gone)
 }
 

@@ -17,12 +17,12 @@ fn addr(port: u16) -> NodeAddr {
     NodeAddr::new("127.0.0.1", port).unwrap()
 }
 
-fn roster() -> Roster {
+pub fn roster() -> Roster {
     let voters = ["v1", "v2", "v3"].map(|id| VoterId::parse(id).unwrap());
     Roster::parse(RosterVersion(1), voters.into()).unwrap()
 }
 
-fn beat(service: Service, id: &str) -> Heartbeat {
+pub fn beat(service: Service, id: &str) -> Heartbeat {
     Heartbeat {
         service,
         id: id.into(),
@@ -56,7 +56,7 @@ fn says(voter: &str, records: Vec<GroupRecord>) -> Fact {
     .into()
 }
 
-fn healthy(quorum: u32) -> Heard {
+pub fn healthy(quorum: u32) -> Heard {
     let mut heard = Heard::default();
     for (service, id) in
         [(Service::Prober, "p1"), (Service::Orchestrator, "o1"), (Service::Notifier, "n1")]
@@ -68,6 +68,20 @@ fn healthy(quorum: u32) -> Heard {
         heard.take(says(voter, vec![record(quorum)]));
     }
     heard
+}
+
+pub fn report(port: u16, state: NodeState) -> SdownReport {
+    SdownReport {
+        group: group(),
+        epoch: Epoch(1),
+        node: addr(port),
+        prober: ProberId::parse("p1").unwrap(),
+        place: Place::parse("a").unwrap(),
+        state,
+        last_good_ms: None,
+        run_id: None,
+        echo: Vec::new(),
+    }
 }
 
 fn judged(heard: &Heard) -> Report {
@@ -110,22 +124,11 @@ fn too_few_probers_for_the_quorum_need_attention() {
 
 #[test]
 fn a_node_that_is_down_needs_attention_until_the_report_is_withdrawn() {
-    let report = |state| SdownReport {
-        group: group(),
-        epoch: Epoch(1),
-        node: addr(2),
-        prober: ProberId::parse("p1").unwrap(),
-        place: Place::parse("a").unwrap(),
-        state,
-        last_good_ms: None,
-        run_id: None,
-        echo: Vec::new(),
-    };
     let mut heard = healthy(1);
-    heard.take(report(NodeState::Down(Evidence::Crash { refused: 2 })).into());
+    heard.take(report(2, NodeState::Down(Evidence::Crash { refused: 2 })).into());
     assert!(only(&heard).contains("a replica"));
     assert!(table(&judged(&heard)).contains("DOWN for prober/p1"));
-    heard.take(report(NodeState::Up).into());
+    heard.take(report(2, NodeState::Up).into());
     assert!(judged(&heard).well);
 }
 

@@ -40,6 +40,29 @@ pub async fn carry_out(
     }
 }
 
+/// Asks questions that change nothing, all of them in one write, and gives their answers in order.
+///
+/// # Errors
+/// What kept the node from answering them all within the limit. An error that it answers to one of
+/// them is an answer.
+pub async fn ask(errand: Errand<'_>, questions: &[&[&str]]) -> Result<Vec<Reply>, NodeFault> {
+    let mut stage = Stage::Resolving;
+    let work = async {
+        let mut conn = open(errand, &mut stage).await?;
+        let all: Vec<u8> = questions.iter().flat_map(|words| pack(words)).collect();
+        conn.send(&all);
+        let mut answers = Vec::with_capacity(questions.len());
+        for _ in questions {
+            answers.push(conn.next().await?);
+        }
+        Ok(answers)
+    };
+    match tokio::time::timeout(errand.limit, work).await {
+        Ok(answers) => answers,
+        Err(_elapsed) => Err(stage.timed_out()),
+    }
+}
+
 async fn attempt(
     errand: Errand<'_>,
     command: &Command,

@@ -181,6 +181,7 @@ const TABLE: &[Row] = &[
             "anyhow",
             "async-nats",
             "clap",
+            "clap_complete",
             "figment",
             "futures",
             "serde",
