@@ -3,13 +3,11 @@
 use crate::wait::{now, until};
 use anyhow::Result;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Chunks under way in one direction.
@@ -18,7 +16,7 @@ const UNDER_WAY: usize = 4_096;
 /// Passes bytes on to a server, each chunk late by any time up to a limit, in order. Ends on drop.
 pub struct Relay {
     at: SocketAddr,
-    limit_ms: Arc<AtomicU64>,
+    limit: watch::Sender<Duration>,
     task: JoinHandle<()>,
 }
 
@@ -29,23 +27,23 @@ impl Relay {
     /// If it cannot listen.
     pub async fn start(to: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind((to.ip(), 0)).await?;
-        let (at, limit_ms) = (listener.local_addr()?, Arc::<AtomicU64>::default());
-        let limit = Arc::clone(&limit_ms);
+        let at = listener.local_addr()?;
+        let (limit, limits) = watch::channel(Duration::ZERO);
         let task = tokio::spawn(async move {
             while let Ok((from, _)) = listener.accept().await {
-                let limit = Arc::clone(&limit);
+                let limits = limits.clone();
                 tokio::spawn(async move {
                     let Ok(to) = TcpStream::connect(to).await else { return };
                     let ((from, back), (answers, to)) = (from.into_split(), to.into_split());
                     // Whoever ends first ends the connection.
                     tokio::select! {
-                        () = pass(from, to, &limit) => {}
-                        () = pass(answers, back, &limit) => {}
+                        () = pass(from, to, limits.clone()) => {}
+                        () = pass(answers, back, limits.clone()) => {}
                     }
                 });
             }
         });
-        Ok(Self { at, limit_ms, task })
+        Ok(Self { at, limit, task })
     }
 
     /// Where it listens.
@@ -53,10 +51,9 @@ impl Relay {
         self.at
     }
 
-    /// From now on each chunk is late by up to this.
+    /// From now on each chunk is late by up to this; if by nothing, what is under way arrives.
     pub fn delay(&self, limit: Duration) {
-        let ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        self.limit_ms.store(ms, Ordering::Relaxed);
+        self.limit.send_replace(limit);
     }
 }
 
@@ -66,15 +63,16 @@ impl Drop for Relay {
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, limit_ms: &AtomicU64) {
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, limit: watch::Receiver<Duration>) {
+    let mut hurry = limit.clone();
     let (tell, mut hear) = mpsc::channel::<(Instant, Vec<u8>)>(UNDER_WAY);
     let read = async move {
         let (mut last, mut buffer, mut count) = (now(), vec![0; 65_536], 0_u64);
         while let Ok(length) = from.read(&mut buffer).await {
             // Any number does, as long as it is another one each time.
             count = count.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let late = (count >> 32) % (limit_ms.load(Ordering::Relaxed) + 1);
-            last = last.max(now() + Duration::from_millis(late));
+            let late = limit.borrow().mul_f64((count >> 32) as f64 / f64::from(u32::MAX));
+            last = last.max(now() + late);
             let end = length == 0;
             if tell.send((last, buffer[..length].to_vec())).await.is_err() || end {
                 return;
@@ -83,7 +81,11 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, limit_ms: &Atomic
     };
     let write = async {
         while let Some((due, bytes)) = hear.recv().await {
-            until(due).await;
+            tokio::select! {
+                () = until(due) => {}
+                // Closed or zero: either way at once.
+                _ = hurry.wait_for(Duration::is_zero) => {}
+            }
             if bytes.is_empty() || to.write_all(&bytes).await.is_err() {
                 return;
             }
