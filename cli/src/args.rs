@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::sentinel::Import;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::path::PathBuf;
 use vedette_model::{GroupName, NodeAddr, VoterId};
@@ -27,6 +28,7 @@ Examples:
   vedette roster                         who votes
   vedette pause mymaster --reason TEXT   only observe it; vedette resume mymaster ends that
   vedette release mymaster               let it fail over again after it was held
+  vedette import sentinel.conf           the same as Vedette's own files
 
 Configuration: defaults < --config FILE < VEDETTE_… environment < flags; see --print-config.
 Exit codes: 0 fine, 1 failure or something needs attention, 64 bad usage or configuration.";
@@ -130,6 +132,11 @@ pub enum Verb {
     ///
     /// Without `add` or `remove`: the roster that the voters go by, and how each of them is.
     Roster(Roster),
+    /// Translate a sentinel.conf into Vedette's own files
+    ///
+    /// Prints groups.toml and the services' files that mean the same, with a comment for each
+    /// directive that is done otherwise.
+    Import(Import),
 }
 
 impl Verb {
@@ -149,6 +156,7 @@ impl Verb {
             Self::Resume(_) => "resume",
             Self::Release(_) => "release",
             Self::Roster(_) => "roster",
+            Self::Import(_) => "import",
         }
     }
 }

@@ -7,7 +7,8 @@
 //!                  ├─► master   one address
 //!                  ├─► groups, nodes       what there is
 //!                  ├─► doctor, survive     what will hurt, and what one loss would do
-//!                  └─► pause, resume, release   what people want done with a group
+//!                  ├─► pause, resume, release   what people want done with a group
+//!                  └─► import   a sentinel.conf in Vedette's own files
 //! ```
 
 mod args;
@@ -21,6 +22,7 @@ mod master;
 mod nodes;
 mod out;
 mod roster;
+mod sentinel;
 mod status;
 mod survive;
 mod up;
@@ -133,5 +135,6 @@ async fn carry_out(args: Args, config: Config, shutdown: Shutdown) -> anyhow::Re
             let well = roster::run(&wanted, &config, &shutdown).await?;
             Ok(if well { 0 } else { life::FAILURE })
         }
+        Verb::Import(wanted) => sentinel::import::run(&wanted).map(|()| 0),
     }
 }
