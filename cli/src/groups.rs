@@ -127,7 +127,7 @@ mod tests {
         heard.take(report(2, down()).into());
         let record = heard.records.values_mut().next().unwrap();
         record.flapping.held = true;
-        record.pause = Some(Pause { reason: "lunch".into() });
+        record.pause = Some(Pause::for_good("lunch".into()));
         assert_eq!(line(&heard).state, "master down, held, paused, 1 replicas down");
     }
 }

@@ -1,14 +1,16 @@
-//! `vedette pause`, `resume` and `release`: asks the group's owner, who answers once a majority of
-//! the voters has it.
+//! `vedette pause`, `resume`, `release`, `set`, `monitor`, `remove` and `reset`: asks the group's
+//! owner, who answers once a majority of the voters has it.
 
-use crate::args::{Pause, Plain};
+use crate::args::{Changes, Monitor, Pause, Plain, Reset, Set};
 use crate::config::Config;
 use crate::connect::connect;
-use crate::out;
-use anyhow::bail;
+use crate::{out, status, watch};
+use anyhow::{Context as _, bail, ensure};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use vedette_model::{Fact, GroupName, Instruction, InstructionReply, Outcome, Verb};
+use vedette_model::{
+    Fact, GroupName, Instruction, InstructionReply, Outcome, Secret, Setting, Verb, fits,
+};
 use vedette_runtime::bus::Received;
 use vedette_runtime::{Bus, Shutdown};
 
@@ -18,13 +20,70 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(5_000);
 /// asked twice makes no difference.
 const ASK_EVERY: Duration = Duration::from_millis(1_000);
 
+/// For the voters to say which groups there are.
+const LIST_LIMIT: Duration = Duration::from_millis(1_000);
+
 /// Pauses the group.
 ///
 /// # Errors
 /// Nobody answered, or it was refused; with what to do about it.
 pub async fn pause(wanted: &Pause, config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
-    let verb = Verb::Pause { reason: wanted.reason.clone() };
+    let verb = Verb::Pause { reason: wanted.reason.clone(), for_ms: wanted.time };
     run(&wanted.plain, verb, config, shutdown).await
+}
+
+/// Changes settings of the group.
+///
+/// # Errors
+/// The password cannot be read, nobody answered, or it was refused; with what to do about it.
+pub async fn set(wanted: &Set, config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let changes = wanted.changes.all()?;
+    run(&wanted.plain, Verb::Set { changes }, config, shutdown).await
+}
+
+/// Has a group watched.
+///
+/// # Errors
+/// The password cannot be read, nobody answered, or it was refused; with what to do about it.
+pub async fn monitor(wanted: &Monitor, config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let (master, quorum) = (wanted.master.clone(), wanted.quorum);
+    let verb = Verb::Monitor { master, quorum, changes: wanted.changes.all()? };
+    run(&wanted.plain, verb, config, shutdown).await
+}
+
+/// Has replicas that nobody sees forgotten, in all groups that fit.
+///
+/// # Errors
+/// No group fits, nobody answered, or it was refused; with what to do about it.
+pub async fn reset(wanted: &Reset, config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let bus = connect(config, shutdown).await?;
+    let heard = status::collect(&bus, LIST_LIMIT).await?;
+    let groups: Vec<_> = heard
+        .records
+        .into_keys()
+        .filter(|group| fits(wanted.pattern.as_bytes(), group.as_str().as_bytes()))
+        .collect();
+    ensure!(!groups.is_empty(), "no group fits {}: `vedette status` lists them", wanted.pattern);
+    for group in groups {
+        let instruction = Instruction { group: Some(group.clone()), verb: Verb::Reset };
+        let done = order(&bus, instruction, ANSWER_LIMIT, wanted.json).await?;
+        ensure!(done, "{}", nobody(&group, config));
+    }
+    Ok(())
+}
+
+impl Changes {
+    fn all(&self) -> anyhow::Result<Vec<Setting>> {
+        let mut all = self.changes.clone();
+        if let Some(path) = &self.password_file {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("the password file {} cannot be read", path.display()))?;
+            let password = text.trim_end_matches(['\r', '\n']);
+            ensure!(!password.is_empty(), "the password file {} is empty", path.display());
+            all.push(Setting::Password(Some(Secret::new(password.into()))));
+        }
+        Ok(all)
+    }
 }
 
 /// Has an owner carry out what needs a group and nothing else.
@@ -60,7 +119,7 @@ pub async fn order(
         return Ok(false);
     };
     if json {
-        out::line(&serde_json::to_string(&reply)?)?;
+        out::line(&watch::value(&reply.clone().into())?.to_string())?;
     }
     match reply.outcome {
         Outcome::Done { now } if !json => out::line(&now)?,

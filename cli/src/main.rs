@@ -7,7 +7,7 @@
 //!                  ├─► master   one address
 //!                  ├─► groups, nodes       what there is
 //!                  ├─► doctor, survive     what will hurt, and what one loss would do
-//!                  ├─► pause, resume, release   what people want done with a group
+//!                  ├─► pause, set, monitor, …   what people want done with a group
 //!                  └─► import   a sentinel.conf in Vedette's own files
 //! ```
 
@@ -131,6 +131,12 @@ async fn carry_out(args: Args, config: Config, shutdown: Shutdown) -> anyhow::Re
         Verb::Release(wanted) => {
             instruct::run(&wanted, Instructed::Release, &config, &shutdown).await.map(|()| 0)
         }
+        Verb::Set(wanted) => instruct::set(&wanted, &config, &shutdown).await.map(|()| 0),
+        Verb::Monitor(wanted) => instruct::monitor(&wanted, &config, &shutdown).await.map(|()| 0),
+        Verb::Remove(wanted) => {
+            instruct::run(&wanted, Instructed::Remove, &config, &shutdown).await.map(|()| 0)
+        }
+        Verb::Reset(wanted) => instruct::reset(&wanted, &config, &shutdown).await.map(|()| 0),
         Verb::Roster(wanted) => {
             let well = roster::run(&wanted, &config, &shutdown).await?;
             Ok(if well { 0 } else { life::FAILURE })

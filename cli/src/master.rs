@@ -82,7 +82,9 @@ async fn known(bus: &Bus, answers: &mut mpsc::Receiver<Received>, group: &GroupN
         while let Some(received) = answers.recv().await {
             if let Fact::DigestReply(reply) = received.fact {
                 voters.answered.insert(reply.voter);
-                voters.groups.extend(reply.records.into_iter().map(|c| c.record.group));
+                let records = reply.records.into_iter().map(|committed| committed.record);
+                let watched = records.filter(|record| !record.removed);
+                voters.groups.extend(watched.map(|record| record.group));
             }
         }
     };

@@ -150,7 +150,7 @@ fn seconds(now: Instant) -> f64 {
 }
 
 /// The whole fact, without passwords.
-fn value(fact: &Fact) -> serde_json::Result<Value> {
+pub fn value(fact: &Fact) -> serde_json::Result<Value> {
     let mut value = match fact {
         Fact::SdownReport(f) => serde_json::to_value(f),
         Fact::NodeReport(f) => serde_json::to_value(f),
@@ -186,7 +186,7 @@ fn hide(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, below) in fields {
-                if name == "password" {
+                if name.ends_with("password") {
                     *below = "******".into();
                 } else {
                     hide(below);

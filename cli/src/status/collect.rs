@@ -48,6 +48,7 @@ pub async fn collect(bus: &Bus, limit: Duration) -> anyhow::Result<Heard> {
     };
     // The time is always used up: nobody can say that all have answered.
     let _ = tokio::time::timeout(limit, listen).await;
+    heard.records.retain(|_, record| !record.removed);
     Ok(heard)
 }
 

@@ -62,6 +62,8 @@ pub struct RecordLine {
     pub gone: usize,
     pub failover: Option<String>,
     pub paused: Option<String>,
+    /// Absent if a person ends it.
+    pub pause_ends_within_ms: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -251,7 +253,13 @@ fn judge(
         ));
     }
     if let Some(pause) = &record.pause {
-        attention.push(format!("{name}: paused ({}): nothing is done to it", pause.reason));
+        let end =
+            pause.left_ms.map(|ms| format!(", ends by itself within {} s", ms.div_ceil(1_000)));
+        attention.push(format!(
+            "{name}: paused ({}{}): nothing is done to it",
+            pause.reason,
+            end.unwrap_or_default()
+        ));
     }
     if present(record).count() < 2 {
         attention.push(format!(
@@ -306,6 +314,7 @@ fn record_line(heard: &Heard, record: &GroupRecord) -> RecordLine {
         gone: record.members.len() - present(record).count(),
         failover: failover.map(|f| format!("from {} to {}", f.failed, f.target)),
         paused: record.pause.as_ref().map(|pause| pause.reason.clone()),
+        pause_ends_within_ms: record.pause.as_ref().and_then(|pause| pause.left_ms),
     }
 }
 

@@ -65,7 +65,9 @@ fn group(line: &GroupLine, out: &mut String) -> fmt::Result {
                 writeln!(out, "    failover under way {failover}")?;
             }
             if let Some(paused) = &record.paused {
-                writeln!(out, "    paused: {paused}")?;
+                let end = record.pause_ends_within_ms.map(|ms| ms.div_ceil(1_000));
+                let end = end.map(|s| format!(", ends by itself within {s} s"));
+                writeln!(out, "    paused: {paused}{}", end.unwrap_or_default())?;
             }
             for member in &record.members {
                 let down = if member.down.is_empty() {

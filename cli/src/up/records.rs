@@ -40,6 +40,7 @@ pub async fn read(data: &Path) -> anyhow::Result<Known> {
             }
         }
     }
+    known.groups.retain(|_, record| !record.removed);
     Ok(known)
 }
 

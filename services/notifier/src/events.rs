@@ -101,6 +101,9 @@ const fn wants_a_person(name: EventName) -> bool {
         | EventName::Released
         | EventName::Paused
         | EventName::Resumed
+        | EventName::Set
+        | EventName::Removed
+        | EventName::Reset
         | EventName::TroubleOver
         | EventName::SelfSuspect
         | EventName::SelfSuspectOver => false,

@@ -130,6 +130,9 @@ const fn is_warning(name: EventName) -> bool {
         | EventName::Released
         | EventName::Paused
         | EventName::Resumed
+        | EventName::Set
+        | EventName::Removed
+        | EventName::Reset
         | EventName::TroubleOver
         | EventName::IdentityConflict
         | EventName::ConfigConflict

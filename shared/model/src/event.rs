@@ -31,8 +31,12 @@ macro_rules! event_names {
 }
 
 event_names! {
-    /// A group has its first record.
+    /// A group has its first record, or the first after it was removed.
     Monitor = "+monitor",
+    /// An operator removed the group.
+    Removed = "-monitor",
+    /// An operator had dead replicas forgotten.
+    Reset = "+reset-master",
     /// A replica was admitted to the group.
     Slave = "+slave",
     /// A prober calls a node subjectively down.
@@ -109,6 +113,8 @@ event_names! {
     Paused = "paused",
     /// An operator resumed it.
     Resumed = "resumed",
+    /// An operator changed a setting.
+    Set = "+set",
     /// `CONFIG REWRITE` failed on a node: its role holds until its next restart only.
     RewriteFailed = "config-rewrite-failed",
     /// A prober noticed that it had been stalled and threw its samples away.
@@ -161,7 +167,8 @@ pub struct Event {
     /// What.
     pub name: EventName,
     /// Sentinel's payload: `master <name> <ip> <port>`, `slave <ip:port> <ip> <port> @ <name>
-    /// <ip> <port>` or, for `+switch-master`, `<name> <old-ip> <old-port> <new-ip> <new-port>`.
+    /// <ip> <port>` or, for `+switch-master`, `<name> <old-ip> <old-port> <new-ip> <new-port>`;
+    /// with more words behind it where Sentinel has them.
     pub payload: String,
     /// Why, in words; where something is wrong, with what to do about it.
     pub cause: String,

@@ -7,9 +7,11 @@
 #![no_std]
 extern crate alloc;
 
+mod change;
 mod command;
 mod event;
 mod fact;
+mod glob;
 mod name;
 mod node;
 mod order;
@@ -21,6 +23,7 @@ mod trace;
 mod vote;
 mod words;
 
+pub use change::{Setting, SettingError};
 pub use command::{Answer, Command, NodeFault};
 pub use event::{Event, EventName, MasterRecord};
 pub use fact::{
@@ -28,6 +31,7 @@ pub use fact::{
     MasterQuery, NodeReport, NodeState, OdownVerdict, Opinion, RecordCommitted, SdownReport,
     Standing, StatusQuery, Step,
 };
+pub use glob::fits;
 pub use name::{GroupName, NameError, OrchestratorId, Place, ProberId, Sender, Service, VoterId};
 pub use node::{Lineage, NodeAddr, NodeView, ReplId, ReplicaSeen, Role, RunId, Upstream};
 pub use order::{BallotNumber, Epoch, Majority, Quorum, Revision, Roster, RosterVersion};

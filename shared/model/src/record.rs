@@ -44,6 +44,11 @@ pub struct GroupRecord {
     /// Members that a plan chose and no record named as master since, at most one entry each.
     #[serde(default)]
     pub branches: Vec<Branch>,
+    /// A tombstone: an operator removed the group. Nobody is watched and nothing is done, until an
+    /// operator has it watched again, which is the next revision of this record. So whoever slept
+    /// through the removal finds a newer record, not none.
+    #[serde(default)]
+    pub removed: bool,
 }
 
 /// A member that may have been promoted without a record of it: then it has a history of its own
@@ -87,7 +92,37 @@ impl GroupRecord {
             roster: first_roster(),
             flapping: Flapping::default(),
             branches: Vec::new(),
+            removed: false,
         }
+    }
+
+    /// The record of the group once it is removed, of the same revision. What is secret or of no
+    /// use any more is not kept.
+    pub fn buried(&self) -> Self {
+        Self {
+            members: alloc::vec![Member::new(self.master.clone(), None)],
+            lineage: Lineage::default(),
+            settings: Settings { credentials: None, ..self.settings.clone() },
+            failover: None,
+            pause: None,
+            flapping: Flapping::default(),
+            branches: Vec::new(),
+            removed: true,
+            ..self.clone()
+        }
+    }
+
+    /// The record of a removed group that is watched again, of the same revision: as a first one,
+    /// but in a new epoch, so that nobody takes it for older than what was before. Another master
+    /// than before is a change of master.
+    pub fn revived(&self, master: NodeAddr, settings: Settings) -> Self {
+        let epoch = self.top_epoch.next();
+        let first = Self::first(self.group.clone(), master, settings);
+        let previous = Some(self.master.clone()).filter(|before| *before != first.master);
+        let trace_id = TraceId::of(&self.group, self.epoch, &self.master, None);
+        let switch = Switch { previous, trace_id, ..first.switch };
+        let (revision, roster) = (self.revision, self.roster);
+        Self { revision, epoch, top_epoch: epoch, roster, switch, ..first }
     }
 
     /// Whether this may be a member that was promoted without a record of it, whatever its history
@@ -277,6 +312,21 @@ pub struct LossBound {
 pub struct Pause {
     /// Why, in the operator's words.
     pub reason: String,
+    /// Milliseconds that were left when this was written; absent means that a person ends it. It
+    /// is written down anew from time to time, so that a new owner does not begin from the start.
+    #[serde(default)]
+    pub left_ms: Option<u64>,
+    /// The revision in which an operator set it, if it ends by itself: of two alike the later one
+    /// is another.
+    #[serde(default)]
+    pub set_at: Option<Revision>,
+}
+
+impl Pause {
+    /// A pause that a person ends.
+    pub const fn for_good(reason: String) -> Self {
+        Self { reason, left_ms: None, set_at: None }
+    }
 }
 
 /// How the present master came to be.
@@ -333,6 +383,27 @@ mod tests {
         let record = first();
         assert_eq!(record.member(&record.master), Some(&record.members[0]));
         assert_eq!(record.member(&NodeAddr::parse("10.0.0.1:6380").unwrap()), None);
+    }
+
+    #[test]
+    fn a_group_that_is_watched_again_is_newer_than_everything_before() {
+        let mut record = first();
+        (record.revision, record.epoch, record.top_epoch) = (Revision(9), Epoch(3), Epoch(5));
+        let password = crate::Secret::new("hush".into());
+        record.settings.credentials = Some(crate::Credentials::new(None, password));
+        let buried = record.buried();
+        assert!(buried.removed && buried.settings.credentials.is_none());
+        assert_eq!((buried.revision, buried.epoch), (Revision(9), Epoch(3)));
+        let master = NodeAddr::parse("10.0.0.9:6379").unwrap();
+        let again = buried.revived(master.clone(), first().settings);
+        assert_eq!((again.epoch, again.top_epoch), (Epoch(6), Epoch(6)));
+        assert_eq!((again.master, again.removed), (master, false));
+        assert_eq!(
+            (again.revision, again.switch.previous),
+            (Revision(9), Some(record.master.clone()))
+        );
+        let same = buried.revived(record.master, first().settings);
+        assert_eq!(same.switch.previous, None, "no change of master");
     }
 
     #[test]

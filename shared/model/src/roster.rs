@@ -1,7 +1,8 @@
 //! The facts of changing the voters' roster, and of a voter that has no memory.
 
 use crate::{
-    BallotNumber, GroupName, GroupRecord, RecordCommitted, Roster, RosterVersion, VoterId,
+    BallotNumber, GroupName, GroupRecord, NodeAddr, Quorum, RecordCommitted, Revision, Roster,
+    RosterVersion, Setting, VoterId,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -189,11 +190,33 @@ pub enum Verb {
     Pause {
         /// Why, in the operator's words.
         reason: String,
+        /// Milliseconds after which the pause ends by itself, 1,000 to 2,592,000,000 (30 days).
+        /// Absent means that a person ends it.
+        #[serde(default)]
+        for_ms: Option<u64>,
     },
     /// End a pause.
     Resume,
     /// Let a held group fail over again.
     Release,
+    /// Change some of the group's settings and leave the others.
+    Set {
+        /// What to change, in this order; all of it or nothing.
+        changes: Vec<Setting>,
+    },
+    /// Watch a group from now on: a new one, or one that was removed.
+    Monitor {
+        /// Its master.
+        master: NodeAddr,
+        /// Its quorum.
+        quorum: Quorum,
+        /// What is not to have its default.
+        changes: Vec<Setting>,
+    },
+    /// Watch the group no longer and forget its nodes.
+    Remove,
+    /// Forget replicas that nobody sees any more; nothing while the master is not well.
+    Reset,
     /// Add a voter to the roster.
     AddVoter(VoterId),
     /// Take a voter off the roster.
@@ -207,6 +230,9 @@ pub struct InstructionReply {
     pub instruction: Instruction,
     /// What came of it.
     pub outcome: Outcome,
+    /// If it is done: a record of this revision shows it, or a later one. Absent for the roster.
+    #[serde(default)]
+    pub revision: Option<Revision>,
 }
 
 /// What came of an instruction.

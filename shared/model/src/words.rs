@@ -263,9 +263,14 @@ impl fmt::Display for Memory {
 impl fmt::Display for Instruction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.verb {
-            Verb::Pause { reason } => write!(f, "pause ({reason})"),
+            Verb::Pause { reason, for_ms: None } => write!(f, "pause ({reason})"),
+            Verb::Pause { reason, for_ms: Some(ms) } => write!(f, "pause for {ms} ms ({reason})"),
             Verb::Resume => f.write_str("resume"),
             Verb::Release => f.write_str("release"),
+            Verb::Set { changes } => write!(f, "set {}", crate::change::line(changes)),
+            Verb::Monitor { master, quorum, .. } => write!(f, "monitor {master} quorum {quorum}"),
+            Verb::Remove => f.write_str("remove"),
+            Verb::Reset => f.write_str("reset"),
             Verb::AddVoter(voter) => write!(f, "add voter {voter}"),
             Verb::RemoveVoter(voter) => write!(f, "remove voter {voter}"),
         }
@@ -284,6 +289,9 @@ impl fmt::Display for Outcome {
 fn record(record: &GroupRecord, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (revision, epoch, members) = (record.revision, record.epoch, record.members.len());
     let master = &record.master;
+    if record.removed {
+        return write!(f, "revision {revision} epoch {epoch}: removed, its master was {master}");
+    }
     write!(f, "revision {revision} epoch {epoch}: master {master}, {members} members")?;
     record.failover.as_ref().map_or(Ok(()), |failover| {
         write!(f, ", failing over from {} to {}", failover.failed, failover.target)

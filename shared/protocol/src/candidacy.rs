@@ -160,8 +160,9 @@ impl Candidate {
             let group = &record.group;
             format!("held after {count} failovers in a row: `vedette release {group}` ends that")
         };
+        let removed = record.removed.then(|| "the group was removed".into());
         let paused = record.pause.as_ref().map(|_| "the group is paused".into());
-        self.barred = paused.or_else(|| record.flapping.held.then(held));
+        self.barred = removed.or(paused).or_else(|| record.flapping.held.then(held));
     }
 
     /// Takes a verdict.

@@ -30,7 +30,7 @@ const CONTACT: Duration = Duration::from_secs(7);
 pub enum Output {
     /// Ask the voters.
     Ask(Digest),
-    /// The group has a newer record.
+    /// The group has a newer record, or was removed.
     Changed(GroupName),
 }
 
@@ -56,8 +56,13 @@ impl Directory {
         }
     }
 
-    /// The group's newest committed record.
+    /// The group's newest committed record, if it was not removed.
     pub fn get(&self, group: &GroupName) -> Option<&GroupRecord> {
+        self.any(group).filter(|record| !record.removed)
+    }
+
+    /// The same, also of a removed group.
+    pub fn any(&self, group: &GroupName) -> Option<&GroupRecord> {
         self.records.get(group).map(|c| &c.record)
     }
 
@@ -66,9 +71,9 @@ impl Directory {
         self.records.get(group).map(|c| &c.ballot)
     }
 
-    /// All of them, by name.
+    /// All that were not removed, by name.
     pub fn records(&self) -> impl Iterator<Item = &GroupRecord> {
-        self.records.values().map(|c| &c.record)
+        self.records.values().map(|c| &c.record).filter(|record| !record.removed)
     }
 
     /// Voters of the roster that answered lately.

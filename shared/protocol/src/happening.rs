@@ -13,15 +13,22 @@ pub struct Happening {
     pub node: Option<NodeAddr>,
     /// Why, in words.
     pub cause: String,
+    /// What Sentinel says behind the node, if anything.
+    pub(crate) detail: String,
 }
 
 impl Happening {
     pub(crate) fn new(name: EventName, cause: impl Into<String>) -> Self {
-        Self { name, node: None, cause: cause.into() }
+        Self { name, node: None, cause: cause.into(), detail: String::new() }
     }
 
     pub(crate) fn of(name: EventName, node: &NodeAddr, cause: impl Into<String>) -> Self {
-        Self { name, node: Some(node.clone()), cause: cause.into() }
+        let node = Some(node.clone());
+        Self { name, node, cause: cause.into(), detail: String::new() }
+    }
+
+    pub(crate) fn with_detail(self, detail: String) -> Self {
+        Self { detail, ..self }
     }
 }
 
@@ -47,6 +54,10 @@ impl Dresser {
         let payload = match (happening.name, &record.switch.previous) {
             (EventName::SwitchMaster, Some(old)) => switch_payload(&record.group, old, record),
             _ => instance_payload(&record.group, &record.master, happening.node.as_ref()),
+        };
+        let payload = match happening.detail.as_str() {
+            "" => payload,
+            detail => format!("{payload} {detail}"),
         };
         let id = if happening.name == EventName::SwitchMaster {
             format!("{}:{}:{}", record.group, record.epoch, happening.name)

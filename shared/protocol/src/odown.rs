@@ -67,8 +67,13 @@ impl Tally {
         }
     }
 
-    /// Takes the voter's record; reports on another epoch or master are forgotten.
+    /// Takes the voter's record; reports on another epoch or master are forgotten. Of a removed
+    /// group there is no verdict.
     pub fn judge(&mut self, record: &GroupRecord, now: Instant) {
+        if record.removed {
+            *self = Self::new(self.voter.clone());
+            return;
+        }
         let judged = Judged {
             group: record.group.clone(),
             epoch: record.epoch,

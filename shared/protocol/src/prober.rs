@@ -211,7 +211,7 @@ impl Prober {
 
     /// The newest committed record it knows of the group.
     pub fn known(&self, group: &GroupName) -> Option<&GroupRecord> {
-        self.directory.get(group)
+        self.directory.any(group)
     }
 
     fn fact(&mut self, fact: Fact, now: Instant) {

@@ -265,7 +265,7 @@ impl Voter {
 
     fn standings(&self) -> Vec<Standing> {
         let stand = |(name, group): (&GroupName, &Group)| {
-            let record = group.acceptor.record()?;
+            let record = group.acceptor.record().filter(|record| !record.removed)?;
             let text = group.tally.standing();
             Some(Standing { group: name.clone(), epoch: record.epoch, text })
         };

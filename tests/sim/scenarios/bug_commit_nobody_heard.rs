@@ -14,7 +14,7 @@ fn what_nobody_heard_of_is_committed_again() {
         let mut world = World::settled(Options::new(seed).orchestrators(1));
         let o1 = world.orchestrator(0);
         let group = Some(GroupName::parse("mymaster").expect("a valid name"));
-        let verb = Verb::Pause { reason: "moving racks".into() };
+        let verb = Verb::Pause { reason: "moving racks".into(), for_ms: None };
         world.say_to(&[o1], &Instruction { group, verb }.into());
         for _ in 0..100_000 {
             if world.record().pause.is_some() {

@@ -5,7 +5,7 @@ use vedette_sim::{Options, World, secs};
 
 fn pause(world: &mut World) {
     let reason = "moving racks".to_string();
-    world.instruct(Some("mymaster"), &Verb::Pause { reason }, secs(5));
+    world.instruct(Some("mymaster"), &Verb::Pause { reason, for_ms: None }, secs(5));
     world.run_until("it is recorded", secs(1), |w| w.record().pause.is_some());
 }
 
@@ -73,5 +73,29 @@ fn a_switch_by_hand_of_a_paused_group_is_kept_after_the_pause() {
         world.run_until_well(secs(20));
         assert_eq!(world.master(), new, "seed {seed}");
         assert_eq!(world.lost(0), 0, "seed {seed}");
+    }
+}
+
+/// A pause is never shorter than asked for, by the slowest clock, and each owner that dies makes it
+/// longer by a minute at most.
+#[test]
+fn a_pause_ends_by_itself_and_not_before_its_time_whoever_dies_and_however_clocks_run() {
+    for seed in 1..=10 {
+        let mut world = World::settled(Options::new(seed));
+        for (nth, ppm) in [(0, 200), (1, -200)] {
+            world.drift(world.orchestrator(nth), ppm);
+        }
+        let verb = Verb::Pause { reason: "moving racks".to_string(), for_ms: Some(90_000) };
+        world.instruct(Some("mymaster"), &verb, secs(5));
+        let master = world.master();
+        world.kill(master);
+        world.run_for(secs(30));
+        let dead = world.orchestrator(usize::try_from(seed).unwrap() % 2);
+        world.kill(dead);
+        world.run_for(secs(59));
+        assert!(world.record().pause.is_some(), "seed {seed}: it ended before its time");
+        let late = world.run_until("the pause is over", secs(62), |w| w.record().pause.is_none());
+        assert!(late <= secs(62), "seed {seed}: {late:?}");
+        world.run_until("another master", secs(6), |w| w.master() != master);
     }
 }

@@ -58,6 +58,8 @@ mod row25_full_disk;
 mod row26_wrong_password;
 #[path = "../scenarios/row33_lost_memory.rs"]
 mod row33_lost_memory;
+#[path = "../scenarios/row34_one_record.rs"]
+mod row34_one_record;
 #[path = "../scenarios/row36_announced_too_early.rs"]
 mod row36_announced_too_early;
 #[path = "../scenarios/row37_silent_change.rs"]

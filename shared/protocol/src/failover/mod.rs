@@ -202,6 +202,9 @@ impl Failover {
                 if !same || record.failover.is_some() {
                     return Err(Some(format!("the record moved on to epoch {}", record.epoch)));
                 }
+                if record.removed {
+                    return Err(Some("the group was removed".into()));
+                }
                 if record.flapping.held {
                     return Err(Some("the group is held".into()));
                 }

@@ -345,7 +345,7 @@ fn the_next_attempt_comes_the_moment_patience_is_over() {
 fn what_does_not_fit_the_purpose_any_more_is_committed_as_it_was_found_and_left() {
     let moved_on = GroupRecord { epoch: Epoch(2), master: node(2), ..record(3) };
     let mut paused = record(3);
-    paused.pause = Some(Pause { reason: "maintenance".into() });
+    paused.pause = Some(Pause::for_good("maintenance".into()));
     let cases = [
         (moved_on, "the record moved on to epoch 2"),
         (plan(), "the record moved on to epoch 1"),

@@ -33,8 +33,8 @@ use core::time::Duration;
 use seen::GroupSeen;
 use tell::Once;
 use vedette_model::{
-    Epoch, Fact, GroupName, GroupRecord, Health, Heartbeat, Instant, NodeAddr, Place, Roster,
-    Sender, Service, StatusQuery,
+    Epoch, Fact, GroupName, GroupRecord, Health, Heartbeat, Instant, NodeAddr, Place, Revision,
+    Roster, Sender, Service, StatusQuery,
 };
 
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
@@ -130,6 +130,16 @@ impl Gateway {
     /// A group's newest committed record.
     pub fn record(&self, group: &str) -> Option<&GroupRecord> {
         GroupName::parse(group).ok().and_then(|group| self.directory.get(&group))
+    }
+
+    /// Whether there was a group of this name, and an operator removed it.
+    pub fn is_removed(&self, group: &GroupName) -> bool {
+        self.directory.any(group).is_some_and(|record| record.removed)
+    }
+
+    /// The revision of a group's newest committed record, also of a removed one.
+    pub fn revision(&self, group: &GroupName) -> Option<Revision> {
+        self.directory.any(group).map(|record| record.revision)
     }
 
     /// All groups' records, by name.
@@ -274,8 +284,14 @@ impl Gateway {
                     self.outputs.push_back(Output::Publish(digest.into()));
                 }
                 directory::Output::Changed(group) => {
-                    let Some(record) = self.directory.get(&group).cloned() else { continue };
-                    self.tell_record(&record);
+                    let Some(record) = self.directory.any(&group).cloned() else { continue };
+                    if record.removed {
+                        // Who comes back with another master has changed it.
+                        self.seen.remove(&group);
+                        self.told.insert(group, (record.epoch, record.master));
+                    } else {
+                        self.tell_record(&record);
+                    }
                 }
             }
         }

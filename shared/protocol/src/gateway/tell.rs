@@ -64,7 +64,7 @@ impl Gateway {
         let seen = self.seen.entry(record.group.clone()).or_default();
         let known = core::mem::replace(&mut seen.replicas, replicas.iter().cloned().collect());
         let Some((epoch, old)) = before else { return };
-        let switched = record.epoch > epoch;
+        let switched = record.epoch > epoch && record.switch.previous.is_some();
         if switched {
             seen.new_reign();
             let new = &record.master;

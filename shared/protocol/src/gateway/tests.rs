@@ -398,3 +398,26 @@ fn an_id_is_forty_digits_and_each_its_own() {
     assert_eq!(distinct.len(), 4);
     assert_eq!(sentinel_id("g1"), sentinel_id("g1"));
 }
+
+#[test]
+fn a_removed_group_is_not_told_and_another_master_when_it_comes_back_is_a_switch() {
+    let mut script = Script::serving();
+    let mut removed = record(3).buried();
+    removed.revision = Revision(2);
+    assert_eq!(told(&script.hears(committed(&removed).into())), []);
+    let group = removed.group.clone();
+    assert_eq!(
+        (script.gateway.record(group.as_str()), script.gateway.records().count()),
+        (None, 0)
+    );
+    assert!(script.gateway.is_removed(&group));
+    assert_eq!(script.gateway.revision(&group), Some(Revision(2)));
+    let mut same = removed.revived(node(1), record(3).settings);
+    same.revision = Revision(3);
+    assert_eq!(told(&script.hears(committed(&same).into())), []);
+    let mut again = same.buried().revived(node(2), record(3).settings);
+    again.revision = Revision(5);
+    let heard = script.hears(committed(&again).into());
+    assert_eq!(told(&heard), [("+switch-master", "g 10.0.0.1 6379 10.0.0.2 6379")]);
+    assert_eq!(script.gateway.record(group.as_str()).unwrap().master, node(2));
+}

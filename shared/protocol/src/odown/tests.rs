@@ -271,3 +271,18 @@ fn the_standing_says_who_and_how_many_are_needed() {
             .to_string()
     );
 }
+
+#[test]
+fn of_a_removed_group_there_is_no_verdict() {
+    let mut tally = Tally::new(voter(1));
+    tally.judge(&record(3), at(0));
+    tally.report(down(1), at(10));
+    tally.report(down(2), at(20));
+    assert!(tally.reached());
+    let _ = drain(|| tally.poll_output());
+    tally.judge(&record(3).buried(), at(30));
+    tally.report(down(3), at(40));
+    tally.handle_timeout(at(5_000));
+    assert!(!tally.reached() && tally.standing().is_empty());
+    assert_eq!((drain(|| tally.poll_output()), tally.poll_timeout()), (vec![], None));
+}

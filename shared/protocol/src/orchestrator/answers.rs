@@ -1,17 +1,19 @@
 //! What an orchestrator says when it is asked.
 
 use super::{Group, Orchestrator, Output, TROUBLES_TOLD};
+use crate::directory::GROUP_LIMIT;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use vedette_model::{
     GroupName, Health, Instant, Instruction, InstructionReply, MasterQuery, MasterRecord, Outcome,
-    Standing,
+    Standing, Verb,
 };
 
 impl Orchestrator {
     pub(super) fn standings(&self, now: Instant) -> Vec<Standing> {
-        let mut standings: Vec<_> = self.groups.values().filter_map(Group::standing).collect();
+        let groups = self.groups.values();
+        let mut standings: Vec<_> = groups.filter_map(|group| group.standing(now)).collect();
         for standing in &mut standings {
             if let Some(doubt) = self.doubt(&standing.group) {
                 standing.text = format!("{doubt}; {}", standing.text);
@@ -61,24 +63,45 @@ impl Orchestrator {
         if self.rank(&name) != 0 {
             return;
         }
-        if self.directory.get(&name).is_some() {
+        let Err(why) = self.takes(&name, &instruction.verb, now) else {
+            let _ = self.group(&name, now);
             self.with(&name, now, |group| group.instruct(instruction, to, now));
             return;
+        };
+        if let Some(to) = to {
+            let outcome = Outcome::Refused { why };
+            let fact = InstructionReply { instruction, outcome, revision: None }.into();
+            self.outputs.push_back(Output::Reply { to, fact });
+        }
+    }
+
+    /// Whether there is a group to do that to, or may be one.
+    fn takes(&self, name: &GroupName, verb: &Verb, now: Instant) -> Result<(), String> {
+        let known = self.directory.any(name);
+        if let Verb::Monitor { master, .. } = verb {
+            if !self.groups.contains_key(name) && self.groups.len() >= GROUP_LIMIT {
+                return Err(format!(
+                    "there are {GROUP_LIMIT} groups, with those that were removed"
+                ));
+            }
+            let owners = self.owners();
+            return match owners.get(master).filter(|owner| *owner != name) {
+                Some(owner) => Err(format!("{master} is a node of {owner}: a node has one group")),
+                None => Ok(()),
+            };
+        }
+        if known.is_some_and(|record| !record.removed || *verb == Verb::Remove) {
+            return Ok(());
         }
         let (heard, needed) = (
             self.directory.contacts(&self.config.roster, now),
             self.config.roster.majority().get(),
         );
-        let why = if heard < needed {
+        Err(if heard < needed {
             format!("{heard} of {needed} needed voters answer: start the missing ones")
         } else {
             format!("there is no group {name}: `vedette status` lists those there are")
-        };
-        if let Some(to) = to {
-            let outcome = Outcome::Refused { why };
-            let fact = InstructionReply { instruction, outcome }.into();
-            self.outputs.push_back(Output::Reply { to, fact });
-        }
+        })
     }
 
     pub(super) fn hears_majority(&self, now: Instant) -> bool {

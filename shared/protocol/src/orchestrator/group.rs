@@ -1,6 +1,8 @@
 //! One group in an orchestrator's hands: the stages wired together.
 
+mod carry;
 mod orders;
+mod pause;
 mod quiet;
 mod say;
 mod walk;
@@ -18,6 +20,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use orders::Orders;
+use pause::PauseClock;
 use vedette_model::{
     Answer, Ballot, BallotNumber, BeatReply, Command, EventName, GroupName, GroupRecord, Instant,
     NodeAddr, NodeFault, NodeReport, OdownVerdict, OrchestratorId, ProposalReply, Purpose, Role,
@@ -60,6 +63,7 @@ pub(super) struct Group {
     /// Why the last ballot was lost.
     last_loss: String,
     orders: Orders,
+    pause: PauseClock,
     effects: VecDeque<Effect>,
 }
 
@@ -82,6 +86,7 @@ impl Group {
             last_abort: None,
             last_loss: String::new(),
             orders: Orders::default(),
+            pause: PauseClock::default(),
             effects: VecDeque::new(),
         }
     }
@@ -100,12 +105,12 @@ impl Group {
         self.candidate.owns()
     }
 
-    pub(super) const fn known(&self) -> Option<&GroupRecord> {
-        self.record.as_ref()
+    pub(super) fn known(&self) -> Option<&GroupRecord> {
+        self.record.as_ref().filter(|record| !record.removed)
     }
 
     pub(super) fn trouble(&self) -> String {
-        let Some(record) = &self.record else { return String::new() };
+        let Some(record) = self.known() else { return String::new() };
         let trouble = self.reconciler.trouble(record);
         match (self.held(), trouble.is_empty()) {
             (None, _) => trouble,
@@ -132,9 +137,9 @@ impl Group {
         }
     }
 
-    pub(super) fn standing(&self) -> Option<Standing> {
-        let record = self.record.as_ref()?;
-        let paused = record.pause.as_ref().map(|pause| format!("paused: {}", pause.reason));
+    pub(super) fn standing(&self, now: Instant) -> Option<Standing> {
+        let record = self.known()?;
+        let paused = self.pause.standing(record, now);
         let leads = self.proposer.ballot().map(|ballot| format!("leads with ballot {ballot}"));
         let stands = Some(self.candidate.standing()).filter(|text| !text.is_empty());
         let all: Vec<_> = [paused, self.held(), leads, stands].into_iter().flatten().collect();
@@ -151,6 +156,10 @@ impl Group {
             self.last_loss.clear();
         }
         self.seed = None;
+        self.pause.record(record, now);
+        if record.removed {
+            self.reconciler = Reconciler::default();
+        }
         self.candidate.record(record, now);
         self.record = Some(record.clone());
     }
@@ -160,7 +169,7 @@ impl Group {
     }
 
     pub(super) fn report(&mut self, report: NodeReport, now: Instant) {
-        let Some(record) = &self.record else { return };
+        let Some(record) = self.record.as_ref().filter(|record| !record.removed) else { return };
         let NodeReport { node, view, .. } = report;
         if node == record.master && view.role == Role::Master {
             self.master_offset = Some((view.offset, now));
@@ -233,10 +242,9 @@ impl Group {
             Tenure::None | Tenure::Mend { .. } => None,
         };
         let work = self.reconciler.work_due(now).filter(|_| self.candidate.owns());
-        let orders = self.orders.poll_timeout();
-        let stages =
-            [self.candidate.poll_timeout(), self.proposer.poll_timeout(), walk, work, orders];
-        stages.into_iter().flatten().chain(self.reconciler.poll_timeout()).min()
+        let orders = [self.orders.poll_timeout(), self.pause.poll_timeout(now)];
+        let stages = [self.candidate.poll_timeout(), self.proposer.poll_timeout(), walk, work];
+        stages.into_iter().chain(orders).flatten().chain(self.reconciler.poll_timeout()).min()
     }
 
     pub(super) fn poll_effect(&mut self) -> Option<Effect> {
@@ -260,19 +268,20 @@ impl Group {
                 break;
             }
         }
-        if let Some(record) = &self.record {
+        if let Some(record) = self.record.as_ref().filter(|record| !record.removed) {
             let (owner, calm) = (self.candidate.owns(), !self.candidate.is_odown());
             self.reconciler.watch_over(record, owner, calm, now);
         }
         let work = match &self.record {
             None => self.seed.is_some() || unsettled,
+            Some(record) if record.removed => unsettled,
             Some(record) => {
                 let mends = !self.candidate.is_odown() && self.reconciler.has_work(record, now);
                 unsettled || mends
             }
         };
         self.candidate.set_work(work);
-        self.candidate.set_ordered(!self.orders.is_empty());
+        self.candidate.set_ordered(!self.orders.is_empty() || self.pause.is_due(now));
     }
 
     fn poll_walk(&mut self) -> Option<failover::Act> {
@@ -407,7 +416,7 @@ impl Group {
     }
 
     fn command(&mut self, node: NodeAddr, command: Command) {
-        let credentials = self.record.as_ref().and_then(|r| r.settings.credentials.clone());
+        let credentials = self.record.as_ref().and_then(|r| r.settings.login().cloned());
         let lease = self.proposer.lease_end();
         self.effects.push_back(Effect::Command { node, command, credentials, lease });
     }

@@ -164,7 +164,7 @@ impl Orchestrator {
 
     /// The newest committed record it knows of the group.
     pub fn known(&self, group: &GroupName) -> Option<&GroupRecord> {
-        self.directory.get(group)
+        self.directory.any(group)
     }
 
     fn fact(&mut self, fact: Fact, reply_to: Option<String>, now: Instant) {
@@ -297,7 +297,7 @@ impl Orchestrator {
                     self.outputs.push_back(Output::Publish(digest.into()));
                 }
                 directory::Output::Changed(name) => {
-                    let Some(record) = self.directory.get(&name).cloned() else { continue };
+                    let Some(record) = self.directory.any(&name).cloned() else { continue };
                     self.seeded(&name, now);
                     let ballot = self.directory.ballot(&name).cloned();
                     let group = self.group(&name, now);

@@ -184,7 +184,7 @@ impl Desk {
     }
 
     fn reply(&mut self, instruction: Instruction, askers: &[String], outcome: Outcome) {
-        let fact: Fact = InstructionReply { instruction, outcome }.into();
+        let fact: Fact = InstructionReply { instruction, outcome, revision: None }.into();
         let replies = askers.iter().map(|to| Output::Reply { to: to.clone(), fact: fact.clone() });
         self.outputs.extend(replies);
     }
@@ -201,7 +201,13 @@ impl Orchestrator {
         let wanted = match &instruction.verb {
             Verb::AddVoter(voter) => Wanted::Add(voter.clone()),
             Verb::RemoveVoter(voter) => Wanted::Remove(voter.clone()),
-            Verb::Pause { .. } | Verb::Resume | Verb::Release => return,
+            Verb::Pause { .. }
+            | Verb::Resume
+            | Verb::Release
+            | Verb::Set { .. }
+            | Verb::Monitor { .. }
+            | Verb::Remove
+            | Verb::Reset => return,
         };
         let (Some(to), Ok(name)) = (to, GroupName::parse(ROSTER)) else { return };
         if self.rank(&name) == 0 {

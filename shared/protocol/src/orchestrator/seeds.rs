@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-use vedette_model::{EventName, GroupName, Instant, NodeAddr, TraceId};
+use vedette_model::{EventName, GroupName, GroupRecord, Instant, NodeAddr, Sender, TraceId};
 
 /// A group that was seeded by somebody else a moment ago may not know its replicas yet.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -62,19 +62,23 @@ impl Orchestrator {
     pub(super) fn tell_doubts(&mut self, now: Instant) {
         let directory = &self.directory;
         self.doubts.retain(|name, doubt| {
-            let record = directory.get(name);
-            record.is_none_or(|r| r.members.iter().all(|m| m.addr != doubt.declared))
+            let record = directory.any(name);
+            record.is_none_or(|r| r.removed || r.members.iter().all(|m| m.addr != doubt.declared))
         });
         for (name, doubt) in &mut self.doubts {
             let due = !doubt.told && now >= doubt.since + PATIENCE;
-            let Some(record) = self.directory.get(name).filter(|_| due) else { continue };
+            let Some(record) = self.directory.any(name).filter(|_| due) else { continue };
             doubt.told = true;
-            let cause = format!(
-                "{} declares it with master {}, which is no node of the group; its recorded master \
+            let cause = if record.removed {
+                removed_cause(&self.config.sender, record)
+            } else {
+                format!(
+                    "{} declares it with master {}, which is no node of the group; its recorded master \
                  is {} since epoch {}, and the declaration counts for nothing: correct it in that \
                  orchestrator's groups file, or remove it there",
-                self.config.sender, doubt.declared, record.master, record.epoch
-            );
+                    self.config.sender, doubt.declared, record.master, record.epoch
+                )
+            };
             let happening = Happening::of(EventName::ConfigConflict, &doubt.declared, cause);
             let trace = TraceId::of(name, record.epoch, &doubt.declared, None);
             let event = self.dresser.dress(happening, record, trace);
@@ -106,4 +110,13 @@ impl Orchestrator {
         }
         owners
     }
+}
+
+fn removed_cause(sender: &Sender, record: &GroupRecord) -> String {
+    let group = &record.group;
+    format!(
+        "{sender} declares it, and it was removed by an operator: it is not watched; remove it \
+         from that orchestrator's groups file, or have it watched again with `vedette monitor \
+         {group}`"
+    )
 }

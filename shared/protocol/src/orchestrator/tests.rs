@@ -2,6 +2,7 @@
 
 mod declared;
 mod failovers;
+mod lives;
 mod mass;
 mod orders;
 mod steps;

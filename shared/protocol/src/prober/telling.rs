@@ -56,7 +56,7 @@ impl Prober {
         let ours = [EventName::SelfSuspect, EventName::SelfSuspectOver].contains(&name);
         let node = Some(watch.node.clone()).filter(|_| !ours);
         if let Some(record) = self.directory.get(&watch.group).cloned() {
-            self.event(Happening { name, node, cause }, &record);
+            self.event(Happening { node, ..Happening::new(name, cause) }, &record);
         }
     }
 

@@ -258,12 +258,14 @@ fn credentials_go_with_each_connection() {
     let credentials = Some(Credentials::new(None, Secret::new("hush".into())));
     let mut changed = revision(2, 2);
     changed.settings.credentials = credentials.clone();
-    assert_eq!(script.knows(10, changed), [connect(2, 1, credentials.clone())]);
-    let said = script.link(20, 1, 1, LinkEvent::ConnectFailed(NodeFault::TimedOut));
+    // Who was let in without them, or refused, is to show at once that these will do.
+    let said = script.knows(10, changed);
+    assert_eq!(said, [connect(1, 2, credentials.clone()), connect(2, 1, credentials.clone())]);
+    let said = script.link(20, 1, 2, LinkEvent::ConnectFailed(NodeFault::TimedOut));
     assert_eq!(said, []);
     script.0.handle_timeout(at(520));
     let said = drain(|| script.0.poll_output());
-    assert!(said.contains(&connect(1, 2, credentials)), "{said:?}");
+    assert!(said.contains(&connect(1, 3, credentials)), "{said:?}");
 }
 
 #[test]
@@ -300,4 +302,16 @@ fn asked_for_its_status_it_says_how_each_node_is() {
          more, or raise watchers_per_place"
     );
     assert_eq!(beat.standings[0].epoch, Epoch(1));
+}
+
+#[test]
+fn a_removed_group_is_watched_no_longer_until_it_is_watched_again() {
+    let mut script = Script::new(2);
+    let removed = revision(2, 2).buried();
+    let forget = |n| Output::Forget { watch: watch(n) };
+    assert_eq!(script.knows(10, removed.clone()), [forget(1), forget(2)]);
+    assert_eq!(script.run(20_000), []);
+    let mut again = removed.revived(node(2), revision(2, 2).settings);
+    again.revision = Revision(3);
+    assert_eq!(script.knows(20_010, again), [connect(2, 1, None)]);
 }

@@ -47,7 +47,10 @@ impl Prober {
 
     /// The group's record changed, or its master lists other replicas, or probers came or left.
     pub(super) fn rewatch(&mut self, group: &GroupName, now: Instant) {
-        let Some(record) = self.directory.get(group).cloned() else { return };
+        let Some(record) = self.directory.get(group).cloned() else {
+            self.unwatch(group);
+            return;
+        };
         let state = self.groups.entry(group.clone()).or_default();
         if state.epoch != record.epoch {
             state.since = now;
@@ -86,8 +89,19 @@ impl Prober {
         self.stale.insert(group.clone());
     }
 
+    /// The group was removed.
+    fn unwatch(&mut self, group: &GroupName) {
+        let nodes = self.groups.remove(group).map(|state| state.nodes).unwrap_or_default();
+        for node in nodes.into_keys() {
+            let watch = Watch { group: group.clone(), node };
+            self.timers.set(&watch, None);
+            self.outputs.push_back(Output::Forget { watch });
+        }
+    }
+
     fn watch(&mut self, watch: &Watch, member: bool, record: &GroupRecord, now: Instant) {
         let Some(state) = self.groups.get_mut(&watch.group) else { return };
+        let is_known = state.nodes.contains_key(&watch.node);
         let watched = state.nodes.entry(watch.node.clone()).or_insert_with(|| Watched {
             watcher: Watcher::new(&record.settings, now),
             credentials: None,
@@ -96,8 +110,14 @@ impl Prober {
             view: None,
         });
         watched.member = member;
-        watched.credentials.clone_from(&record.settings.credentials);
         watched.watcher.set(&record.settings);
+        if watched.credentials.as_ref() != record.settings.login() {
+            watched.credentials = record.settings.login().cloned();
+            // Who was let in with the former ones, or not at all, is to show that these will do.
+            if is_known {
+                watched.watcher.reconnect(now);
+            }
+        }
         self.drain(watch, now);
     }
 

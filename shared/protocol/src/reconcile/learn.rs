@@ -166,6 +166,19 @@ impl Reconciler {
         }
     }
 
+    /// The record with every replica marked as gone that nobody sees any more, of the same
+    /// revision; and whether the master is well, for otherwise that is nobody's fault.
+    pub fn without_dead(&self, record: &GroupRecord, now: Instant) -> (GroupRecord, bool) {
+        let mut next = record.clone();
+        let well = self.well_since.is_some() && record.pause.is_none();
+        if well {
+            for member in next.members.iter_mut().filter(|m| m.addr != record.master) {
+                member.gone |= self.silent_for(&member.addr, now) >= VIEW_EXPIRY;
+            }
+        }
+        (next, well)
+    }
+
     /// Makes room by forgetting who has been gone longest.
     fn forget_one(&self, next: &mut GroupRecord) -> bool {
         if self.well_since.is_none() {

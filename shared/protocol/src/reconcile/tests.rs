@@ -398,7 +398,7 @@ fn a_paused_group_has_no_work() {
     let _ = script.seen(0, 2, stray(2));
     let _ = script.seen(0, 3, good(3));
     assert!(script.has_work(0));
-    script.record.pause = Some(Pause { reason: "maintenance".to_string() });
+    script.record.pause = Some(Pause::for_good("maintenance".to_string()));
     assert!(!script.has_work(0));
 }
 
@@ -485,7 +485,7 @@ fn a_node_that_was_told_to_follow_is_looked_at_sooner_at_first() {
 fn a_pause_ends_the_round_and_teaches_nothing() {
     let mut script = Script::round(2, false);
     let _ = script.seen(0, 3, good(3));
-    script.record.pause = Some(Pause { reason: "maintenance".to_string() });
+    script.record.pause = Some(Pause::for_good("maintenance".to_string()));
     assert_eq!(script.says(10, 2, stray(2)), [Act::Finished { timed_out: true }]);
     assert_eq!(script.learned(10), None);
 }

@@ -187,7 +187,7 @@ impl Acceptor {
                 let Some(record) = record else {
                     return Err(Refusal::OtherMaster { epoch: vedette_model::Epoch(0) });
                 };
-                if record.epoch != *epoch || record.master != *master {
+                if record.removed || record.epoch != *epoch || record.master != *master {
                     return Err(Refusal::OtherMaster { epoch: record.epoch });
                 }
                 self.check_failover(record, odown, now)

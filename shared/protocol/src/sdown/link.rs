@@ -45,6 +45,11 @@ impl Watcher {
         }
     }
 
+    /// Opens another connection in place of the present one, which proves nothing of the node.
+    pub fn reconnect(&mut self, now: Instant) {
+        self.connect(now);
+    }
+
     fn connect(&mut self, now: Instant) {
         self.attempt += 1;
         self.link = Link::Opening { since: now };

@@ -262,7 +262,7 @@ fn trace_is_that_of_the_incident() {
     assert_eq!(traced, ["proposal", "record", "failover", "master", "event"]);
     let commits = samples::samples(FactKind::RecordCommitted);
     let under_way: Vec<_> = commits.iter().map(|c| trace_of(c).is_some()).collect();
-    assert_eq!(under_way, [false, true, false]);
+    assert_eq!(under_way, [false, true, false, false, false]);
 
     let trace = trace_of(&sample(FactKind::Event)).unwrap();
     assert_eq!(traceparent(trace, 0xab), format!("00-{trace}-00000000000000ab-01"));

@@ -1,5 +1,8 @@
 //! Facts of every kind, with every variant somewhere among them. What the golden files hold.
 
+mod orders;
+
+use orders::{instruction_replies, instructions, rejoin_answers, roster_answers, roster_ballots};
 use vedette_model::*;
 
 /// Every kind's samples, in the order of their golden file.
@@ -311,10 +314,14 @@ fn records() -> Vec<GroupRecord> {
     after.epoch = Epoch(4);
     after.master = addr("10.0.0.2:6379");
     after.failover = None;
-    after.pause = Some(Pause { reason: "moving house".into() });
+    after.pause = Some(Pause::for_good("moving house".into()));
     let previous = Some(addr("10.0.0.1:6379"));
     after.switch = Switch { previous, reason: SwitchReason::Failover, loss, trace_id: trace() };
-    vec![fresh, busy, after]
+    let removed = GroupRecord { revision: Revision(9), ..after.buried() };
+    let mut pausing = fresh.clone();
+    let (left_ms, set_at) = (Some(1_800_000), Some(Revision(1)));
+    pausing.pause = Some(Pause { reason: "moving house".into(), left_ms, set_at });
+    vec![fresh, busy, after, removed, pausing]
 }
 
 fn rejections() -> Vec<Rejection> {
@@ -337,77 +344,6 @@ fn rejections() -> Vec<Rejection> {
     .zip(10_001_u16..)
     .map(|(reason, port)| Rejection { node: NodeAddr::new("10.0.0.3", port).unwrap(), reason })
     .collect()
-}
-
-fn roster() -> Roster {
-    Roster::parse(RosterVersion(2), ["v1", "v2", "v3", "v4"].map(voter).into()).unwrap()
-}
-
-fn roster_ballots() -> Vec<Fact> {
-    [RosterAsk::Prepare, RosterAsk::Accept(roster()), RosterAsk::Adopt(roster())]
-        .map(|ask| RosterBallot { ballot: ballot(), from: RosterVersion(1), ask }.into())
-        .into()
-}
-
-fn roster_answers() -> Vec<Fact> {
-    let refusals = [
-        RosterRefusal::OlderBallot(ballot()),
-        RosterRefusal::OtherRoster(roster()),
-        RosterRefusal::NotOneVoter,
-        RosterRefusal::Unsettled(vec![group(), odd_group()]),
-        RosterRefusal::Joining,
-        RosterRefusal::StoreFailed,
-    ];
-    let mut votes = vec![
-        RosterVote::Promise { accepted: None },
-        RosterVote::Promise { accepted: Some((ballot(), roster())) },
-        RosterVote::Accepted,
-        RosterVote::Adopted,
-    ];
-    votes.extend(refusals.map(RosterVote::Refused));
-    let answer = |answer| RosterAnswer { voter: voter("v1"), ballot: ballot(), answer }.into();
-    votes.into_iter().map(answer).collect()
-}
-
-fn rejoin_answers() -> Vec<Fact> {
-    let records = Memory::Records {
-        floor: 40,
-        after: Some(group()),
-        accepted: records().into_iter().map(|record| (ballot(), record)).collect(),
-        committed: records()
-            .into_iter()
-            .map(|record| RecordCommitted { ballot: ballot(), record })
-            .collect(),
-        more_after: Some(odd_group()),
-        previous: Some(roster()),
-        next: Some((ballot(), roster())),
-    };
-    [Memory::Blank, Memory::Founded, Memory::Remembers, Memory::Floor(40), records]
-        .map(|memory| {
-            let (incarnation, to) = (7, 99);
-            RejoinAnswer { voter: voter("v2"), incarnation, to, roster: roster(), memory }.into()
-        })
-        .into()
-}
-
-fn instructions() -> Vec<Instruction> {
-    let verbs = [
-        (Some(group()), Verb::Pause { reason: "moving house".into() }),
-        (Some(odd_group()), Verb::Resume),
-        (Some(group()), Verb::Release),
-        (None, Verb::AddVoter(voter("v4"))),
-        (None, Verb::RemoveVoter(voter("v1"))),
-    ];
-    verbs.map(|(group, verb)| Instruction { group, verb }).into()
-}
-
-fn instruction_replies() -> Vec<Fact> {
-    let outcomes = [
-        Outcome::Done { now: "paused: moving house".into() },
-        Outcome::Refused { why: "no majority of voters answers".into() },
-    ];
-    let reply = |(instruction, outcome)| InstructionReply { instruction, outcome }.into();
-    instructions().into_iter().zip(outcomes).map(reply).collect()
 }
 
 fn steps() -> Vec<Fact> {

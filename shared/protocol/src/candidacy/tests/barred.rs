@@ -8,7 +8,7 @@ fn held() -> GroupRecord {
 }
 
 fn paused() -> GroupRecord {
-    GroupRecord { pause: Some(Pause { reason: "maintenance".into() }), ..record(3) }
+    GroupRecord { pause: Some(Pause::for_good("maintenance".into())), ..record(3) }
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn where_there_is_no_failover_any_more_what_was_found_is_committed_and_left() {
 #[test]
 fn a_plan_is_carried_out_also_in_a_group_that_was_paused_since() {
     let mut found = found();
-    found.pause = Some(Pause { reason: "maintenance".into() });
+    found.pause = Some(Pause::for_good("maintenance".into()));
     let (_, said) = take_over(&found);
     assert!(matches!(said[2], Act::Propose(_)), "half a failover is no state to rest in");
 }

@@ -1,22 +1,21 @@
 //! What people want done with a group: each is a change of the record, answered once a majority of
 //! voters has it.
 
+use super::carry::{Scene, carried_out, declared, not_reset, objection};
 use super::{Effect, Group, Tenure};
+use crate::happening::Happening;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use vedette_model::{
-    Flapping, GroupRecord, Instant, Instruction, InstructionReply, Outcome, Pause, Verb,
+    EventName, GroupRecord, Instant, Instruction, InstructionReply, NodeAddr, Outcome, Revision,
+    Settings, Verb,
 };
 
 /// An instruction that could not be carried out by then is refused.
 const ORDER_LIMIT: Duration = Duration::from_secs(4);
-/// Instructions that may wait for one group.
-const WAITING_LIMIT: usize = 8;
-/// Bytes a reason may have.
-const REASON_LIMIT: usize = 512;
 
 /// One instruction that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,16 +41,33 @@ impl Orders {
         self.0.front().map(|order| order.until)
     }
 
+    /// What the oldest declares, where there is no group yet.
+    pub(super) fn declared(&self) -> Option<(NodeAddr, Settings)> {
+        let Verb::Monitor { master, quorum, changes } = &self.0.front()?.instruction.verb else {
+            return None;
+        };
+        Some((master.clone(), declared(*quorum, changes).ok()?))
+    }
+
+    /// Whether the oldest ends a pause.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.0.front().is_some_and(|order| order.instruction.verb == Verb::Resume)
+    }
+
     /// The record with the oldest carried out. Those that it shows already are answered.
-    fn next(&mut self, record: &GroupRecord) -> (Vec<Told>, Option<GroupRecord>) {
+    fn next(&mut self, record: &GroupRecord, scene: Scene<'_>) -> (Vec<Told>, Option<GroupRecord>) {
         let mut told = Vec::new();
         while let Some(order) = self.0.front() {
-            let wanted = carried_out(record, &order.instruction.verb);
-            if wanted != *record {
-                return (told, Some(GroupRecord { revision: record.revision.next(), ..wanted }));
-            }
-            let now = words(record, &order.instruction.verb);
-            told.extend(self.0.pop_front().map(|order| order.answer(Outcome::Done { now })));
+            let verb = &order.instruction.verb;
+            let (outcome, revision) = match carried_out(record, verb, scene) {
+                Ok((wanted, _)) if wanted != *record => {
+                    let revision = record.revision.next();
+                    return (told, Some(GroupRecord { revision, ..wanted }));
+                }
+                Ok((_, now)) => (Outcome::Done { now }, Some(record.revision)),
+                Err(why) => (Outcome::Refused { why }, None),
+            };
+            told.extend(self.0.pop_front().map(|order| order.answer(outcome, revision)));
         }
         (told, None)
     }
@@ -63,8 +79,12 @@ impl Orders {
 }
 
 impl Order {
-    fn answer(self, outcome: Outcome) -> Told {
-        (self.reply_to, InstructionReply { instruction: self.instruction, outcome })
+    fn answer(self, outcome: Outcome, revision: Option<Revision>) -> Told {
+        (self.reply_to, InstructionReply { instruction: self.instruction, outcome, revision })
+    }
+
+    fn refuse(self, why: String) -> Told {
+        self.answer(Outcome::Refused { why }, None)
     }
 }
 
@@ -85,9 +105,19 @@ impl Group {
         if self.orders.0.iter().any(waits) {
             return;
         }
-        match objection(&order.instruction.verb, self.orders.0.len()) {
-            Some(why) => self.tell(order.answer(Outcome::Refused { why })),
-            None => self.orders.0.push_back(order),
+        let objection = objection(&order.instruction.verb, self.orders.0.len());
+        let useless = self.record.as_ref().filter(|record| {
+            order.instruction.verb == Verb::Reset
+                && (record.failover.is_some() || self.candidate.is_odown())
+        });
+        match (objection, useless) {
+            (Some(why), _) => self.tell(order.refuse(why)),
+            (None, Some(record)) => {
+                let done = Outcome::Done { now: not_reset(record) };
+                let revision = Some(record.revision);
+                self.tell(order.answer(done, revision));
+            }
+            (None, None) => self.orders.0.push_back(order),
         }
         // Quiet corrections can wait; a person does not have to.
         if let (Tenure::Mend { act_after }, Some(record), true) =
@@ -101,8 +131,16 @@ impl Group {
 
     /// Proposes the oldest instruction; whether there was one.
     pub(super) fn carry_out_orders(&mut self, record: &GroupRecord, now: Instant) -> bool {
-        let (told, next) = self.orders.next(record);
-        told.into_iter().for_each(|told| self.tell(told));
+        let scene = Scene { reconciler: &self.reconciler, pause: &self.pause, now };
+        let (told, next) = self.orders.next(record, scene);
+        for told in told {
+            if let (Verb::Reset, Outcome::Done { now }) =
+                (&told.1.instruction.verb, &told.1.outcome)
+            {
+                self.event(Happening::new(EventName::Reset, now.clone()));
+            }
+            self.tell(told);
+        }
         let any = next.is_some();
         if let Some(next) = next {
             self.proposer.propose(next, now);
@@ -113,7 +151,7 @@ impl Group {
     pub(super) fn expire_orders(&mut self, now: Instant) {
         while let Some(order) = self.orders.expired(now) {
             let why = self.why_not_yet();
-            self.tell(order.answer(Outcome::Refused { why }));
+            self.tell(order.refuse(why));
         }
     }
 
@@ -136,45 +174,5 @@ impl Group {
         if let Some(to) = to {
             self.effects.push_back(Effect::Reply { to, fact: reply.into() });
         }
-    }
-}
-
-fn objection(verb: &Verb, waiting: usize) -> Option<String> {
-    match verb {
-        Verb::AddVoter(_) | Verb::RemoveVoter(_) => {
-            Some("the roster is no group's: name no group".into())
-        }
-        Verb::Pause { reason } if reason.trim().is_empty() => {
-            Some("a pause needs a reason, for whoever finds the group paused".into())
-        }
-        Verb::Pause { reason } if reason.len() > REASON_LIMIT => {
-            Some(format!("the reason has {} bytes, {REASON_LIMIT} are allowed", reason.len()))
-        }
-        Verb::Pause { .. } | Verb::Resume | Verb::Release => (waiting >= WAITING_LIMIT)
-            .then(|| format!("{waiting} instructions are waiting already: try again in a moment")),
-    }
-}
-
-fn carried_out(record: &GroupRecord, verb: &Verb) -> GroupRecord {
-    let mut record = record.clone();
-    match verb {
-        Verb::Pause { reason } => record.pause = Some(Pause { reason: reason.clone() }),
-        Verb::Resume => record.pause = None,
-        Verb::Release => record.flapping = Flapping::default(),
-        Verb::AddVoter(_) | Verb::RemoveVoter(_) => {}
-    }
-    record
-}
-
-fn words(record: &GroupRecord, verb: &Verb) -> String {
-    let group = &record.group;
-    match verb {
-        Verb::Pause { reason } => format!(
-            "{group} is paused ({reason}): it is observed, and nothing is done to it before \
-             `vedette resume {group}`"
-        ),
-        Verb::Resume => format!("{group} is not paused: it is looked after again"),
-        Verb::Release => format!("{group} is not held: it may fail over again"),
-        Verb::AddVoter(_) | Verb::RemoveVoter(_) => String::new(),
     }
 }

@@ -12,7 +12,8 @@ impl Group {
         act_after: Instant,
         now: Instant,
     ) {
-        match (adopted, self.seed.take()) {
+        let seed = self.orders.declared().or_else(|| self.seed.take());
+        match (adopted, seed) {
             (None, Some((master, settings))) => {
                 let first = GroupRecord::first(self.name.clone(), master, settings);
                 self.proposer.propose(first, now);
@@ -37,7 +38,9 @@ impl Group {
             self.leave(QUIET_PAUSE, String::new(), now);
         } else if self.carry_out_orders(&record, now) {
             // The commit comes back here.
-        } else if record.pause.is_some() || self.candidate.is_odown() {
+        } else if let Some(next) = self.pause.next(&record, now) {
+            self.proposer.propose(next, now);
+        } else if record.removed || record.pause.is_some() || self.candidate.is_odown() {
             self.leave(QUIET_PAUSE, String::new(), now);
         } else if let Some(learned) = self.reconciler.learned(&record, now) {
             self.proposer.propose(learned, now);

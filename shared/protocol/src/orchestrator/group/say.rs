@@ -1,6 +1,6 @@
 //! What a group tells: facts, steps and events.
 
-use super::{Effect, Group, Tenure};
+use super::{Effect, Group, Tenure, pause};
 use crate::happening::Happening;
 use alloc::format;
 use core::time::Duration;
@@ -16,12 +16,28 @@ impl Group {
         record: &GroupRecord,
         now: Instant,
     ) {
-        if before.is_none() && record.revision == Revision(1) {
+        let is_new = match before {
+            None => record.revision == Revision(1),
+            Some(before) => before.removed && !record.removed,
+        };
+        if is_new {
             self.effects.push_back(Effect::Announce(record.clone()));
-            let cause = format!("declared, quorum {}", record.settings.quorum);
-            self.event(Happening::new(EventName::Monitor, cause));
+            let quorum = format!("quorum {}", record.settings.quorum);
+            let cause = format!("watched from now on, {quorum}");
+            self.event(Happening::new(EventName::Monitor, cause).with_detail(quorum));
+            if record.switch.previous.is_some() {
+                let cause = "the group was removed, and is watched again with another master";
+                self.event(Happening::new(EventName::SwitchMaster, cause));
+            }
         }
-        let Some(before) = before else { return };
+        let Some(before) = before.filter(|_| !is_new) else { return };
+        if record.removed {
+            if !before.removed {
+                let cause = "an operator removed it: nothing of it is watched any more";
+                self.event(Happening::new(EventName::Removed, cause));
+            }
+            return;
+        }
         self.tell_orders(before, record);
         for member in &record.members {
             let happening = match before.member(&member.addr) {
@@ -63,13 +79,23 @@ impl Group {
     /// What people must know, because they did it or must undo it.
     fn tell_orders(&mut self, before: &GroupRecord, record: &GroupRecord) {
         match (&before.pause, &record.pause) {
-            (old, Some(pause)) if old.as_ref() != Some(pause) => {
-                self.event(Happening::new(EventName::Paused, pause.reason.clone()));
+            (old, Some(pause)) if old.as_ref().is_none_or(|old| !pause::is_same(old, pause)) => {
+                self.event(Happening::new(EventName::Paused, pause::words(pause)));
             }
             (Some(_), None) => {
-                self.event(Happening::new(EventName::Resumed, "it is looked after again"));
+                let cause = if self.orders.is_resumed() {
+                    "an operator ended the pause: it is looked after again"
+                } else {
+                    "the time of the pause is over: it is looked after again"
+                };
+                self.event(Happening::new(EventName::Resumed, cause));
             }
             (Some(_) | None, _) => {}
+        }
+        for change in record.settings.changed_since(&before.settings) {
+            let detail = format!("{} {}", change.sentinel_option(), change.value());
+            let happening = Happening::new(EventName::Set, format!("an operator set {change}"));
+            self.event(happening.with_detail(detail));
         }
         match (before.flapping.held, record.flapping.held) {
             (false, true) => {

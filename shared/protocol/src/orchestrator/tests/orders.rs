@@ -1,6 +1,6 @@
 //! What people want done.
 
-use super::system::{Down, System, addr, crash, paused, silence, three};
+use super::system::{Down, System, addr, crash, paused, set, silence, three};
 use crate::orchestrator::{Input, Output};
 use alloc::string::ToString;
 use alloc::vec;
@@ -126,4 +126,42 @@ fn an_outage_that_nobody_can_end_does_not_keep_people_waiting() {
     let asked = system.candidacies();
     system.run(20_000);
     assert_eq!(system.candidacies(), asked, "and nothing is tried any more");
+}
+
+#[test]
+fn changes_of_different_settings_both_hold_and_each_is_told_once() {
+    let mut system = System::new(vec![three(1)]);
+    let revision = system.record(1).revision;
+    system.instruct(1, set(&[("down_after_ms", "1234"), ("password", "hush")]));
+    system.instruct(1, set(&[("parallel_syncs", "3")]));
+    system.run(600);
+    let settings = &system.record(1).settings;
+    assert_eq!((settings.down_after_ms, settings.parallel_syncs), (1_234, 3));
+    assert_eq!(settings.login().unwrap().password.expose(), "hush");
+    assert_eq!(system.record(1).revision, revision.next().next());
+    let told = "master g1 10.0.1.1 6379 down-after-milliseconds 1234";
+    assert_eq!(system.payloads(EventName::Set)[0], told);
+    assert_eq!(system.payloads(EventName::Set)[1], "master g1 10.0.1.1 6379 auth-pass ******");
+    // Told once more: it is so already.
+    system.instruct(1, set(&[("down_after_ms", "1234")]));
+    system.run(2_000);
+    let [.., (outcome, at)] = &system.replies()[..] else { panic!() };
+    assert!(matches!(outcome, Outcome::Done { now } if now == "g1 has down_after_ms=1234"));
+    assert_eq!(*at, Some(revision.next().next()), "whoever reads this revision sees it");
+    assert_eq!(system.told(EventName::Set), 3);
+}
+
+#[test]
+fn a_change_out_of_range_is_refused_with_the_range_and_what_came_behind_it_is_done() {
+    let mut system = System::new(vec![three(1)]);
+    system.instruct(1, set(&[("parallel_syncs", "3"), ("down_after_ms", "1")]));
+    system.instruct(1, set(&[("quorum", "1")]));
+    system.instruct(1, set(&[]));
+    system.run(600);
+    let outcomes = system.outcomes();
+    assert!(refused(&outcomes[0]).contains("1 to 64 settings"), "{outcomes:?}");
+    assert!(refused(&outcomes[1]).contains("must be 100 to 3600000, not 1"), "{outcomes:?}");
+    assert!(matches!(outcomes[2], Outcome::Done { .. }));
+    let settings = &system.record(1).settings;
+    assert_eq!((settings.parallel_syncs, settings.quorum.get()), (1, 1));
 }

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use vedette_model::{
     Answer, Command, DigestReply, EventName, Evidence, Fact, GroupName, GroupRecord, Health,
     Instruction, NodeAddr, NodeFault, NodeView, OdownVerdict, Opinion, Outcome, Proposal,
-    RecordCommitted, Role, Sender, Service, Settings, Upstream, Verb,
+    RecordCommitted, Revision, Role, Sender, Service, Setting, Settings, Upstream, Verb,
 };
 
 /// Group number `g`, and its node number `n`.
@@ -132,6 +132,13 @@ impl System {
         self.committed.insert(committed.record.group.clone(), committed);
     }
 
+    /// Voters that have never heard of the group.
+    pub fn blank(&mut self, g: usize) {
+        for n in 1..=3 {
+            self.acceptors.insert((name(g), n), Acceptor::new(voter(n), name(g), at(0)));
+        }
+    }
+
     /// Somebody else has brought this record about.
     pub fn commit(&mut self, record: GroupRecord) {
         let fact = RecordCommitted { ballot: ballot(1, 9), record: record.clone() }.into();
@@ -183,13 +190,27 @@ impl System {
 
     /// What came of the instructions so far.
     pub fn outcomes(&self) -> Vec<Outcome> {
+        self.replies().into_iter().map(|(outcome, _)| outcome).collect()
+    }
+
+    /// The same, each with the revision that shows it.
+    pub fn replies(&self) -> Vec<(Outcome, Option<Revision>)> {
         let replies = self.said.iter().filter_map(|(_, output)| {
             let Output::Reply { fact: Fact::InstructionReply(reply), .. } = output else {
                 return None;
             };
-            Some(reply.outcome.clone())
+            Some((reply.outcome.clone(), reply.revision))
         });
         replies.collect()
+    }
+
+    /// How people were told of it.
+    pub fn payloads(&self, name: EventName) -> Vec<String> {
+        let payload = |(_, fact): (u64, &Fact)| {
+            let Fact::Event(event) = fact else { return None };
+            (event.name == name).then(|| event.payload.clone())
+        };
+        self.published().filter_map(payload).collect()
     }
 
     fn published(&self) -> impl DoubleEndedIterator<Item = (u64, &Fact)> {
@@ -379,6 +400,11 @@ pub(super) fn stranger(view: &mut NodeView) {
     (view.replid, view.replid2, view.run_id) = (history(99), None, run_id(99));
 }
 
+pub(super) fn set(changes: &[(&str, &str)]) -> Verb {
+    let parsed = changes.iter().map(|(name, value)| Setting::parse(name, value).unwrap());
+    Verb::Set { changes: parsed.collect() }
+}
+
 pub(super) fn paused(reason: &str) -> Verb {
-    Verb::Pause { reason: reason.to_string() }
+    Verb::Pause { reason: reason.to_string(), for_ms: None }
 }

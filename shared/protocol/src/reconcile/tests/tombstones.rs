@@ -51,7 +51,7 @@ fn while_the_master_is_not_well_nobody_goes() {
             "odown" => script.watch_over(false, 55_000),
             "silent" => script.watch_over(true, 65_000),
             "paused" => {
-                script.record.pause = Some(Pause { reason: "work".to_string() });
+                script.record.pause = Some(Pause::for_good("work".to_string()));
                 script.watch_over(true, 55_000);
                 script.record.pause = None;
             }
@@ -145,4 +145,19 @@ fn in_a_full_list_who_is_gone_longest_makes_room() {
     assert_eq!(next.members.len(), GroupRecord::MEMBER_LIMIT);
     let has = |n| next.member(&odd(n)).is_some();
     assert_eq!([has(1), has(2), has(3)], [true, false, true]);
+}
+
+#[test]
+fn asked_to_forget_it_forgets_whom_nobody_has_seen_for_15_s() {
+    let mut script = Script::new(4);
+    run(&mut script, 3, 0, 10_000);
+    let forgotten = |script: &Script, now| {
+        let (next, well) = script.reconciler.without_dead(&script.record, at(now));
+        assert_eq!(next.revision, script.record.revision);
+        (gone(&next), well)
+    };
+    assert_eq!(forgotten(&script, 14_999), (vec![], true));
+    assert_eq!(forgotten(&script, 15_000), (vec![node(4)], true));
+    script.watch_over(false, 16_000);
+    assert_eq!(forgotten(&script, 20_000), (vec![], false), "the master is down");
 }

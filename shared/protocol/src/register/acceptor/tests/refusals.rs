@@ -46,8 +46,7 @@ fn a_failover_must_be_of_the_recorded_master_and_epoch() {
 
 #[test]
 fn a_paused_group_is_not_failed_over() {
-    let mut script =
-        Script::with_record(|r| r.pause = Some(Pause { reason: "maintenance".into() }));
+    let mut script = Script::with_record(|r| r.pause = Some(Pause::for_good("maintenance".into())));
     script.odown = true;
     assert_eq!(script.refusal(10, (2, 2), failover()), Refusal::Paused);
 }
@@ -169,4 +168,12 @@ fn a_seeded_master_is_not_held_off() {
 fn to_configure_needs_no_condition_but_quiet() {
     assert!(Script::new().stand(0, (1, 1), Purpose::Configure).0);
     assert!(Script::with_record(|_| {}).stand(0, (2, 2), Purpose::Configure).0);
+}
+
+#[test]
+fn a_removed_group_is_not_failed_over_and_may_be_watched_again() {
+    let mut script = Script::with_record(|r| *r = r.buried());
+    script.odown = true;
+    assert_eq!(script.refusal(10, (2, 2), failover()), Refusal::OtherMaster { epoch: Epoch(1) });
+    assert!(script.stand(10, (2, 2), Purpose::Configure).0);
 }
