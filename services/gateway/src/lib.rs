@@ -15,6 +15,7 @@ pub mod config;
 mod door;
 mod http;
 mod metrics;
+mod office;
 mod reply;
 mod request;
 mod session;
@@ -30,6 +31,7 @@ use commands::Answers;
 use config::ClientsConfig;
 use door::Port;
 use http::Site;
+use office::Office;
 use shell::{Shared, Shell};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -87,8 +89,10 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let (tell, _) = broadcast::channel(clients.max_waiting_events);
     let (serve, is_open) = watch::channel(false);
     let seen = Arc::clone(&machine);
-    let answers =
-        Arc::new(Answers::new(seen, clock.clone(), clients, users, listening, tell.clone(), &id));
+    let office = Office::new(bus.clone(), Arc::clone(&machine));
+    let answers = Answers::new(seen, clock.clone(), clients, users, listening, tell.clone(), &id)
+        .with_office(office.clone());
+    let answers = Arc::new(answers);
     if let Some(tls) = tls {
         drop(tokio::spawn(tls::keep(tls, clock.clone(), shutdown.clone())));
     }
@@ -102,7 +106,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let mut door = tokio::spawn(kept);
     let shell = Shell::new(bus.clone(), answers, serve);
     let ended = tokio::select! {
-        shell = driver::run(Shared(machine), queue, shell, clock, shutdown) => {
+        shell = driver::run(Shared(machine, office), queue, shell, clock, shutdown) => {
             // It is what the door waits for.
             drop(shell);
             door.await

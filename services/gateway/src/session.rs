@@ -1,6 +1,6 @@
 //! One client's connection.
 
-use crate::commands::{Answers, Client};
+use crate::commands::{Answers, Client, Next};
 use crate::metrics::Left;
 use crate::reply::Reply;
 use crate::request;
@@ -90,12 +90,19 @@ where
         loop {
             match request::next(&mut input, &answers.limits(client)) {
                 Ok(Some(words)) if words.is_empty() => {}
-                Ok(Some(words)) => {
-                    if let Some(why) = answers.run(client, &words, &mut output) {
+                Ok(Some(words)) => match answers.run(client, &words, &mut output) {
+                    Next::Go => {}
+                    Next::Wait(wish) => {
+                        if !output.is_empty() && !send(stream, &mut output).await {
+                            return Left::Unread;
+                        }
+                        answers.grant(wish, client.proto(), &mut output).await;
+                    }
+                    Next::Leave(why) => {
                         let _ = send(stream, &mut output).await;
                         return why;
                     }
-                }
+                },
                 Ok(None) => break,
                 Err(error) => {
                     Reply::err(error.to_string()).write(client.proto(), &mut output);

@@ -1,6 +1,7 @@
 //! Between the machine and the world.
 
 use crate::commands::Answers;
+use crate::office::Office;
 use crate::session::Told;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
@@ -9,8 +10,9 @@ use vedette_protocol::Machine;
 use vedette_protocol::gateway::{Gateway, Output};
 use vedette_runtime::{Bus, Effects};
 
-/// The machine, which clients' commands read meanwhile.
-pub struct Shared(pub Arc<RwLock<Gateway>>);
+/// The machine, which clients' commands read meanwhile, and the office, whose answers come the same
+/// way.
+pub struct Shared(pub Arc<RwLock<Gateway>>, pub Office);
 
 impl Shared {
     fn write(&self) -> RwLockWriteGuard<'_, Gateway> {
@@ -23,7 +25,12 @@ impl Machine for Shared {
     type Output = Output;
 
     fn handle(&mut self, fact: Fact, now: Instant) {
-        self.write().handle(fact, now);
+        if let Fact::InstructionReply(reply) = fact {
+            self.1.heard(reply);
+        } else {
+            self.write().handle(fact, now);
+            self.1.stirred();
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) {

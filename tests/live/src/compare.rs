@@ -207,7 +207,7 @@ impl Asked {
                 self.input.drain(..used);
                 return Ok(form);
             }
-            let mut more = [0; 65_536];
+            let mut more = vec![0; 65_536];
             let read = tokio::time::timeout(ANSWER_LIMIT, self.stream.read(&mut more));
             let count = read.await.context("no reply in time")??;
             ensure!(count > 0, "the connection was closed");

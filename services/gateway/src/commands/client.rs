@@ -96,7 +96,7 @@ impl Client {
             let message = [Reply::bulk("message"), named.clone(), payload.clone()];
             Reply::Push(message.to_vec()).write(self.proto, out);
         }
-        for pattern in self.patterns.iter().filter(|p| super::channels::fits(p, channel)) {
+        for pattern in self.patterns.iter().filter(|p| vedette_model::fits(p, channel)) {
             let pattern = Reply::Bulk(pattern.clone());
             let message = [Reply::bulk("pmessage"), pattern, named.clone(), payload.clone()];
             Reply::Push(message.to_vec()).write(self.proto, out);

@@ -112,6 +112,12 @@ impl Answers {
         entry.number("quorum", settings.quorum);
         entry.number("failover-timeout", settings.failover_timeout_ms);
         entry.number("parallel-syncs", settings.parallel_syncs);
+        if let Some(pause) = &record.pause {
+            entry.put("paused", &pause.reason);
+            if let Some(left) = pause.left_ms {
+                entry.number("pause-ends-within", left);
+            }
+        }
         entry.done()
     }
 

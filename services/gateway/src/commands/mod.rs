@@ -3,9 +3,11 @@
 //! Every answer comes from one look at the gateway's view, so that all parts of it agree.
 
 mod about;
+mod admin;
 mod channels;
 mod client;
 mod entries;
+mod globals;
 mod others;
 mod registry;
 mod rights;
@@ -17,6 +19,7 @@ pub use client::Client;
 
 use crate::config::ClientsConfig;
 use crate::metrics::{Left, Metrics, Now};
+use crate::office::Office;
 use crate::reply::{Proto, Reply};
 use crate::request::Limits;
 use crate::session::{Ends, Told};
@@ -27,7 +30,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use tokio::sync::broadcast;
-use vedette_model::Instant;
+use vedette_model::{Instant, Instruction};
 use vedette_protocol::gateway::{Gateway, sentinel_id};
 use vedette_runtime::Clock;
 
@@ -53,6 +56,8 @@ pub struct Answers {
     started: Instant,
     registry: Registry,
     metrics: Metrics,
+    /// Who carries out what changes something.
+    office: Option<Office>,
 }
 
 /// A command's name, how many words it has at least, and whether it may have more.
@@ -77,6 +82,22 @@ const COMMANDS: [Arity; 15] = [
     Arity("unsubscribe", 1, true),
 ];
 
+/// How a session goes on after a request.
+pub enum Next {
+    /// With the next one.
+    Go,
+    /// When this has been answered: see [`Answers::grant`].
+    Wait(Wish),
+    /// It is closed, for this reason.
+    Leave(Left),
+}
+
+/// Instructions, and the reply once all of them are carried out.
+pub struct Wish {
+    all: Vec<Instruction>,
+    then: Reply,
+}
+
 /// What a command comes to.
 pub(crate) enum Outcome {
     /// One reply.
@@ -85,6 +106,8 @@ pub(crate) enum Outcome {
     Replies(Vec<Reply>),
     /// One reply, and the connection is closed.
     Last(Reply, Left),
+    /// A reply once this is carried out.
+    Instruct(Wish),
 }
 
 impl From<Reply> for Outcome {
@@ -117,7 +140,13 @@ impl Answers {
             run_id: sentinel_id(&life),
             registry: Registry::default(),
             metrics: Metrics::default(),
+            office: None,
         }
+    }
+
+    /// With somebody who carries out what changes something.
+    pub fn with_office(self, office: Office) -> Self {
+        Self { office: Some(office), ..self }
     }
 
     /// How the port for clients is configured.
@@ -193,8 +222,8 @@ impl Answers {
         self.gateway.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs one request and writes what it comes to; why the client is done, if it is.
-    pub fn run(&self, client: &mut Client, words: &[Bytes], out: &mut BytesMut) -> Option<Left> {
+    /// Runs one request and writes what it comes to, unless that is to be waited for.
+    pub fn run(&self, client: &mut Client, words: &[Bytes], out: &mut BytesMut) -> Next {
         client.touch(self.clock.now());
         let outcome = self.outcome(client, words);
         match outcome {
@@ -204,10 +233,11 @@ impl Answers {
             }
             Outcome::Last(reply, why) => {
                 reply.write(client.proto(), out);
-                return Some(why);
+                return Next::Leave(why);
             }
+            Outcome::Instruct(wish) => return Next::Wait(wish),
         }
-        None
+        Next::Go
     }
 
     fn outcome(&self, client: &mut Client, words: &[Bytes]) -> Outcome {
@@ -260,7 +290,7 @@ impl Answers {
             "acl" => self.acl(client, rest).into(),
             "info" => self.info(rest).into(),
             "role" => self.role().into(),
-            "sentinel" => self.sentinel(rest).into(),
+            "sentinel" => self.sentinel(rest),
             "publish" => publish(rest).into(),
             "shutdown" => Reply::err("a gateway is ended by its supervisor, not by clients").into(),
             "subscribe" => self.subscribe(client, rest, channels::Kind::Channel),

@@ -1,12 +1,12 @@
 //! `SENTINEL …`.
 
-use super::{Answers, arity, lower, text, unknown_subcommand};
+use super::{Answers, Outcome, arity, lower, text, unknown_subcommand};
 use crate::reply::Reply;
 use bytes::Bytes;
 use vedette_model::{GroupRecord, Instant, NodeAddr};
 use vedette_protocol::gateway::Gateway;
 
-const NO_SUCH_MASTER: &str = "No such master with that name";
+pub(super) const NO_SUCH_MASTER: &str = "No such master with that name";
 
 /// A subcommand, how many words it has at least with `SENTINEL`, and whether it may have more.
 /// Valkey's names for a subcommand follow its first one.
@@ -54,10 +54,18 @@ pub(super) fn counted_as(given: &Bytes) -> &'static str {
     known.map_or("sentinel", |known| known.names[0])
 }
 
-const HELP: [&str; 19] = [
+const HELP: [&str; 35] = [
     "SENTINEL <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "CKQUORUM <master-name>",
     "    Check if a failover can be authorized and carried out.",
+    "CONFIG SET <param> <value> [<param> <value> ...]",
+    "    Change nothing: say where a global parameter is configured.",
+    "CONFIG GET <param> [<param> <param> ...]",
+    "    Get global parameters.",
+    "DEBUG [<param> <value> ...]",
+    "    Show timers.",
+    "FLUSHCONFIG",
+    "    Do nothing: what is told is on the voters' disks already.",
     "GET-MASTER-ADDR-BY-NAME <master-name>",
     "    Return the ip and port number of the master with that name.",
     "INFO-CACHE <master-name>",
@@ -66,28 +74,47 @@ const HELP: [&str; 19] = [
     "    Show the state and info of the specified master.",
     "MASTERS",
     "    Show a list of monitored masters and their state.",
+    "MONITOR <master-name> <ip> <port> <quorum>",
+    "    Start monitoring a new master, at every gateway.",
     "MYID",
     "    Return the ID of this gateway.",
+    "REMOVE <master-name>",
+    "    Remove a master, at every gateway.",
     "REPLICAS <master-name>",
     "    Show a list of replicas for this master and their state.",
+    "RESET <pattern>",
+    "    Forget replicas that nobody sees of the masters that fit.",
     "SENTINELS <master-name>",
     "    Show a list of the other gateways.",
+    "SET <master-name> <option> <value> [<option> <value> ...]",
+    "    Change settings of a master, at every gateway.",
     "HELP",
     "    Print this help.",
 ];
 
 impl Answers {
-    pub(super) fn sentinel(&self, words: &[Bytes]) -> Reply {
-        let Some((given, rest)) = words.split_first() else { return arity("sentinel") };
+    pub(super) fn sentinel(&self, words: &[Bytes]) -> Outcome {
+        let Some((given, rest)) = words.split_first() else { return arity("sentinel").into() };
         let verb = lower(given);
         let Some(known) = SUBCOMMANDS.iter().find(|s| s.names.contains(&&*verb)) else {
-            return unknown_subcommand(given, "SENTINEL");
+            return unknown_subcommand(given, "SENTINEL").into();
         };
         let count = words.len() + 1;
         if count < known.words || (!known.more && count > known.words) {
-            return arity(&format!("sentinel|{verb}"));
+            return arity(&format!("sentinel|{verb}")).into();
         }
         match (known.names[0], rest) {
+            ("set", [name, options @ ..]) => self.set(name, options),
+            ("monitor", words) => self.monitor(words),
+            ("remove", [name]) => self.remove(name),
+            ("reset", [pattern]) => self.reset(pattern),
+            (verb, rest) => self.asked(verb, rest).into(),
+        }
+    }
+
+    /// What changes nothing.
+    fn asked(&self, verb: &str, rest: &[Bytes]) -> Reply {
+        match (verb, rest) {
             ("masters", _) => self.masters(),
             ("get-master-addr-by-name", [name]) => self.address(name),
             ("master", [name]) => self.of(name, |view, record, now| self.master(view, record, now)),
@@ -107,9 +134,9 @@ impl Answers {
             ("flushconfig", _) => Reply::ok(),
             ("pending-scripts", _) => Reply::Array(Vec::new()),
             ("info-cache", names) => self.info_cache(names),
+            (verb @ ("config" | "debug" | "simulate-failure"), rest) => self.global(verb, rest),
             (verb, _) => Reply::err(format!(
-                "SENTINEL {} is not built yet: a gateway answers questions and changes nothing; what \
-                 vedette can do stands in vedette --help",
+                "SENTINEL {} is not built yet; what vedette can do stands in vedette --help",
                 verb.to_ascii_uppercase()
             )),
         }
