@@ -102,6 +102,7 @@ const fn wants_a_person(name: EventName) -> bool {
         | EventName::Paused
         | EventName::Resumed
         | EventName::Set
+        | EventName::CredentialRotated
         | EventName::Removed
         | EventName::Reset
         | EventName::TroubleOver

@@ -131,6 +131,7 @@ const fn is_warning(name: EventName) -> bool {
         | EventName::Paused
         | EventName::Resumed
         | EventName::Set
+        | EventName::CredentialRotated
         | EventName::Removed
         | EventName::Reset
         | EventName::TroubleOver

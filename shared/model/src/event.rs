@@ -115,6 +115,8 @@ event_names! {
     Resumed = "resumed",
     /// An operator changed a setting.
     Set = "+set",
+    /// An operator changed the nodes' password; the one before goes on being taken.
+    CredentialRotated = "credential-rotated",
     /// `CONFIG REWRITE` failed on a node: its role holds until its next restart only.
     RewriteFailed = "config-rewrite-failed",
     /// A prober noticed that it had been stalled and threw its samples away.

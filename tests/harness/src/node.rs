@@ -122,6 +122,11 @@ impl Node {
         &self.addr
     }
 
+    /// Its password was changed: this is how to log in from now on.
+    pub fn set_password(&mut self, password: &str) {
+        self.password = Some(password.into());
+    }
+
     /// Takes the master out of its configuration file: at its next start it is on its own.
     ///
     /// # Errors

@@ -4,9 +4,9 @@
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use vedette_harness::{LIMIT, Node, Plan, ServiceProcess, System, now, pick, until};
+use vedette_harness::{GROUP, LIMIT, Node, Plan, ServiceProcess, System, now, pick, until};
 use vedette_live::{
-    finish, from_environment, ms, nothing_happens, seconds, switched, tell, writing,
+    finish, from_environment, invariants, ms, nothing_happens, seconds, switched, tell, writing,
 };
 use vedette_model::{EventName, Fact};
 
@@ -171,6 +171,56 @@ async fn a_password_changed_on_the_master_alone_is_a_fault_of_the_monitoring() -
     let writer = writing(&system).await?;
     let master = system.master();
     finish(system, writer, &master).await
+}
+
+/// Cuts off everybody who is not a replica: they must log in again.
+async fn cut_clients(node: &Node) -> Result<()> {
+    node.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_password_is_changed_and_nothing_but_that_is_said() -> Result<()> {
+    let password = Some("old".to_string());
+    let mut system =
+        System::start(Plan { down_after_ms: 500, password, ..Plan::default() }).await?;
+    system.announce(&["sdown", "odown", "down"]);
+    let (old, writer) = (system.master(), writing(&system).await?);
+    let mark = system.watcher.mark();
+    // Vedette first: it takes either from now on, and the nodes know the old one only.
+    std::fs::write(system.path()?.join("new.pass"), "new\n")?;
+    tell(system.vedette(&["set", GROUP, "--password-file", "new.pass"]).await?.trim());
+    event(&system, mark, EventName::CredentialRotated).await?;
+    for node in &system.nodes {
+        cut_clients(node).await?;
+    }
+    nothing_happens(&system, mark, Duration::from_secs(2)).await?;
+    // Then the nodes, which take either for a while; applications change meanwhile.
+    for node in &system.nodes {
+        let _: String = node.command(&["ACL", "SETUSER", "default", ">new"]).await?;
+        let _: String = node.command(&["CONFIG", "SET", "masterauth", "new"]).await?;
+    }
+    let writes = writer.stop().await?;
+    for node in &mut system.nodes {
+        node.set_password("new");
+        let _: String = node.command(&["ACL", "SETUSER", "default", "<old"]).await?;
+        cut_clients(node).await?;
+    }
+    writes.nothing_received_is_missing_on(&system.nodes[0]).await?;
+    nothing_happens(&system, mark, Duration::from_secs(2)).await?;
+    let said = system.watcher.since(mark);
+    for seen in said {
+        let Fact::Event(event) = seen.fact else { continue };
+        let meant = [EventName::CredentialRotated, EventName::Set].contains(&event.name);
+        ensure!(meant, "{} {}: {}", event.name, event.payload, event.cause);
+    }
+    // Orchestrators log in with the new one, too.
+    let killed = system.nodes[0].kill9()?;
+    let group = system.group();
+    let (announced, record) = system.watcher.new_master(mark, LIMIT, &group, &old).await?;
+    tell(&format!("with the new password a failover took {:.0} ms", ms(killed, announced)));
+    system.all_follow(&record.master).await?;
+    invariants(&system)?;
+    system.finish().await
 }
 
 #[tokio::test]

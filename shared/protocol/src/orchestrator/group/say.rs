@@ -97,6 +97,13 @@ impl Group {
             let happening = Happening::new(EventName::Set, format!("an operator set {change}"));
             self.event(happening.with_detail(detail));
         }
+        if let (Some(old), Some(new)) = (before.settings.login(), record.settings.login())
+            && old.password != new.password
+        {
+            let cause = "nodes that refuse the new password are asked with the one before: change \
+                         it on each of them, requirepass (or the user's) and masterauth";
+            self.event(Happening::new(EventName::CredentialRotated, cause));
+        }
         match (before.flapping.held, record.flapping.held) {
             (false, true) => {
                 let cause = self.held().unwrap_or_default();
