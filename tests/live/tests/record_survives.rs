@@ -5,7 +5,9 @@ use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
-use vedette_harness::{GROUP, LIMIT, Plan, System, Writer, now, pick, until, within};
+use vedette_harness::{
+    GROUP, LIMIT, Plan, Process, System, Writer, binary, now, pick, until, within,
+};
 use vedette_live::chaos::rng::Rng;
 use vedette_live::{finish, invariants, seconds, switched, tell, writing};
 use vedette_model::{Fact, Health, NodeAddr};
@@ -69,6 +71,14 @@ async fn settled(system: &System, writer: &Writer) -> Option<NodeAddr> {
     (writer.last()?.node == master).then_some(master)
 }
 
+/// `vedette set`, which goes on by itself; each time another value.
+fn change(system: &System, round: usize) -> Result<Process> {
+    let nats = system.urls().join(",");
+    let value = format!("patience_ms={}", 2_000 + round);
+    let words = ["--nats", &nats, "set", GROUP, &value].map(String::from).into();
+    Process::spawn("operator", binary::command_line()?, words, &system.path()?)
+}
+
 #[tokio::test]
 async fn services_killed_at_any_moment_start_again_and_lose_no_record() -> Result<()> {
     let mut plan = Plan::default();
@@ -80,7 +90,13 @@ async fn services_killed_at_any_moment_start_again_and_lose_no_record() -> Resul
     let (mut rng, mut kills, mut failovers) = (Rng::new(33), 0, 0);
     let mut dead: Option<(usize, usize)> = None;
     let end = now() + seconds(30)?;
+    let (mut operator, mut told) = (None::<Process>, 0);
     while now() < end {
+        // An operator changes a setting all the time; each change may meet a kill.
+        if operator.as_mut().is_none_or(|set| set.collect().is_some()) {
+            told += 1;
+            operator = Some(change(&system, told)?);
+        }
         let victim = usize::try_from(rng.range(0, 9))?;
         let service = &mut system.services[victim];
         let ended = service.ended();
@@ -116,7 +132,14 @@ async fn services_killed_at_any_moment_start_again_and_lose_no_record() -> Resul
     let master =
         within(LIMIT, "one master whom all follow", async || settled(&system, &writer).await)
             .await?;
-    tell(&format!("{kills} services killed, {failovers} failovers meanwhile"));
+    let seen = system.watcher.since(start);
+    let records = seen.iter().filter_map(|seen| pick::record(&seen.fact));
+    let values: BTreeSet<u64> = records.map(|record| record.settings.patience_ms).collect();
+    let changes = values.len() - 1;
+    tell(&format!(
+        "{kills} services killed, {failovers} failovers and {changes} of {told} changes meanwhile"
+    ));
+    ensure!(changes >= 2, "too few changes to have met one: {changes}");
     ensure!(failovers >= 2, "too few failovers to have met one: {failovers}");
     let revisions = system.watcher.since(start);
     let revisions = revisions.iter().filter_map(|s| pick::record(&s.fact)).map(|r| r.revision);
