@@ -29,9 +29,9 @@ impl Proto {
 /// What a client is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// `+text`.
+    /// `+text`, which is written as one line.
     Simple(String),
-    /// `-CODE text`, the code included.
+    /// `-CODE text`, the code included, which is written as one line.
     Error(String),
     /// `:number`.
     Integer(i64),
@@ -91,8 +91,8 @@ impl Reply {
 
     fn two(self) -> Frame2 {
         match self {
-            Self::Simple(text) => Frame2::SimpleString(text.into()),
-            Self::Error(text) => Frame2::Error(text.into()),
+            Self::Simple(text) => Frame2::SimpleString(one_line(text).into()),
+            Self::Error(text) => Frame2::Error(one_line(text).into()),
             Self::Integer(number) => Frame2::Integer(number),
             Self::Bulk(bytes) => Frame2::BulkString(bytes),
             Self::Text(text) => Frame2::BulkString(text.into()),
@@ -111,8 +111,8 @@ impl Reply {
         let all = |items: Vec<Self>| items.into_iter().map(Self::three).collect::<Result<_, _>>();
         let attributes = None;
         Ok(match self {
-            Self::Simple(text) => Frame3::SimpleString { data: text.into(), attributes },
-            Self::Error(text) => Frame3::SimpleError { data: text.into(), attributes },
+            Self::Simple(text) => Frame3::SimpleString { data: one_line(text).into(), attributes },
+            Self::Error(text) => Frame3::SimpleError { data: one_line(text).into(), attributes },
             Self::Integer(data) => Frame3::Number { data, attributes },
             Self::Bulk(data) => Frame3::BlobString { data, attributes },
             Self::Text(text) => Frame3::VerbatimString {
@@ -132,6 +132,14 @@ impl Reply {
             }
         })
     }
+}
+
+/// What a client sent may stand in an error: with line ends in it, it would be read as more replies.
+fn one_line(mut text: String) -> String {
+    if text.contains(['\r', '\n']) {
+        text = text.replace(['\r', '\n'], " ");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -162,6 +170,12 @@ mod tests {
         is_written(&Reply::NullArray, "*-1\r\n", "_\r\n");
         is_written(&Reply::Array(vec![]), "*0\r\n", "*0\r\n");
         is_written(&Reply::Push(vec![Reply::bulk("x")]), "*1\r\n$1\r\nx\r\n", ">1\r\n$1\r\nx\r\n");
+    }
+
+    #[test]
+    fn an_error_is_one_line_whatever_stands_in_it() {
+        let error = Reply::err("unknown 'a\r\n+OK\r\n'");
+        is_written(&error, "-ERR unknown 'a  +OK  '\r\n", "-ERR unknown 'a  +OK  '\r\n");
     }
 
     #[test]

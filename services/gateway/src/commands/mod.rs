@@ -242,12 +242,11 @@ impl Answers {
 
     fn outcome(&self, client: &mut Client, words: &[Bytes]) -> Outcome {
         let Some((first, rest)) = words.split_first() else { return Reply::Array(vec![]).into() };
-        let name = lower(first);
-        if name == "quit" {
+        if is(first, "quit") {
             self.metrics.command("quit");
             return Outcome::Last(Reply::ok(), Left::Quit);
         }
-        let Some(command) = COMMANDS.iter().find(|command| command.0 == name) else {
+        let Some(command) = COMMANDS.iter().find(|command| is(first, command.0)) else {
             self.metrics.command("unknown");
             return unknown(first, rest).into();
         };
@@ -325,6 +324,11 @@ fn publish(rest: &[Bytes]) -> Reply {
         [channel, _] if channel.as_ref() == b"__sentinel__:hello" => Reply::Integer(1),
         _ => Reply::err("Only HELLO messages are accepted by Sentinel instances."),
     }
+}
+
+/// Whether a word is this name, which is in lower case.
+pub(crate) fn is(word: &Bytes, name: &str) -> bool {
+    word.eq_ignore_ascii_case(name.as_bytes())
 }
 
 pub(crate) fn lower(word: &Bytes) -> String {

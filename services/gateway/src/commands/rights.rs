@@ -1,6 +1,6 @@
 //! Which requests need more than the right to read.
 
-use super::{Client, lower};
+use super::{Client, is, lower};
 use crate::reply::Reply;
 use crate::users::Rights;
 use bytes::Bytes;
@@ -13,12 +13,12 @@ const CLIENT: [&str; 4] = ["kill", "pause", "unpause", "unblock"];
 
 /// What the request needs; `name` is its first word in lower case.
 pub(super) fn needed(name: &str, rest: &[Bytes]) -> Rights {
-    let second = rest.first().map(lower).unwrap_or_default();
+    let names = |n: usize, name: &str| rest.get(n).is_some_and(|word| is(word, name));
     let changes = match name {
-        "sentinel" if second == "config" => rest.get(1).map(lower).is_none_or(|verb| verb != "get"),
-        "sentinel" => SENTINEL.contains(&&*second),
-        "client" => CLIENT.contains(&&*second),
-        "acl" => second != "whoami",
+        "sentinel" if names(0, "config") => !names(1, "get"),
+        "sentinel" => SENTINEL.iter().any(|verb| names(0, verb)),
+        "client" => CLIENT.iter().any(|verb| names(0, verb)),
+        "acl" => !names(0, "whoami"),
         name => name == "shutdown",
     };
     if changes { Rights::Admin } else { Rights::Read }

@@ -1,6 +1,6 @@
 //! `SENTINEL …`.
 
-use super::{Answers, Outcome, arity, lower, text, unknown_subcommand};
+use super::{Answers, Outcome, arity, is, lower, text, unknown_subcommand};
 use crate::reply::Reply;
 use bytes::Bytes;
 use vedette_model::{GroupRecord, Instant, NodeAddr};
@@ -49,8 +49,7 @@ const SUBCOMMANDS: [Subcommand; 20] = [
 
 /// The name under which a subcommand is counted.
 pub(super) fn counted_as(given: &Bytes) -> &'static str {
-    let verb = lower(given);
-    let known = SUBCOMMANDS.iter().find(|known| known.names.contains(&&*verb));
+    let known = SUBCOMMANDS.iter().find(|known| known.names.iter().any(|name| is(given, name)));
     known.map_or("sentinel", |known| known.names[0])
 }
 
