@@ -1,0 +1,282 @@
+//! HAProxy with the configuration of `deploy/`, and the checks that it goes by, over a failover.
+
+use anyhow::{Context as _, Result, ensure};
+use redis::Client;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use vedette_harness::{LIMIT, Plan, Process, System, now, ports, within};
+use vedette_live::{finish, ms, switched, tell, writing};
+use vedette_model::NodeAddr;
+
+/// One command or check of this test.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+
+/// The status that a gateway answers to a path.
+async fn status(at: SocketAddr, path: &str) -> Result<u16> {
+    let asked = async {
+        let mut stream = TcpStream::connect(at).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let code = answer.split(' ').nth(1).context("no status line")?;
+        Ok::<u16, anyhow::Error>(code.parse()?)
+    };
+    tokio::time::timeout(ANSWER_LIMIT, asked).await?
+}
+
+async fn check(at: SocketAddr, system: &System, kind: &str, node: &NodeAddr) -> Result<u16> {
+    status(at, &format!("/groups/{}/{kind}?node={node}", system.group())).await
+}
+
+/// Starts a gateway with its second port. Where that is.
+async fn gateway(system: &mut System, id: &str) -> Result<SocketAddr> {
+    let at = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
+    let key = format!("http.listen = \"{at}\"");
+    let _ = system.start_gateway(id, &[&key])?;
+    within(LIMIT, &format!("{id} is ready"), async || {
+        (status(at, "/readyz").await.ok()? == 200).then_some(())
+    })
+    .await?;
+    Ok(at)
+}
+
+fn haproxy() -> Result<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders)
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|folder| folder.join("haproxy"))
+        .find(|path| path.is_file());
+    found.context("haproxy is missing: `apt-get install haproxy`")
+}
+
+/// HAProxy with the example's text and this system's addresses. Where it takes writes and reads.
+fn proxy(system: &System, gateways: &[SocketAddr], folder: &Path) -> Result<(Process, u16, u16)> {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/haproxy.cfg");
+    let mut text = std::fs::read_to_string(example)?;
+    let mut put = |from: String, to: String| -> Result<()> {
+        ensure!(text.contains(&from), "the example does not have {from}");
+        text = text.replace(&from, &to);
+        Ok(())
+    };
+    let (writes, reads, checks) = (ports::free()?, ports::free()?, ports::free()?);
+    put("/groups/orders/".into(), format!("/groups/{}/", system.group()))?;
+    put("127.0.0.1:6390".into(), format!("127.0.0.1:{writes}"))?;
+    put("127.0.0.1:6391".into(), format!("127.0.0.1:{reads}"))?;
+    put("26399".into(), checks.to_string())?;
+    for (n, at) in gateways.iter().enumerate() {
+        put(format!("10.0.1.{}:26380", n + 1), at.to_string())?;
+    }
+    for (n, node) in system.nodes.iter().enumerate() {
+        put(format!("10.0.0.{}:6379", n + 1), node.addr().to_string())?;
+    }
+    let file = folder.join("haproxy.cfg");
+    std::fs::write(&file, text)?;
+    let arguments = ["-db", "-f"].map(String::from).into_iter();
+    let arguments = arguments.chain([file.to_string_lossy().into_owned()]).collect();
+    Ok((Process::spawn("haproxy", haproxy()?, arguments, folder)?, writes, reads))
+}
+
+/// Writes through the proxy without a pause; when each write was acknowledged.
+struct Through {
+    acknowledged: Arc<Mutex<Vec<Instant>>>,
+    writer: JoinHandle<()>,
+}
+
+impl Through {
+    fn port(port: u16) -> Result<Self> {
+        let client = Client::open(format!("redis://127.0.0.1:{port}"))?;
+        let acknowledged = Arc::new(Mutex::new(Vec::new()));
+        let done = Arc::clone(&acknowledged);
+        let writer = tokio::spawn(async move {
+            let mut pace = tokio::time::interval(Duration::from_millis(5));
+            let mut number = 0;
+            loop {
+                pace.tick().await;
+                let connect = client.get_multiplexed_async_connection();
+                let Ok(Ok(mut link)) = tokio::time::timeout(ANSWER_LIMIT, connect).await else {
+                    continue;
+                };
+                loop {
+                    pace.tick().await;
+                    let (key, mut set) = (format!("through:{number}"), redis::cmd("SET"));
+                    let write = set.arg(key).arg(number).query_async::<()>(&mut link);
+                    // A connection that hangs is not given up here: the proxy has to close it.
+                    let Ok(Ok(())) = tokio::time::timeout(LIMIT, write).await else { break };
+                    done.lock().expect("nobody panics with it").push(now());
+                    number += 1;
+                }
+            }
+        });
+        Ok(Self { acknowledged, writer })
+    }
+
+    fn first_after(&self, at: Instant) -> Option<Instant> {
+        let all = self.acknowledged.lock().expect("nobody panics with it");
+        all.iter().copied().find(|write| *write > at)
+    }
+
+    fn count(&self) -> usize {
+        self.acknowledged.lock().expect("nobody panics with it").len()
+    }
+}
+
+/// Asks both gateways about both nodes without a pause; whatever contradicts the rule. Once a
+/// gateway has said yes to the new master, no gateway may say it of the old one any more.
+fn sampled(
+    gateways: Vec<SocketAddr>,
+    group: String,
+    old: NodeAddr,
+    others: Vec<NodeAddr>,
+) -> JoinHandle<Result<u64>> {
+    tokio::spawn(async move {
+        let asks = |at, node: NodeAddr| {
+            let path = format!("/groups/{group}/primary?node={node}");
+            async move { status(at, &path).await.is_ok_and(|code| code == 200) }
+        };
+        let (mut samples, mut moved) = (0, false);
+        let since = now();
+        // Until a while after the change.
+        let mut end = None;
+        while end.is_none_or(|end| now() < end) && since.elapsed() < LIMIT {
+            for at in &gateways {
+                let was_moved = moved;
+                let old_is = asks(*at, old.clone()).await;
+                ensure!(!(was_moved && old_is), "{old} was said to be primary again by {at}");
+                let mut said = 0;
+                for node in &others {
+                    said += u8::from(asks(*at, node.clone()).await);
+                }
+                ensure!(said <= 1, "{at} says so of {said} nodes");
+                moved |= said > 0;
+                samples += 1;
+            }
+            if moved && end.is_none() {
+                end = Some(now() + Duration::from_secs(2));
+            }
+        }
+        ensure!(moved, "no new primary was seen");
+        Ok(samples)
+    })
+}
+
+#[tokio::test]
+async fn writes_move_with_the_master_and_never_to_two() -> Result<()> {
+    let mut system = System::start(Plan::default()).await?;
+    system.announce(&["sdown", "odown", "down", "leader", "convert"]);
+    let gateways = [gateway(&mut system, "g1").await?, gateway(&mut system, "g2").await?];
+    let old = system.master();
+    for at in gateways {
+        within(LIMIT, "the checks know all nodes", async || {
+            for node in &system.nodes {
+                let kind = if *node.addr() == old { "primary" } else { "replica" };
+                let is = check(at, &system, kind, node.addr()).await.ok()?;
+                let other = if kind == "primary" { "replica" } else { "primary" };
+                let not = check(at, &system, other, node.addr()).await.ok()?;
+                ((is, not) == (200, 503)).then_some(())?;
+            }
+            Some(())
+        })
+        .await?;
+    }
+    let folder = system.path()?;
+    let (_proxy, writes, reads) = proxy(&system, &gateways, &folder)?;
+    let through = Through::port(writes)?;
+    within(LIMIT, "writes go through the proxy", async || (through.count() > 100).then_some(()))
+        .await?;
+    let writer = writing(&system).await?;
+    let mark = system.watcher.mark();
+    let others = system.nodes[1..].iter().map(|node| node.addr().clone()).collect();
+    let samples = sampled(gateways.to_vec(), system.group().to_string(), old.clone(), others);
+    // It hangs and comes back with its connections: whoever is still connected would write there.
+    let stopped = system.nodes[0].stop()?;
+    let switch = switched(&system, &writer, mark, &old, stopped).await?;
+    let new = switch.master.master.clone();
+    let first = within(LIMIT, "writes go on through the proxy", async || {
+        through.first_after(switch.announced)
+    })
+    .await?;
+    let spy_from = through.count();
+    system.nodes[0].cont()?;
+    system.all_follow(&new).await?;
+    within(LIMIT, "500 more writes", async || (through.count() > spy_from + 500).then_some(()))
+        .await?;
+    let samples = samples.await??;
+    tell(&format!(
+        "announcement to first write through the proxy {:.0} ms; {samples} samples",
+        ms(switch.announced, first)
+    ));
+    through.writer.abort();
+    let clients: String = system.nodes[0].command(&["CLIENT", "LIST", "TYPE", "normal"]).await?;
+    let from_proxy = clients.lines().filter(|line| line.contains("cmd=set")).count();
+    ensure!(from_proxy == 0, "somebody writes to the old master: {clients}");
+    // Reads go to replicas: the old master is one again.
+    let client = Client::open(format!("redis://127.0.0.1:{reads}"))?;
+    within(LIMIT, "reads are answered by a replica", async || {
+        let mut link = client.get_multiplexed_async_connection().await.ok()?;
+        let role: Vec<redis::Value> = redis::cmd("ROLE").query_async(&mut link).await.ok()?;
+        matches!(&role[0], redis::Value::BulkString(role) if role == b"slave").then_some(())
+    })
+    .await?;
+    let last = through.count() - 1;
+    let kept: Option<u64> =
+        system.node(&new)?.command(&["GET", &format!("through:{last}")]).await?;
+    ensure!(kept == u64::try_from(last).ok(), "the last write is not on the new master: {kept:?}");
+    finish(system, writer, &new).await
+}
+
+#[tokio::test]
+async fn a_replica_that_hangs_gets_no_reads_and_a_dead_master_takes_none_away() -> Result<()> {
+    let mut system = System::start(Plan::default()).await?;
+    system.announce(&["sdown", "odown", "down", "leader", "convert"]);
+    let at = gateway(&mut system, "g1").await?;
+    let addrs: Vec<NodeAddr> = system.nodes.iter().map(|node| node.addr().clone()).collect();
+    let becomes = async |n: usize, wanted: u16| {
+        let since = now();
+        within(LIMIT, &format!("replica check of node {n} is {wanted}"), async || {
+            (check(at, &system, "replica", &addrs[n]).await.ok()? == wanted).then_some(())
+        })
+        .await?;
+        Ok::<f64, anyhow::Error>(ms(since, now()))
+    };
+    becomes(1, 200).await?;
+    becomes(2, 200).await?;
+    system.nodes[1].stop()?;
+    let out = becomes(1, 503).await?;
+    system.nodes[1].cont()?;
+    let back = becomes(1, 200).await?;
+    tell(&format!("a replica that hangs: out after {out:.0} ms, back after {back:.0} ms"));
+    ensure!(out < 3_000.0 && back < 3_000.0, "out after {out} ms, back after {back} ms");
+    let writer = writing(&system).await?;
+    let mark = system.watcher.mark();
+    let old = system.master();
+    let killed = system.nodes[0].kill9()?;
+    // All the time one replica or the other, or both, may be read from.
+    let mut gaps = 0;
+    let watched = async {
+        loop {
+            let mut readable = 0;
+            for addr in &addrs[1..] {
+                let code = check(at, &system, "replica", addr).await.unwrap_or(0);
+                readable += u8::from(code == 200);
+            }
+            gaps += u32::from(readable == 0);
+            tokio::task::yield_now().await;
+        }
+    };
+    let switch = tokio::select! {
+        () = watched => anyhow::bail!("it never ends"),
+        switch = switched(&system, &writer, mark, &old, killed) => switch?,
+    };
+    ensure!(gaps == 0, "{gaps} times there was nobody to read from");
+    system.nodes[0].start()?;
+    system.nodes[0].answers().await?;
+    let new = switch.master.master.clone();
+    system.all_follow(&new).await?;
+    finish(system, writer, &new).await
+}
