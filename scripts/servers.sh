@@ -1,7 +1,8 @@
 # Sourced by scripts/test and scripts/demo: finds or installs what they need.
 # NETWORK_TOOLS=1 beforehand: also `ip` and `nft`, for the tests that cut links, and libfaketime, for
 # the one that shifts clocks.
-# CLIENT_TOOLS=1 beforehand: also Python's venv and Node, for the tests of the examples in clients/.
+# CLIENT_TOOLS=1 beforehand: also Python's venv and Node, for the tests of the examples in clients/,
+# and HAProxy, for the test of deploy/haproxy.cfg.
 # BOTH_SERVERS=1 beforehand: also Valkey, for what is tested with both, in VEDETTE_VALKEY_SERVER.
 #
 # Afterwards VEDETTE_REDIS_SERVER and VEDETTE_NATS_SERVER name the two servers. Set beforehand they
@@ -161,7 +162,26 @@ find_client_tools() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
     command -v node >/dev/null || missing+=(nodejs)
     command -v npm >/dev/null || missing+=(npm)
+    [ -x /usr/sbin/haproxy ] || command -v haproxy >/dev/null || missing+=(haproxy)
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+}
+
+# Python with redis-py, for a plain Sentinel client; the demo does without where it cannot be had.
+# Afterwards VEDETTE_DEMO_PYTHON names it.
+find_demo_client() {
+    if [ -z "${VEDETTE_DEMO_PYTHON:-}" ]; then
+        local own=$TOOLS/demo-python
+        if python3 -c 'import redis' 2>/dev/null; then
+            VEDETTE_DEMO_PYTHON=$(command -v python3)
+        elif [ -x "$own/bin/python3" ] && "$own/bin/python3" -c 'import redis' 2>/dev/null; then
+            VEDETTE_DEMO_PYTHON=$own/bin/python3
+        elif python3 -m venv "$own" 2>/dev/null && "$own/bin/pip" -q install redis 2>/dev/null; then
+            VEDETTE_DEMO_PYTHON=$own/bin/python3
+        else
+            say "redis-py cannot be had: redis-cli is the Sentinel client"
+        fi
+    fi
+    export VEDETTE_DEMO_PYTHON
 }
 
 find_cargo

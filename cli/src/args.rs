@@ -213,6 +213,9 @@ pub struct Up {
     /// Port for nats-server on this machine [default: 4222, or a free one]
     #[arg(long, value_name = "PORT")]
     pub nats_port: Option<u16>,
+    /// Port for Sentinel clients on this machine [default: 26379, or a free one]
+    #[arg(long, value_name = "PORT")]
+    pub sentinel_port: Option<u16>,
     /// ACL user on the nodes
     #[arg(long, requires = "password_file")]
     pub user: Option<String>,

@@ -1,7 +1,7 @@
 //! The `vedette` command: a whole system to start with, and questions to one that runs.
 //!
 //! ```text
-//!  args ─► config ─┬─► up       nats-server and six services in one process tree
+//!  args ─► config ─┬─► up       nats-server and seven services in one process tree
 //!                  ├─► status   who lives, who is master, why nothing happens
 //!                  ├─► watch    what is said on the bus, in words
 //!                  ├─► master   one address

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  addresses ─► nodes ──┐
-//!                       ├─► start ─► services: prober, 3 voters, orchestrator, notifier
+//!                       ├─► start ─► services: prober, 3 voters, orchestrator, notifier, gateway
 //!  data ─────► records ─┘            nats: a child process, unless there is one already
 //!              (these win)
 //! ```
@@ -56,6 +56,7 @@ pub async fn run(
         () = shutdown.triggered() => return Ok(()),
         start = compare(&wanted, settings, &known) => start?,
     };
+    let sentinels = services::sentinels(wanted.sentinel_port)?;
     for note in &start.notes {
         crate::out::note(note);
     }
@@ -75,8 +76,8 @@ pub async fn run(
         config.common.nats.servers = vec![nats.url()];
         Some(nats)
     };
-    let services = Services::start(&config, &data, start.seed, &shutdown);
-    let banner = banner::Banner::new(&wanted, &config, &data, nats.as_ref());
+    let services = Services::start(&config, &data, start.seed, sentinels, &shutdown);
+    let banner = banner::Banner::new(&wanted, &config, &data, nats.as_ref(), sentinels);
     let banner = tokio::spawn(banner.show(config.clone(), shutdown.clone()));
     let outcome = services.run(nats.as_mut(), &shutdown).await;
     banner.abort();

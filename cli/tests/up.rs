@@ -1,6 +1,8 @@
 //! `vedette up` with real servers: what a newcomer does in the first ten minutes.
 
 use anyhow::{Context, Result, ensure};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
@@ -15,13 +17,14 @@ struct Machine {
     nodes: Vec<Node>,
     up: Option<Process>,
     port: u16,
+    sentinels: u16,
 }
 
 impl Machine {
     async fn start(replicas: usize, password: Option<&str>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let nodes = Node::start_group(replicas, folder.path(), password).await?;
-        Ok(Self { folder, nodes, up: None, port: ports::free()? })
+        Ok(Self { folder, nodes, up: None, port: ports::free()?, sentinels: ports::free()? })
     }
 
     fn path(&self) -> &Path {
@@ -34,9 +37,9 @@ impl Machine {
 
     /// Starts `vedette up` and waits until it says what to try.
     async fn up(&mut self, name: &str, more: &[&str]) -> Result<()> {
-        let port = self.port.to_string();
-        let mut arguments: Vec<String> =
-            ["up", "--data", "data", "--nats-port", &port].map(Into::into).into();
+        let (port, sentinels) = (self.port.to_string(), self.sentinels.to_string());
+        let fixed = ["up", "--data", "data", "--nats-port", &port, "--sentinel-port", &sentinels];
+        let mut arguments: Vec<String> = fixed.map(Into::into).into();
         arguments.extend(more.iter().map(ToString::to_string));
         let process = Process::spawn(name, PathBuf::from(VEDETTE), arguments, self.path())?;
         let up = self.up.insert(process);
@@ -69,6 +72,17 @@ impl Machine {
             expected.contains(&said).then_some(said)
         })
         .await
+    }
+
+    /// What a Sentinel client is told.
+    fn told_by_sentinel(&self) -> Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.sentinels))?;
+        stream.write_all(b"SENTINEL GET-MASTER-ADDR-BY-NAME mymaster\r\nQUIT\r\n")?;
+        let mut told = String::new();
+        stream.read_to_string(&mut told)?;
+        let words: Vec<&str> = told.lines().collect();
+        let [_, _, host, _, port, ..] = &*words else { anyhow::bail!("told {told:?}") };
+        Ok(format!("{host}:{port}"))
     }
 
     async fn all_is_well(&self) -> Result<()> {
@@ -117,6 +131,7 @@ async fn a_master_dies_and_the_new_one_survives_a_restart_of_everything() -> Res
 
     machine.nodes[0].kill9()?;
     let new = machine.master_is(&replicas).await?;
+    ensure!(machine.told_by_sentinel()? == new, "a Sentinel client is told another master");
     let line = format!("MASTER of mymaster is {new} after {first} (epoch 2");
     within(LIMIT, "watch tells it", async || watch.log().contains(&line).then_some(())).await?;
     let status = words(&machine.ask(&["status"])?);

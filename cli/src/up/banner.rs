@@ -8,6 +8,7 @@ use crate::connect::{connect, shown};
 use crate::status::collect;
 use crate::{master, out};
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vedette_model::{GroupName, MasterRecord, NodeAddr};
@@ -26,10 +27,17 @@ pub struct Banner {
     /// The flags that the other verbs need.
     flags: String,
     data: PathBuf,
+    sentinels: SocketAddr,
 }
 
 impl Banner {
-    pub fn new(wanted: &Up, config: &Config, data: &Path, nats: Option<&Nats>) -> Self {
+    pub fn new(
+        wanted: &Up,
+        config: &Config,
+        data: &Path,
+        nats: Option<&Nats>,
+        sentinels: SocketAddr,
+    ) -> Self {
         let servers = &config.common.nats.servers;
         let described = nats.map_or_else(|| "runs already".into(), Nats::describe);
         let usual = format!("nats://127.0.0.1:{USUAL_PORT}");
@@ -47,6 +55,7 @@ impl Banner {
             nats: format!("{}  ({described})", shown(servers)),
             flags,
             data: data.into(),
+            sentinels,
         }
     }
 
@@ -105,12 +114,17 @@ impl Banner {
         line(format!("  master    {} (epoch {})", record.master, record.epoch));
         line(format!("  replicas  {replicas}"));
         line(format!("  nats      {}", self.nats));
-        line(format!("  services  prober/p1 {voters} orchestrator/o1 notifier/n1"));
+        line(format!("  services  prober/p1 {voters} orchestrator/o1 notifier/n1 gateway/g1"));
+        line(format!("  sentinel  {}  (for Sentinel clients)", self.sentinels));
         line(format!("  data      {}", self.data.display()));
         line("\nTry in another terminal:".into());
         line(format!("  {program} status{flags}"));
         line(format!("  {program} watch{flags}"));
         line(format!("  {program} master {group}{flags}"));
+        line(format!(
+            "  redis-cli -p {} sentinel get-master-addr-by-name {group}",
+            self.sentinels.port()
+        ));
         line(
             "Then kill the master, and ask again who is. Ctrl-C ends all of this; the Redis".into(),
         );

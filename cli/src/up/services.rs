@@ -1,9 +1,10 @@
-//! The six services as tasks of this process.
+//! The seven services as tasks of this process.
 
 use super::nats::Nats;
 use crate::config::Config;
 use anyhow::Context;
 use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -13,12 +14,34 @@ use vedette_runtime::{CommonConfig, RosterConfig, Shutdown};
 
 /// The voters' ids.
 pub const VOTERS: [&str; 3] = ["v1", "v2", "v3"];
+/// Sentinel's own port: with it clients need no other address than they had.
+const SENTINEL_PORT: u16 = 26_379;
 /// For all services to end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 
 /// Where a voter keeps its promises.
 pub fn store(data: &Path, voter: &str) -> PathBuf {
     data.join(format!("{voter}.redb"))
+}
+
+/// Where Sentinel clients of this machine are served: on the given port, else on Sentinel's own or
+/// a free one.
+///
+/// # Errors
+/// The given port is taken, or all are.
+pub fn sentinels(wanted: Option<u16>) -> anyhow::Result<SocketAddr> {
+    let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    let bound = match wanted {
+        Some(port) => bind(port).with_context(|| {
+            format!(
+                "port {port} cannot be used for Sentinel clients: choose another --sentinel-port"
+            )
+        })?,
+        None => {
+            bind(SENTINEL_PORT).or_else(|_| bind(0)).context("no free port for Sentinel clients")?
+        }
+    };
+    Ok(bound.local_addr()?)
 }
 
 /// Services that run.
@@ -32,6 +55,7 @@ impl Services {
         config: &Config,
         data: &Path,
         seed: Vec<(GroupName, NodeAddr, Settings)>,
+        sentinels: SocketAddr,
         shutdown: &Shutdown,
     ) -> Self {
         let common = |id: &str| CommonConfig { id: id.into(), ..config.common.clone() };
@@ -56,6 +80,10 @@ impl Services {
             ..vedette_notifier::Config::default()
         };
         services.spawn("notifier/n1", vedette_notifier::run(notifier, shutdown.clone()));
+        let mut gateway =
+            vedette_gateway::Config { common: common("g1"), ..vedette_gateway::Config::default() };
+        gateway.clients.listen = sentinels;
+        services.spawn("gateway/g1", vedette_gateway::run(gateway, shutdown.clone()));
         services
     }
 

@@ -2,6 +2,7 @@
 
 pub mod chaos;
 pub mod compare;
+pub mod plain;
 
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,8 +6,10 @@ use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Instant;
+use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vedette_harness::{LIMIT, Plan, System, Write, Writer, describe, pick, signed_ms, within};
+use vedette_live::plain::PlainClient;
 use vedette_model::{EventName, Fact, NodeAddr, NodeState, Step};
 
 const HELP: &str = "usage: scripts/demo [--stay]
@@ -68,12 +70,20 @@ async fn demo() -> Result<System> {
     let plan = Plan { log_format: "text", ..Plan::default() };
     println!(
         "starting 1 master, {} replicas, NATS with JetStream, {} probers, {} voters, {} \
-         orchestrators, {} notifier",
+         orchestrators, {} notifier, 2 gateways",
         plan.replicas, plan.probers, plan.voters, plan.orchestrators, plan.notifiers
     );
     let quorum = plan.quorum;
     let mut system = System::start(plan).await?;
     let old = system.master();
+    let gateways = [system.start_gateway("g1", &[])?, system.start_gateway("g2", &[])?];
+    for at in gateways {
+        let what = format!("the gateway at {at} serves Sentinel clients");
+        within(LIMIT, &what, async || TcpStream::connect(at).await.ok().map(drop)).await?;
+    }
+    let plain = PlainClient::start(&system, &gateways)?;
+    plain.writes_on(&system, &old).await?;
+    println!("{} asks the gateways {} and {} as Sentinels", plain.name(), gateways[0], gateways[1]);
     let writer = system.writer().await?;
     within(LIMIT, "500 acknowledged writes", async || {
         (writer.acknowledged().len() >= 500).then_some(())
@@ -82,6 +92,9 @@ async fn demo() -> Result<System> {
 
     let mut story = Story::new(&mut system, &old, quorum)?;
     story.watch(&system, &writer).await?;
+    let moved = plain.writes_on(&system, &story.new).await?;
+    let words = format!("SET acknowledged by {}, which a gateway told it", story.new);
+    story.own.push((moved, "sentinel client", words));
     story.end(&mut system).await?;
 
     let writes = writer.stop().await?;
@@ -329,6 +342,7 @@ fn explain(system: &System) -> Result<()> {
     println!("  {vedette} --nats {url} status");
     println!("  {vedette} --nats {url} watch");
     println!("  {vedette} --nats {url} master {}", system.group());
+    println!("  the gateways' addresses stand at the top, for any Sentinel client");
     for node in &system.nodes {
         if let Some(pid) = node.pid() {
             println!(
