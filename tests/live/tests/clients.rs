@@ -5,13 +5,16 @@
 use anyhow::{Context, Result, bail, ensure};
 use async_nats::HeaderMap;
 use futures::StreamExt;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+};
 use redis::{AsyncCommands, IntoConnectionInfo, RedisResult};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 use vedette_client::{Follower, Limits, Masters};
-use vedette_harness::{Home, LIMIT, Plan, Process, System, now, stays, within};
+use vedette_harness::{Home, LIMIT, Plan, Process, System, now, ports, stays, within};
 use vedette_live::{invariants, ms, tell};
 use vedette_model::{Fact, FactKind, MasterRecord, NodeAddr, Sender, Service};
 use vedette_wire::{Header, encode};
@@ -142,32 +145,51 @@ async fn the_examples_in_other_languages_follow() -> Result<()> {
 }
 
 /// Clients of Redis Sentinel, pointed at gateways and otherwise as they are.
-#[tokio::test]
-async fn sentinels_clients_follow_through_gateways() -> Result<()> {
+async fn sentinels_clients(system: &mut System) -> Result<Vec<Process>> {
     let ((python, _), (node, _)) = (python().await?, node().await?);
     let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
     let script = workshop("node")?.join("sentinel.mjs");
     std::fs::copy(programs.join("sentinel.mjs"), &script).context("sentinel.mjs")?;
+    let folder = system.path()?;
+    let (ca, keys) = certificates(&folder)?;
+    let (mut plain, mut encrypted) = (Vec::new(), Vec::new());
+    for id in ["g1", "g2"] {
+        let tls = format!("127.0.0.1:{}", ports::free()?);
+        let mut keys = keys.clone();
+        keys.push(format!("clients.tls.listen = \"{tls}\""));
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        plain.push(system.start_gateway(id, &keys)?.to_string());
+        encrypted.push(tls);
+    }
+    let group = system.group();
+    let start = |name: &str, program: &Path, script: &Path, more: &[(&str, String)]| {
+        let own = |(key, value): &(&str, String)| ((*key).to_string(), value.clone());
+        let mut environment = vec![("GROUP".to_string(), group.to_string())];
+        environment.extend(more.iter().map(own));
+        let (program, arguments) = (program.into(), vec![text(script)]);
+        Process::spawn_at(Home::loopback(), environment, name, program, arguments, &folder)
+    };
+    let at = [("SENTINELS", plain.join(","))];
+    let secret = [
+        ("NAME", "redis-py-tls".to_string()),
+        ("SENTINELS", encrypted.join(",")),
+        ("SENTINEL_CA", text(&ca)),
+        ("SENTINEL_USER", "app".into()),
+        ("SENTINEL_PASSWORD", "hush".into()),
+    ];
+    Ok(vec![
+        start("redis-py", &python, &programs.join("sentinel.py"), &at)?,
+        start("redis-py-tls", &python, &programs.join("sentinel.py"), &secret)?,
+        start("ioredis", &node, &script, &at)?,
+    ])
+}
+
+#[tokio::test]
+async fn sentinels_clients_follow_through_gateways() -> Result<()> {
     let mut system = System::start(Plan::default()).await?;
     system.announce(&["sdown", "odown", "down", "leader", "convert", "tilt"]);
-    let mut gateways = Vec::new();
-    for id in ["g1", "g2"] {
-        gateways.push(system.start_gateway(id, &[])?.to_string());
-    }
-    let environment = vec![
-        ("SENTINELS".to_string(), gateways.join(",")),
-        ("GROUP".into(), system.group().to_string()),
-    ];
-    let mut clients = Vec::new();
-    for (name, program, script) in
-        [("redis-py", python, programs.join("sentinel.py")), ("ioredis", node, script)]
-    {
-        let (environment, folder) = (environment.clone(), system.path()?);
-        let arguments = vec![text(&script)];
-        let home = Home::loopback();
-        clients.push(Process::spawn_at(home, environment, name, program, arguments, &folder)?);
-    }
-    let names = ["redis-py", "ioredis", "ioredis-detector"];
+    let clients = sentinels_clients(&mut system).await?;
+    let names = ["redis-py", "redis-py-tls", "ioredis", "ioredis-detector"];
     let mut master = system.master();
     for name in names {
         written_by(name, &system, &master, LIMIT).await?;
@@ -204,6 +226,34 @@ async fn sentinels_clients_follow_through_gateways() -> Result<()> {
     drop(clients);
     invariants(&system)?;
     system.finish().await
+}
+
+/// A certificate for this machine, and what a gateway is configured with to show it: whoever does
+/// not log in may read, and so may the user `app`. The CA that clients trust, and those keys.
+fn certificates(folder: &Path) -> Result<(PathBuf, Vec<String>)> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    // Of one name with its issuer OpenSSL would take the certificate for a self-signed one.
+    params.distinguished_name.push(DnType::CommonName, "the clients' CA");
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_string()])?;
+    params.distinguished_name.push(DnType::CommonName, "gateway");
+    params.use_authority_key_identifier_extension = true;
+    let own = params.signed_by(&key, &ca)?;
+    let [trusted, certificate, private] =
+        ["ca.pem", "gateway.pem", "gateway.key"].map(|name| folder.join(name));
+    std::fs::write(&trusted, ca.pem())?;
+    std::fs::write(&certificate, own.pem())?;
+    std::fs::write(&private, key.serialize_pem())?;
+    let keys = vec![
+        format!("clients.tls.certificate = {certificate:?}"),
+        format!("clients.tls.key = {private:?}"),
+        "clients.users.app.password = \"hush\"".into(),
+        "clients.users.default.rights = \"read\"".into(),
+    ];
+    Ok((trusted, keys))
 }
 
 /// A system whose master is retained and whose orchestrators are gone.
