@@ -106,7 +106,7 @@ fn quorum(text: &str) -> Result<Quorum, String> {
 /// `vedette reset`.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Reset {
-    /// Groups, as a pattern: * and ? and [abc]
+    /// Groups, as a pattern: `*`, `?` and `[abc]`
     pub pattern: String,
     /// The answers as JSON, one a line
     #[arg(long)]
