@@ -30,6 +30,8 @@ Examples:
   vedette master mymaster                the master's address, for scripts
   vedette doctor                         what will hurt one day; vedette survive: what one loss would do
   vedette roster                         who votes
+  vedette switchover mymaster            another node becomes master, and no write is lost
+  vedette drain 10.0.0.5:6379            this node shall be master of nothing: it is to be stopped
   vedette pause mymaster --reason TEXT   only observe it; vedette resume mymaster ends that
   vedette release mymaster               let it fail over again after it was held
   vedette set mymaster quorum=3          change a setting
@@ -153,6 +155,21 @@ pub enum Verb {
     /// Replicas that nobody has seen for 15 s are no longer shown nor waited for; one that comes
     /// back is welcome. Nothing is forgotten while the group is paused or its master is not well.
     Reset(Reset),
+    /// Make another node master without losing a write
+    ///
+    /// The master's writes wait for some milliseconds until the other node holds everything, then
+    /// the other takes over. If that does not work, the master goes on as it was. The master must
+    /// answer: for one that does not, see `vedette failover`.
+    Switchover(Switchover),
+    /// Replace the master, whether anybody calls it down or not
+    ///
+    /// As a switchover if it answers, which loses nothing. Otherwise without it: then what no
+    /// replica has received is lost.
+    Failover(Plain),
+    /// Switch over every group whose master is this node
+    ///
+    /// One group after the other; afterwards the node may be stopped.
+    Drain(Drain),
     /// Show who votes, or change it
     ///
     /// Without `add` or `remove`: the roster that the voters go by, and how each of them is.
@@ -184,6 +201,9 @@ impl Verb {
             Self::Monitor(_) => "monitor",
             Self::Remove(_) => "remove",
             Self::Reset(_) => "reset",
+            Self::Switchover(_) => "switchover",
+            Self::Failover(_) => "failover",
+            Self::Drain(_) => "drain",
             Self::Roster(_) => "roster",
             Self::Import(_) => "import",
         }
@@ -319,6 +339,45 @@ const COMPLETIONS_HELP: &str = "\
 Examples:
   vedette completions bash > /etc/bash_completion.d/vedette
   vedette completions zsh > ~/.zfunc/_vedette";
+
+/// `vedette switchover`.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = SWITCHOVER_EXAMPLES)]
+pub struct Switchover {
+    #[command(flatten)]
+    pub plain: Plain,
+    /// Whom to make master [default: whom the selection rule prefers]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub to: Option<NodeAddr>,
+    /// Change nothing: only say who would be promoted, or what stands in the way
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+const SWITCHOVER_EXAMPLES: &str = "\
+Examples:
+  vedette switchover mymaster --dry-run
+  vedette switchover mymaster --to 10.0.0.6:6379
+
+Exit code 0 when the other is master (or, with --dry-run, could be), 1 if not.";
+
+/// `vedette drain`.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = DRAIN_EXAMPLES)]
+pub struct Drain {
+    /// The node, as the records name it
+    #[arg(value_name = "HOST:PORT")]
+    pub node: NodeAddr,
+    /// One JSON list instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+const DRAIN_EXAMPLES: &str = "\
+Examples:
+  vedette drain 10.0.0.5:6379 && systemctl stop redis
+
+Exit code 0 when it is master of no group any more, 1 if of any.";
 
 /// A verb that needs a group and nothing else.
 #[derive(Debug, Clone, ClapArgs)]

@@ -122,15 +122,15 @@ pub async fn order(
         out::line(&watch::value(&reply.clone().into())?.to_string())?;
     }
     match reply.outcome {
-        Outcome::Done { now } if !json => out::line(&now)?,
-        Outcome::Done { .. } => {}
-        Outcome::Refused { why } => bail!("not done: {why}"),
+        Outcome::Done { now } | Outcome::Started { now } if !json => out::line(&now)?,
+        Outcome::Done { .. } | Outcome::Started { .. } => {}
+        Outcome::Refused { why } | Outcome::NoCandidate { why } => bail!("not done: {why}"),
     }
     Ok(true)
 }
 
 /// Asks until somebody answers.
-async fn ask(
+pub async fn ask(
     bus: &Bus,
     answers: &mut mpsc::Receiver<Received>,
     instruction: &Instruction,

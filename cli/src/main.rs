@@ -25,6 +25,7 @@ mod roster;
 mod sentinel;
 mod status;
 mod survive;
+mod switch;
 mod up;
 mod watch;
 
@@ -137,6 +138,14 @@ async fn carry_out(args: Args, config: Config, shutdown: Shutdown) -> anyhow::Re
             instruct::run(&wanted, Instructed::Remove, &config, &shutdown).await.map(|()| 0)
         }
         Verb::Reset(wanted) => instruct::reset(&wanted, &config, &shutdown).await.map(|()| 0),
+        Verb::Switchover(wanted) => {
+            switch::switchover(&wanted, &config, &shutdown).await.map(|()| 0)
+        }
+        Verb::Failover(wanted) => switch::failover(&wanted, &config, &shutdown).await.map(|()| 0),
+        Verb::Drain(wanted) => {
+            let done = switch::drain(&wanted, &config, &shutdown).await?;
+            Ok(if done { 0 } else { life::FAILURE })
+        }
         Verb::Roster(wanted) => {
             let well = roster::run(&wanted, &config, &shutdown).await?;
             Ok(if well { 0 } else { life::FAILURE })

@@ -18,6 +18,9 @@ const SEEN_LIMIT: Duration = Duration::from_secs(1);
 /// Answers that wait for those who asked.
 const ANSWERS_KEPT: usize = 1_024;
 
+/// Sentinel's words, with the error's code, when nobody can be promoted.
+pub const NO_CANDIDATE: &str = "NOGOODSLAVE No suitable replica to promote";
+
 /// Where clients' wishes become instructions.
 #[derive(Clone)]
 pub struct Office {
@@ -67,7 +70,10 @@ impl Office {
                 }
                 Ok(())
             }
+            // As Sentinel answers, when it has begun.
+            Outcome::Started { .. } => Ok(()),
             Outcome::Refused { why } => Err(why),
+            Outcome::NoCandidate { .. } => Err(NO_CANDIDATE.into()),
         }
     }
 

@@ -64,6 +64,7 @@ const fn wants_a_person(name: EventName) -> bool {
     match name {
         EventName::AbortNoGoodSlave
         | EventName::AbortSlaveTimeout
+        | EventName::AbortMasterTimeout
         | EventName::FailoverEndForTimeout
         | EventName::AuthError
         | EventName::DnsError

@@ -116,6 +116,7 @@ const fn is_warning(name: EventName) -> bool {
         | EventName::FailoverEndForTimeout
         | EventName::AbortNoGoodSlave
         | EventName::AbortSlaveTimeout
+        | EventName::AbortMasterTimeout
         | EventName::Reboot
         | EventName::AuthError
         | EventName::DnsError

@@ -43,6 +43,7 @@ const fn needs_a_person_soon(name: EventName) -> bool {
     matches!(
         name,
         EventName::AbortSlaveTimeout
+            | EventName::AbortMasterTimeout
             | EventName::FailoverEndForTimeout
             | EventName::AuthError
             | EventName::IdentityConflict

@@ -50,6 +50,9 @@ impl FaultPoint {
     pub async fn answered(&self, command: &Command) {
         let point = match command {
             Command::Inspect => None,
+            Command::PauseWrites { .. } => Some("pause-sent"),
+            Command::Freeze => Some("freeze-sent"),
+            Command::Unpause => Some("unpause-sent"),
             Command::Promote => Some("promote-sent"),
             Command::Follow { .. } => Some("re-pointed"),
         };
@@ -84,6 +87,9 @@ impl FaultPoint {
                 Step::Claimed => Some("claimed"),
                 Step::Surveyed { .. } => Some("surveyed"),
                 Step::Selected { .. } => Some("selected"),
+                Step::Paused => Some("paused"),
+                Step::Level { .. } => Some("level"),
+                Step::Frozen => Some("frozen"),
                 Step::Repaired { .. } => Some("repaired"),
                 Step::Ended => Some("ended"),
                 Step::Odown

@@ -12,11 +12,24 @@ pub enum Command {
     /// `MULTI; REPLICAOF NO ONE; CONFIG REWRITE; CLIENT KILL TYPE normal; CLIENT KILL TYPE pubsub;
     /// EXEC`, then `ROLE` must say master, then `INFO`.
     Promote,
-    /// `MULTI; REPLICAOF host port; CONFIG REWRITE; [CLIENT KILL …]; EXEC`, then `INFO`.
+    /// `CLIENT PAUSE for_ms WRITE`, then `INFO`: clients' writes wait. The pause ends by itself.
+    PauseWrites {
+        /// For so many milliseconds.
+        for_ms: u64,
+    },
+    /// `REPLICAOF` the node itself, then `ROLE` must say replica, then `INFO`: it takes no writes
+    /// any more, and keeps all that it has, because a node cannot synchronise with itself. Nothing
+    /// is written to its configuration file.
+    Freeze,
+    /// `CLIENT UNPAUSE`, then `INFO`.
+    Unpause,
+    /// `MULTI; REPLICAOF host port; CONFIG REWRITE; [CLIENT KILL …; CLIENT UNPAUSE]; EXEC`, then
+    /// `INFO`.
     Follow {
         /// Whom to follow.
         master: NodeAddr,
-        /// Whether the node's normal and pubsub clients are closed: yes for a demoted master.
+        /// Whether the node's normal and pubsub clients are closed, and its clients' writes wait no
+        /// longer: yes for a demoted master.
         cut_clients: bool,
         /// Whether `CLIENT LIST` is asked first who changed the node's role last.
         ask_who: bool,

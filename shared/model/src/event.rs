@@ -75,6 +75,8 @@ event_names! {
     AbortNoGoodSlave = "-failover-abort-no-good-slave",
     /// The chosen replica could not be promoted.
     AbortSlaveTimeout = "-failover-abort-slave-timeout",
+    /// A switchover was given up before anybody was promoted: the master goes on.
+    AbortMasterTimeout = "-failover-abort-master-timeout",
     /// A node that is not the master says it is: it is told to follow.
     ConvertToSlave = "+convert-to-slave",
     /// A replica follows the wrong master: it is told whom to follow.

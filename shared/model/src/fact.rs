@@ -311,6 +311,15 @@ pub enum Step {
         /// Whom it promotes.
         target: NodeAddr,
     },
+    /// Clients' writes wait at the old master, which hands over.
+    Paused,
+    /// The target holds all that the old master took.
+    Level {
+        /// The target.
+        target: NodeAddr,
+    },
+    /// The old master takes no writes any more.
+    Frozen,
     /// The target's `ROLE` says master.
     Promoted {
         /// Whom.

@@ -36,8 +36,8 @@ pub use name::{GroupName, NameError, OrchestratorId, Place, ProberId, Sender, Se
 pub use node::{Lineage, NodeAddr, NodeView, ReplId, ReplicaSeen, Role, RunId, Upstream};
 pub use order::{BallotNumber, Epoch, Majority, Quorum, Revision, Roster, RosterVersion};
 pub use record::{
-    Branch, Failover, Flapping, GroupRecord, LossBound, Member, Pause, RejectReason, Rejection,
-    Switch, SwitchReason,
+    Branch, Failover, Flapping, GroupRecord, LossBound, Member, Pause, PlanReason, RejectReason,
+    Rejection, Switch, SwitchReason,
 };
 pub use roster::{
     Instruction, InstructionReply, Memory, Outcome, Rejoin, RejoinAnswer, RejoinAsk, RosterAnswer,

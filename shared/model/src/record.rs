@@ -212,6 +212,30 @@ pub struct Failover {
     /// What the record's `flapping` becomes with the new master.
     #[serde(default)]
     pub flapping: Flapping,
+    /// Why there is a plan.
+    #[serde(default)]
+    pub reason: PlanReason,
+}
+
+impl Failover {
+    /// Whether the old master hands over: it is paused and frozen before another is promoted.
+    pub fn is_handover(&self) -> bool {
+        self.reason == PlanReason::Switchover && self.target != self.failed
+    }
+}
+
+/// Why there is a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanReason {
+    /// The master was objectively down.
+    #[default]
+    Odown,
+    /// A person wanted another master, and the old one answered. Where `target` is `failed`, that
+    /// did not work, and the old master becomes master again.
+    Switchover,
+    /// A person wanted another master, and the old one did not answer.
+    Forced,
 }
 
 /// Automatic failovers in quick succession whose cause may come and go (see
@@ -272,6 +296,10 @@ pub enum RejectReason {
     },
     /// Eligible, but the chosen one ranks higher by priority, offset or run id.
     RanksLower,
+    /// It is the master that hands over.
+    Master,
+    /// Eligible, but a person named another one.
+    NotNamed,
 }
 
 impl core::fmt::Display for RejectReason {
@@ -292,6 +320,8 @@ impl core::fmt::Display for RejectReason {
             }
             Self::TooFarBehind { bytes } => write!(f, "{bytes} bytes behind the furthest"),
             Self::RanksLower => f.write_str("eligible, ranks lower"),
+            Self::Master => f.write_str("the master itself"),
+            Self::NotNamed => f.write_str("eligible, another was named"),
         }
     }
 }
@@ -348,8 +378,10 @@ pub struct Switch {
 pub enum SwitchReason {
     /// Declared in the configuration.
     Seeded,
-    /// Its predecessor was objectively down.
+    /// Its predecessor was objectively down, or did not answer a person who wanted another.
     Failover,
+    /// Its predecessor handed over to it: a planned switchover, nothing lost.
+    Switchover,
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The facts of changing the voters' roster, and of a voter that has no memory.
 
 use crate::{
-    BallotNumber, GroupName, GroupRecord, NodeAddr, Quorum, RecordCommitted, Revision, Roster,
-    RosterVersion, Setting, VoterId,
+    BallotNumber, Epoch, GroupName, GroupRecord, NodeAddr, Quorum, RecordCommitted, Revision,
+    Roster, RosterVersion, Setting, VoterId,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -217,6 +217,21 @@ pub enum Verb {
     Remove,
     /// Forget replicas that nobody sees any more; nothing while the master is not well.
     Reset,
+    /// Make another node master without losing a write; the master must answer.
+    Switchover {
+        /// The epoch in which it is wanted: asked for twice, it is done once.
+        epoch: Epoch,
+        /// Whom to promote; by the selection rule if absent.
+        to: Option<NodeAddr>,
+        /// Change nothing: only say who would be promoted, or what stands in the way.
+        dry_run: bool,
+    },
+    /// Make another node master, agreed to be down or not: as a switchover if the master answers,
+    /// otherwise without it.
+    Failover {
+        /// The epoch in which it is wanted: asked for twice, it is done once.
+        epoch: Epoch,
+    },
     /// Add a voter to the roster.
     AddVoter(VoterId),
     /// Take a voter off the roster.
@@ -239,6 +254,16 @@ pub struct InstructionReply {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
+    /// It has begun, and another answer follows when it has ended.
+    Started {
+        /// What is being done, in words.
+        now: String,
+    },
+    /// Not done: nobody can be promoted.
+    NoCandidate {
+        /// Why not, for each node.
+        why: String,
+    },
     /// Committed by a majority of voters; or it was so already.
     Done {
         /// What holds now, in words.

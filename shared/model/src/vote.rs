@@ -29,6 +29,13 @@ pub enum Purpose {
         /// The master.
         master: NodeAddr,
     },
+    /// Replace this master of this epoch because a person wants it, down or not.
+    Switchover {
+        /// The epoch.
+        epoch: Epoch,
+        /// The master.
+        master: NodeAddr,
+    },
     /// Go on with a failover whose leader fell silent.
     Takeover,
     /// Seed, admit, correct, settle. Not while a failover is under way.

@@ -141,6 +141,7 @@ impl fmt::Display for Purpose {
             Self::Failover { epoch, master } => write!(f, "replace {master} of epoch {epoch}"),
             Self::Takeover => f.write_str("take a failover over"),
             Self::Configure => f.write_str("change the record"),
+            Self::Switchover { master, .. } => write!(f, "have another than {master}, as wanted"),
         }
     }
 }
@@ -159,6 +160,9 @@ impl fmt::Display for Step {
             Self::Repaired { node } => write!(f, "{node} follows"),
             Self::Ended => f.write_str("ended"),
             Self::Aborted { why } => write!(f, "aborted: {why}"),
+            Self::Paused => f.write_str("writes wait at the old master"),
+            Self::Level { target } => write!(f, "{target} holds all of it"),
+            Self::Frozen => f.write_str("the old master takes no writes any more"),
         }
     }
 }
@@ -271,6 +275,12 @@ impl fmt::Display for Instruction {
             Verb::Monitor { master, quorum, .. } => write!(f, "monitor {master} quorum {quorum}"),
             Verb::Remove => f.write_str("remove"),
             Verb::Reset => f.write_str("reset"),
+            Verb::Switchover { epoch, to, dry_run } => {
+                f.write_str(if *dry_run { "look into a switchover" } else { "switch over" })?;
+                to.as_ref().map_or(Ok(()), |to| write!(f, " to {to}"))?;
+                write!(f, " (epoch {epoch})")
+            }
+            Verb::Failover { epoch } => write!(f, "fail over (epoch {epoch})"),
             Verb::AddVoter(voter) => write!(f, "add voter {voter}"),
             Verb::RemoveVoter(voter) => write!(f, "remove voter {voter}"),
         }
@@ -280,7 +290,9 @@ impl fmt::Display for Instruction {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Started { now } => write!(f, "started: {now}"),
             Self::Done { now } => write!(f, "done: {now}"),
+            Self::NoCandidate { why } => write!(f, "nobody can be promoted: {why}"),
             Self::Refused { why } => write!(f, "refused: {why}"),
         }
     }

@@ -69,21 +69,46 @@ async fn attempt(
     permitted: impl Fn() -> bool,
     stage: &mut Stage,
 ) -> Result<Answer, NodeFault> {
-    let Some(mut change) = Change::of(command) else {
-        let mut conn = open(errand, stage).await?;
-        conn.send(&pack(&["INFO"]));
-        let view = view(conn.next().await?)?;
-        return Ok(Answer::Done { view, rewrite_error: None, changed_by: None });
-    };
-    if !permitted() {
+    let changes = *command != Command::Inspect;
+    if changes && !permitted() {
         return Err(NodeFault::Expired);
     }
+    let Some(mut change) = Change::of(command, errand.node) else {
+        let mut conn = open(errand, stage).await?;
+        return keep_role(&mut conn, command, permitted).await;
+    };
     if change.ask_who {
         // Before the change, which may close that client's connection.
         change.changed_by = who_changed(errand.node, errand.credentials, errand.name).await;
     }
     let mut conn = open(errand, stage).await?;
     change.carry_out(&mut conn, errand.node, permitted).await
+}
+
+/// What changes no role: one command at most, and `INFO` after it.
+async fn keep_role(
+    conn: &mut Conn,
+    command: &Command,
+    permitted: impl Fn() -> bool,
+) -> Result<Answer, NodeFault> {
+    let first = match command {
+        Command::PauseWrites { for_ms } => pack(&["CLIENT", "PAUSE", &for_ms.to_string(), "WRITE"]),
+        Command::Unpause => pack(&["CLIENT", "UNPAUSE"]),
+        Command::Inspect | Command::Promote | Command::Freeze | Command::Follow { .. } => {
+            Vec::new()
+        }
+    };
+    let alone = first.is_empty();
+    if !alone && !permitted() {
+        return Err(NodeFault::Expired);
+    }
+    // The answer of INFO is of the moment after the command: no write came between.
+    conn.send(&[first, pack(&["INFO"])].concat());
+    if !alone && let Reply::Error(error) = conn.next().await? {
+        return Err(error.into());
+    }
+    let view = view(conn.next().await?)?;
+    Ok(Answer::Done { view, rewrite_error: None, changed_by: None })
 }
 
 async fn open(errand: Errand<'_>, stage: &mut Stage) -> Result<Conn, NodeFault> {
@@ -98,6 +123,8 @@ enum Part {
     Rewrite,
     KillNormal,
     KillPubsub,
+    /// Writes that a switchover made wait: a replica would not take its master's either.
+    Unpause,
 }
 
 /// A change of role as a transaction: all of it reaches the server in one write, and no client's
@@ -126,19 +153,24 @@ enum Round {
 }
 
 impl Change {
-    fn of(command: &Command) -> Option<Self> {
-        let (target, wanted, cut_clients, ask_who) = match command {
-            Command::Inspect => return None,
-            Command::Promote => (["NO".into(), "ONE".into()], Role::Master, true, false),
+    fn of(command: &Command, node: &NodeAddr) -> Option<Self> {
+        let at = |node: &NodeAddr| [node.host().to_string(), node.port().to_string()];
+        let mut parts = vec![Part::ReplicaOf];
+        let (target, wanted, ask_who) = match command {
+            Command::Inspect | Command::PauseWrites { .. } | Command::Unpause => return None,
+            Command::Promote => {
+                parts.extend([Part::Rewrite, Part::KillNormal, Part::KillPubsub]);
+                (["NO".into(), "ONE".into()], Role::Master, false)
+            }
+            Command::Freeze => (at(node), Role::Replica, false),
             Command::Follow { master, cut_clients, ask_who } => {
-                let target = [master.host().to_string(), master.port().to_string()];
-                (target, Role::Replica, *cut_clients, *ask_who)
+                parts.push(Part::Rewrite);
+                if *cut_clients {
+                    parts.extend([Part::KillNormal, Part::KillPubsub, Part::Unpause]);
+                }
+                (at(master), Role::Replica, *ask_who)
             }
         };
-        let mut parts = vec![Part::ReplicaOf, Part::Rewrite];
-        if cut_clients {
-            parts.extend([Part::KillNormal, Part::KillPubsub]);
-        }
         Some(Self {
             verb: "REPLICAOF",
             target,
@@ -180,6 +212,7 @@ impl Change {
             Part::Rewrite => pack(&["CONFIG", "REWRITE"]),
             Part::KillNormal => pack(&["CLIENT", "KILL", "TYPE", "normal"]),
             Part::KillPubsub => pack(&["CLIENT", "KILL", "TYPE", "pubsub"]),
+            Part::Unpause => pack(&["CLIENT", "UNPAUSE"]),
         });
         let mut bytes = if self.transaction { pack(&["MULTI"]) } else { Vec::new() };
         bytes.extend(parts);
@@ -256,6 +289,8 @@ impl Change {
             Part::ReplicaOf => return Err(error.into()),
             Part::Rewrite => self.rewrite_error = Some(error.text),
             Part::KillNormal | Part::KillPubsub => refused_kill(node, &error),
+            // Unknown before Redis 6.2, where nothing made them wait; a pause ends by itself.
+            Part::Unpause => tracing::debug!(%node, %error, "CLIENT UNPAUSE refused"),
         }
         Ok(false)
     }

@@ -243,17 +243,64 @@ async fn whichever_right_besides_replicaof_is_missing_the_role_changes() {
 async fn these_rights_are_enough() {
     let master = Server::start(&[]).await;
     let rights = "user errand on >pw +info +role +multi +exec +replicaof +config|rewrite \
-                  +client|kill +client|setname";
+                  +client|kill +client|setname +client|pause +client|unpause";
     let replica = replica_of(&master, &[rights]).await;
     let mut client = idle_client(&replica).await;
     let credentials = user("errand", "pw");
-    for command in [Command::Promote, follow(&master, true)] {
+    let pause = Command::PauseWrites { for_ms: 1 };
+    let switched = [pause, Command::Freeze, Command::Unpause];
+    for command in [Command::Promote, follow(&master, true)].into_iter().chain(switched) {
         let answer = errand(replica.addr(), Some(&credentials), &command, || true).await;
         assert_eq!(done(answer).1, None, "{command:?}");
     }
     assert!(is_cut(&mut client).await);
     let statistics = replica.statistics().await;
     assert!(!statistics.contains("rejected_calls=1"), "{statistics}");
+}
+
+#[tokio::test]
+async fn a_master_that_hands_over_takes_no_write_and_keeps_what_it_has() {
+    let master = Server::start(&[]).await;
+    let replica = replica_of(&master, &[]).await;
+    let offset = master.view().await.offset;
+    let (paused, _) = done(send(&master, &Command::PauseWrites { for_ms: 60_000 }).await);
+    assert_eq!(paused.role, Role::Master);
+    let mut waits = client_that_says(&master, "SET waits 1").await;
+
+    let (frozen, rewrite_error) = done(send(&master, &Command::Freeze).await);
+    assert_eq!((frozen.role, rewrite_error), (Role::Replica, None));
+    assert_eq!(frozen.upstream.as_ref().map(|up| &up.addr), Some(master.addr()));
+    assert!(frozen.offset >= offset && frozen.replid == paused.replid);
+    let level = within(LIMIT, "the replica has everything", async || {
+        Some(replica.view().await).filter(|view| view.offset >= frozen.offset)
+    });
+    assert_eq!(level.await.unwrap().replid, frozen.replid, "and is linked still");
+
+    let (promoted, _) = done(send(&replica, &Command::Promote).await);
+    assert_eq!((promoted.role, promoted.replid2), (Role::Master, Some(frozen.replid)));
+    let (demoted, _) = done(send(&master, &follow(&replica, true)).await);
+    assert_eq!(demoted.role, Role::Replica);
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(LIMIT, waits.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok() && rest.is_empty(), "what waited was not carried out: {rest:?}");
+    within(LIMIT, "it follows without a full synchronisation", async || {
+        let statistics: String = replica.command(&["INFO", "stats"]).await.unwrap();
+        let linked = master.view().await.upstream.is_some_and(|up| up.link_up);
+        (linked && statistics.contains("sync_full:0")).then_some(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn writes_wait_no_longer_when_that_is_said() {
+    let master = Server::start(&[]).await;
+    let _ = done(send(&master, &Command::PauseWrites { for_ms: 60_000 }).await);
+    let mut waits = client_that_says(&master, "SET waits 1").await;
+    let _ = done(send(&master, &Command::Unpause).await);
+    let mut answer = [0; 5];
+    tokio::time::timeout(LIMIT, waits.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"+OK\r\n");
 }
 
 #[tokio::test]

@@ -66,6 +66,8 @@ pub struct Candidate {
     work: bool,
     /// A person waits for something.
     ordered: bool,
+    /// A person waits for another master.
+    switch: bool,
     busy: bool,
     idle_since: Instant,
     not_before: Instant,
@@ -90,6 +92,7 @@ impl Candidate {
             leader_heard: None,
             work: false,
             ordered: false,
+            switch: false,
             busy: false,
             idle_since: now,
             not_before: now,
@@ -119,6 +122,11 @@ impl Candidate {
     /// way, and waits for no rest.
     pub const fn set_ordered(&mut self, ordered: bool) {
         self.ordered = ordered;
+    }
+
+    /// Whether a person wants another master.
+    pub const fn set_switch(&mut self, wanted: bool) {
+        self.switch = wanted;
     }
 
     /// Whether the group is this orchestrator's in quiet times.
@@ -265,7 +273,8 @@ impl Candidate {
         if let Some(barred) = self.barred.as_ref().filter(|_| self.odown_since.is_some()) {
             return format!("{text}; {barred}");
         }
-        let wanted = self.work || self.ordered || self.under_way || self.odown_since.is_some();
+        let asked = self.ordered || self.switch;
+        let wanted = self.work || asked || self.under_way || self.odown_since.is_some();
         if !self.why.is_empty() && wanted {
             if !text.is_empty() {
                 text.push_str("; ");
@@ -317,6 +326,10 @@ impl Candidate {
         }
         if self.ordered && self.rank == 0 {
             return Some((heard.max(self.idle_since + RANK_STEP), Purpose::Configure));
+        }
+        if let (true, 0, Some((epoch, master))) = (self.switch, self.rank, &self.reign) {
+            let purpose = Purpose::Switchover { epoch: *epoch, master: master.clone() };
+            return Some((heard.max(self.idle_since + RANK_STEP), purpose));
         }
         let odown_since = self.odown_since.filter(|_| self.barred.is_none());
         if let (Some(since), Some((epoch, master))) = (odown_since, &self.reign) {

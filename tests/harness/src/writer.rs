@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -22,6 +22,11 @@ const ASK_AFTER: Duration = Duration::from_millis(500);
 const REST: Duration = Duration::from_millis(1);
 /// After so many writes the writer asks whether a replica has them.
 const CONFIRM_EVERY: u64 = 10;
+
+/// No two writers of one process write the same numbers.
+const NUMBERS_APART: u64 = 1_000_000_000;
+/// Writers started so far.
+static STARTED: AtomicU64 = AtomicU64::new(0);
 
 /// One acknowledged write, `SET seq:<number> <number>`.
 #[derive(Debug, Clone)]
@@ -107,7 +112,7 @@ impl Writer {
             password: password.map(Into::into),
             acknowledged: acknowledged.clone(),
             connections: 0,
-            number: 0,
+            number: STARTED.fetch_add(1, Ordering::Relaxed) * NUMBERS_APART,
         };
         let task = tokio::spawn(task.run(stopped));
         Ok(Self { acknowledged, stop, task, follower })

@@ -6,16 +6,23 @@ use vedette_model::{Command, Fact, Step};
 use vedette_protocol::orchestrator;
 
 macro_rules! moments {
-    ($($(#[$doc:meta])* $name:ident,)+) => {
+    (
+        $($(#[$doc:meta])* $name:ident,)+;
+        $($(#[$switch_doc:meta])* $switch_name:ident,)+
+    ) => {
         /// A step of the plan, seen by what an orchestrator does then.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Moment {
             $($(#[$doc])* $name,)+
+            $($(#[$switch_doc])* $switch_name,)+
         }
 
         impl Moment {
-            /// Every moment, in the order of a plan that meets no obstacle.
+            /// Those of a failover, in the order of a plan that meets no obstacle.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// Those that a switchover has besides, between selection and promotion.
+            pub const OF_HANDOVERS: &[Self] = &[$(Self::$switch_name,)+];
         }
     };
 }
@@ -43,6 +50,17 @@ moments! {
     Repaired,
     /// The failover is over.
     Ended,
+    ;
+    /// The old master's writes are being paused.
+    Pausing,
+    /// They are.
+    Paused,
+    /// The old master is made to take no writes any more.
+    Freezing,
+    /// The target was level when that was sent.
+    Level,
+    /// The old master takes no writes.
+    Frozen,
 }
 
 impl Moment {
@@ -54,6 +72,9 @@ impl Moment {
                 Step::Claimed => Some(Self::Claimed),
                 Step::Surveyed { .. } => Some(Self::Surveyed),
                 Step::Selected { .. } => Some(Self::Selected),
+                Step::Paused => Some(Self::Paused),
+                Step::Level { .. } => Some(Self::Level),
+                Step::Frozen => Some(Self::Frozen),
                 Step::Promoted { .. } => Some(Self::Promoted),
                 Step::Committed { .. } => Some(Self::Committed),
                 Step::Repaired { .. } => Some(Self::Repaired),
@@ -64,10 +85,16 @@ impl Moment {
             orchestrator::Output::Command { command: Command::Promote, .. } => {
                 Some(Self::Promoting)
             }
+            orchestrator::Output::Command { command: Command::PauseWrites { .. }, .. } => {
+                Some(Self::Pausing)
+            }
+            orchestrator::Output::Command { command: Command::Freeze, .. } => Some(Self::Freezing),
             orchestrator::Output::Command { command: Command::Follow { .. }, .. } => {
                 Some(Self::Repointing)
             }
-            orchestrator::Output::Command { command: Command::Inspect, .. }
+            orchestrator::Output::Command {
+                command: Command::Inspect | Command::Unpause, ..
+            }
             | orchestrator::Output::Publish(_)
             | orchestrator::Output::Reply { .. }
             | orchestrator::Output::Retain(_) => None,
@@ -98,7 +125,11 @@ pub struct Hook {
 impl World {
     /// Carries out an output, unless harm is done at this very moment.
     pub(crate) fn carry_out_or_strike(&mut self, index: usize, output: Output) {
-        let at = if self.hooks.is_empty() { None } else { Moment::of(&output) };
+        let at = Moment::of(&output);
+        // Only a scenario looks, and it looks at once.
+        if self.story.is_some() {
+            self.passed.extend(at);
+        }
         let due = |hook: &Hook| Some(hook.moment) == at;
         let Some(position) = self.hooks.iter().position(due) else {
             return self.carry_out(index, output);

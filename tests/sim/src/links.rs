@@ -1,8 +1,8 @@
 //! What goes between processes and nodes: a prober's connections, an orchestrator's commands.
 
-use crate::invariants::{Seen, Truth};
+use crate::invariants::{Handover, Seen, Truth};
 use crate::net::Site;
-use crate::node::{Life, Mood};
+use crate::node::{Life, Mood, lacks};
 use crate::world::{Due, World};
 use std::time::Duration;
 use vedette_model::{Answer, BallotNumber, Command, Instant, NodeAddr, NodeFault};
@@ -275,11 +275,55 @@ impl World {
         {
             self.see(errand.group, &Seen::Executed(ballot, &errand.node, &errand.command, slept));
         }
-        if errand.command == Command::Promote {
-            self.promote(node);
-        } else if let Command::Follow { master, .. } = &errand.command {
-            self.follow(node, master);
+        match &errand.command {
+            Command::Inspect => {}
+            Command::Promote => {
+                self.see_handover(node, errand, slept);
+                self.promote(node);
+            }
+            Command::PauseWrites { for_ms } => {
+                let until = self.now + Duration::from_millis(*for_ms);
+                self.pause_writes(node, until.max(self.nodes[node].paused_until));
+            }
+            Command::Unpause => self.pause_writes(node, Instant::ZERO),
+            Command::Freeze => {
+                self.see_freeze(node, errand.group);
+                self.freeze(node);
+            }
+            Command::Follow { master, cut_clients, .. } => {
+                if *cut_clients {
+                    self.pause_writes(node, Instant::ZERO);
+                }
+                self.follow(node, master);
+            }
         }
+    }
+
+    fn see_freeze(&mut self, node: usize, group: usize) {
+        let plan = self.committed(group).and_then(|record| record.failover.as_ref());
+        let epoch = plan.filter(|plan| plan.failed == self.nodes[node].addr).map(|p| p.epoch);
+        if let Some(epoch) = epoch {
+            let life = self.nodes[node].incarnation;
+            self.see(group, &Seen::Froze(epoch, life));
+        }
+    }
+
+    /// Shows the observers what is true of the old master when a switchover's target is promoted.
+    fn see_handover(&mut self, target: usize, errand: &Errand, slept: bool) {
+        let plan = self.committed(errand.group).and_then(|record| record.failover.clone());
+        let Some(plan) = plan.filter(|plan| plan.is_handover() && !slept) else { return };
+        let Some(old) = self.occupants.get(&plan.failed).copied() else { return };
+        if self.nodes[old].life == Life::Dead {
+            return;
+        }
+        self.catch_up(errand.group);
+        let handover = Handover {
+            epoch: plan.epoch,
+            life: self.nodes[old].incarnation,
+            takes_writes: self.nodes[old].is_master(),
+            lacks: lacks(&self.nodes[target].data, &self.nodes[old].data),
+        };
+        self.see(errand.group, &Seen::HandsOver(handover));
     }
 
     /// A stopped node goes on: it first does what lay in its sockets.

@@ -6,7 +6,7 @@ use crate::world::{Due, World};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
-use vedette_model::{Fact, NodeState};
+use vedette_model::{Fact, NodeState, Verb};
 use vedette_protocol::{orchestrator, prober, voter};
 use vedette_wire::Header;
 
@@ -65,6 +65,12 @@ impl World {
     /// something; see [`World::answers`].
     pub fn say_to(&mut self, beside: &[Site], fact: &Fact) {
         self.line("people", || format!("say {fact}"));
+        if let Fact::Instruction(instruction) = fact
+            && let Verb::Switchover { epoch, .. } | Verb::Failover { epoch } = &instruction.verb
+            && let Some(group) = instruction.group.as_ref().and_then(|name| self.names.get(name))
+        {
+            self.see(*group, &Seen::Wanted(*epoch));
+        }
         for site in beside {
             let Site::Process(to) = *site else { panic!("{site:?} is not a process") };
             let (fact, reply_to) = (fact.clone(), Some(PEOPLE.to_string()));

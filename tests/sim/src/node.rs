@@ -107,6 +107,10 @@ pub struct Node {
     disk: Disk,
     /// Writes are counted up to here.
     pub(crate) written_until: Instant,
+    /// Clients' writes wait until then.
+    pub(crate) paused_until: Instant,
+    /// When it took a write last.
+    wrote_at: Instant,
 }
 
 impl Node {
@@ -147,6 +151,8 @@ impl Node {
             configured: master,
             branch: None,
             written_until: Instant::ZERO,
+            paused_until: Instant::ZERO,
+            wrote_at: Instant::ZERO,
         }
     }
 
@@ -168,7 +174,7 @@ impl Node {
     /// Whether a client could write to it.
     pub fn is_writable(&self, now: Instant) -> bool {
         let willing = matches!(self.mood, Mood::Well | Mood::Denies | Mood::Unresolved);
-        self.is_master() && willing && now >= self.loaded_at
+        self.is_master() && willing && now >= self.loaded_at && now >= self.paused_until
     }
 
     /// Whether a replica can synchronise from it.
@@ -215,6 +221,7 @@ impl Node {
         self.branch = None;
         self.loaded_at = now + self.is.loads_for;
         self.written_until = now;
+        self.paused_until = Instant::ZERO;
         self.following = self.configured.clone().map(Following::to);
     }
 
@@ -241,6 +248,14 @@ impl Node {
         news
     }
 
+    /// It follows itself, and does not write that down.
+    pub(crate) fn freeze(&mut self) {
+        if self.following.as_ref().is_none_or(|f| f.addr != self.addr) {
+            self.following = Some(Following::to(self.addr.clone()));
+            self.attempt += 1;
+        }
+    }
+
     fn rewrite(&mut self) {
         if !self.is.read_only_config {
             self.configured = self.following.as_ref().map(|f| f.addr.clone());
@@ -249,6 +264,7 @@ impl Node {
 
     /// Takes writes; gives the branch and how much of it there is now.
     pub(crate) fn write(&mut self, bytes: u64, branches: &mut u32) -> (u32, u64) {
+        self.wrote_at = self.written_until;
         let branch = *self.branch.get_or_insert_with(|| {
             *branches += 1;
             self.data.push((*branches, 0));
@@ -282,6 +298,11 @@ impl Node {
         }
         let missing = total(&from.data).saturating_sub(total(&self.data));
         self.offset = from.offset.saturating_sub(missing);
+    }
+
+    /// For how long it has taken no write.
+    pub(crate) fn unwritten_for(&self, now: Instant) -> Duration {
+        now.since(self.wrote_at)
     }
 
     /// A synchronisation is done.

@@ -6,7 +6,7 @@ use crate::node::{Data, Life, Node, lacks, total};
 use crate::options::Keeps;
 use crate::world::{Due, World};
 use std::time::Duration;
-use vedette_model::{GroupRecord, MasterRecord, NodeAddr, NodeView, ReplicaSeen};
+use vedette_model::{GroupRecord, Instant, MasterRecord, NodeAddr, NodeView, ReplicaSeen};
 
 /// Two nodes of one vector, the first to be changed.
 fn pair(nodes: &mut [Node], first: usize, second: usize) -> Option<(&mut Node, &Node)> {
@@ -20,6 +20,8 @@ impl World {
         let Some(home) = self.groups.get_mut(group) else { return };
         if let Some(index) = home.writes_to {
             let node = &mut self.nodes[index];
+            // What waits is not written while it waits.
+            node.written_until = node.written_until.max(node.paused_until.min(now));
             let micros = now.since(node.written_until).as_micros();
             let passed = u64::try_from(micros).expect("a short time");
             let bytes = self.options.written * passed / 1_000;
@@ -46,7 +48,9 @@ impl World {
             return;
         }
         let Some(upstream) = self.occupants.get(&following.addr).copied() else { return };
-        let millis = u64::try_from(node.is.lag.as_millis()).expect("a short lag");
+        // What is under way arrives when nothing follows it any more.
+        let lag = node.is.lag.saturating_sub(self.nodes[upstream].unwritten_for(self.now));
+        let millis = u64::try_from(lag.as_millis()).expect("a short lag");
         let behind = millis * self.options.written;
         if let Some((node, from)) = pair(&mut self.nodes, index, upstream)
             && from.life == Life::Up
@@ -109,6 +113,20 @@ impl World {
             self.line(&addr, || format!("follows {master}"));
             self.reach_for_master(node, 1, 60);
         }
+    }
+
+    pub(crate) fn freeze(&mut self, node: usize) {
+        self.catch_up(self.nodes[node].group);
+        self.nodes[node].freeze();
+        let addr = self.nodes[node].addr.clone();
+        self.line(&addr, || "follows itself".to_string());
+    }
+
+    /// Clients' writes wait until then, or no longer.
+    pub(crate) fn pause_writes(&mut self, node: usize, until: Instant) {
+        self.catch_up(self.nodes[node].group);
+        self.nodes[node].paused_until = until;
+        self.nodes[node].written_until = self.now;
     }
 
     /// A replica will try to reach its master after some milliseconds.

@@ -53,6 +53,8 @@ pub enum Fault {
     LoseDisk(Site),
     /// Somebody wants this voter on the roster, or off it.
     Roster(Site, bool),
+    /// Somebody wants another master, and insists on it if the present one does not answer.
+    Switchover(bool),
 }
 
 /// What kind of schedule a seed stands for.
@@ -267,7 +269,27 @@ impl World {
         if kind == Kind::Long && gone.is_none() && rng.permille(chance) {
             self.move_voters(&mut rng, span, forgets);
         }
+        self.wish(seed, span);
         self.end_faults(kind.span(), for_good, gone);
+    }
+
+    /// In some schedules people want another master, and some of their leaders come to harm.
+    fn wish(&mut self, seed: u64, span: u64) {
+        let mut rng = Rng::new(seed ^ 0x0005_317c);
+        if !rng.permille(350) {
+            return;
+        }
+        for _ in 0..rng.range(1, 4) {
+            let wish = Fault::Switchover(rng.permille(250));
+            self.schedule(ms(rng.range(0, span)), Due::Fault(wish));
+        }
+        if rng.permille(400) {
+            let moments = Moment::OF_HANDOVERS;
+            let nth = usize::try_from(rng.range(0, moments.len() as u64)).expect("small");
+            let harm = if rng.permille(500) { Harm::Kill } else { Harm::Stop };
+            let hook = Hook { moment: moments[nth], before: rng.permille(500), harm };
+            self.schedule(Duration::ZERO, Due::Fault(Fault::Strike(hook)));
+        }
     }
 
     /// A voter's disk is lost.
@@ -353,6 +375,7 @@ impl World {
             Fault::Mood(node, mood) => self.mood(node, mood),
             Fault::Strike(hook) => self.hooks.push(hook),
             Fault::Recover => self.hooks.clear(),
+            Fault::Switchover(forced) => self.ask_for_another_master(forced),
             Fault::LoseDisk(voter) => self.lose_disk(voter),
             Fault::Roster(voter, add) => {
                 let id = VoterId::parse(&self.name(voter)).expect("a voter");

@@ -74,6 +74,9 @@ impl World {
     pub(crate) fn tell_command(&mut self, from: usize, node: &NodeAddr, command: &Command) {
         let text = match command {
             Command::Inspect => return,
+            Command::PauseWrites { for_ms } => format!("pauses writes at {node} for {for_ms} ms"),
+            Command::Freeze => format!("sends REPLICAOF itself to {node}"),
+            Command::Unpause => format!("sends CLIENT UNPAUSE to {node}"),
             Command::Promote => format!("sends REPLICAOF NO ONE to {node}"),
             Command::Follow { master, .. } => format!("sends REPLICAOF {master} to {node}"),
         };

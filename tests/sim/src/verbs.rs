@@ -366,6 +366,31 @@ impl World {
         }
     }
 
+    /// Somebody gives all orchestrators an instruction for the first group, once.
+    pub fn request(&mut self, verb: &Verb) {
+        self.answers.clear();
+        let group = Some(self.groups[0].name.clone());
+        let orchestrators: Vec<_> = self.of(Service::Orchestrator).collect();
+        self.say_to(&orchestrators, &Instruction { group, verb: verb.clone() }.into());
+    }
+
+    /// Lets time pass until an orchestrator has come to this moment, at most `limit`.
+    pub fn run_until_moment(&mut self, moment: Moment, limit: Duration) {
+        self.passed.clear();
+        self.run_until(&format!("{moment:?}"), limit, |w| w.passed.contains(&moment));
+    }
+
+    /// Somebody asks all orchestrators once for another master of the first group.
+    pub fn ask_for_another_master(&mut self, forced: bool) {
+        let Some(epoch) = self.committed(0).map(|record| record.epoch) else { return };
+        let verb = if forced {
+            Verb::Failover { epoch }
+        } else {
+            Verb::Switchover { epoch, to: None, dry_run: false }
+        };
+        self.request(&verb);
+    }
+
     /// Clients of the first group write to this node, whatever is announced next.
     pub fn write_here(&mut self, site: Site) {
         self.write_to(0, Some(node(site)));

@@ -1,6 +1,6 @@
 //! The world under one seed: processes, nodes, the bus between them, and time.
 
-use crate::hook::Hook;
+use crate::hook::{Hook, Moment};
 use crate::invariants::{Invariants, Seen, all_is_well_in_the_end};
 use crate::links::Errand;
 use crate::net::{Net, Packet, Site};
@@ -116,6 +116,8 @@ pub struct World {
     /// What a stopped node will answer when it wakes.
     pub(crate) unanswered: Vec<crate::links::Question>,
     pub(crate) hooks: Vec<Hook>,
+    /// Moments that orchestrators came to, since somebody looked.
+    pub(crate) passed: Vec<Moment>,
     /// What was answered to people, and by whom.
     pub(crate) answers: Vec<(Site, Fact)>,
     /// The orchestrator that the last hook did harm to.
@@ -146,6 +148,7 @@ impl World {
             asleep: Vec::new(),
             unanswered: Vec::new(),
             hooks: Vec::new(),
+            passed: Vec::new(),
             answers: Vec::new(),
             struck: None,
             queue: Queue::new(),

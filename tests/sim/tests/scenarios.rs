@@ -30,6 +30,8 @@ mod row06_old_master_returns;
 mod row09_cut_off;
 #[path = "../scenarios/row10_other_declarations.rs"]
 mod row10_other_declarations;
+#[path = "../scenarios/row11_planned_switchover.rs"]
+mod row11_planned_switchover;
 #[path = "../scenarios/row12_replica_that_is_behind.rs"]
 mod row12_replica_that_is_behind;
 #[path = "../scenarios/row15_frozen_master.rs"]

@@ -1,7 +1,8 @@
-//! What changes the replicated record: `SENTINEL SET`, `MONITOR`, `REMOVE`, `RESET`.
+//! What changes the replicated record: `SENTINEL SET`, `MONITOR`, `REMOVE`, `RESET`, `FAILOVER`.
 
 use super::sentinel::NO_SUCH_MASTER;
 use super::{Answers, Outcome, Wish, lower, shown, text};
+use crate::office::NO_CANDIDATE;
 use crate::reply::{Proto, Reply};
 use bytes::{Bytes, BytesMut};
 use tokio::task::JoinSet;
@@ -53,6 +54,28 @@ impl Answers {
         }
     }
 
+    /// `SENTINEL FAILOVER`, with Valkey's option. Answered when it has begun, as Sentinel does.
+    pub(super) fn failover(&self, name: &Bytes, options: &[Bytes]) -> Outcome {
+        let coordinated = match options {
+            [] => false,
+            [option] if option.eq_ignore_ascii_case(b"coordinated") => true,
+            [_, ..] => return Reply::err("Unknown failover option specified").into(),
+        };
+        let view = self.view();
+        let record = std::str::from_utf8(name).ok().and_then(|name| view.record(name));
+        let Some(record) = record else { return Reply::err(NO_SUCH_MASTER).into() };
+        if record.failover.is_some() {
+            return Reply::Error("INPROG Failover already in progress".into()).into();
+        }
+        let epoch = record.epoch;
+        let verb = if coordinated {
+            Verb::Switchover { epoch, to: None, dry_run: false }
+        } else {
+            Verb::Failover { epoch }
+        };
+        wish(record.group.clone(), verb)
+    }
+
     /// `SENTINEL RESET`: of all groups that fit.
     pub(super) fn reset(&self, pattern: &Bytes) -> Outcome {
         let view = self.view();
@@ -68,7 +91,7 @@ impl Answers {
     /// Has a wish carried out, and writes what came of it.
     pub async fn grant(&self, wish: Wish, proto: Proto, out: &mut BytesMut) {
         let Wish { all, then } = wish;
-        self.carry_out(all).await.map_or_else(Reply::err, |()| then).write(proto, out);
+        self.carry_out(all).await.map_or_else(refusal, |()| then).write(proto, out);
     }
 
     async fn carry_out(&self, all: Vec<Instruction>) -> Result<(), String> {
@@ -88,6 +111,11 @@ impl Answers {
         }
         Ok(())
     }
+}
+
+fn refusal(why: String) -> Reply {
+    // It brings its own code.
+    if why == NO_CANDIDATE { Reply::Error(why) } else { Reply::err(why) }
 }
 
 fn wish(group: GroupName, verb: Verb) -> Outcome {

@@ -53,7 +53,7 @@ pub(super) fn counted_as(given: &Bytes) -> &'static str {
     known.map_or("sentinel", |known| known.names[0])
 }
 
-const HELP: [&str; 35] = [
+const HELP: [&str; 37] = [
     "SENTINEL <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "CKQUORUM <master-name>",
     "    Check if a failover can be authorized and carried out.",
@@ -65,6 +65,8 @@ const HELP: [&str; 35] = [
     "    Show timers.",
     "FLUSHCONFIG",
     "    Do nothing: what is told is on the voters' disks already.",
+    "FAILOVER <master-name> [COORDINATED]",
+    "    Have another node become master.",
     "GET-MASTER-ADDR-BY-NAME <master-name>",
     "    Return the ip and port number of the master with that name.",
     "INFO-CACHE <master-name>",
@@ -106,6 +108,7 @@ impl Answers {
             ("set", [name, options @ ..]) => self.set(name, options),
             ("monitor", words) => self.monitor(words),
             ("remove", [name]) => self.remove(name),
+            ("failover", [name, options @ ..]) => self.failover(name, options),
             ("reset", [pattern]) => self.reset(pattern),
             (verb, rest) => self.asked(verb, rest).into(),
         }

@@ -7,11 +7,14 @@
 //!  Inspect…             End(aborted)      [master committed] ─► Announce ─► repair ─► [end] ─► End
 //!
 //!  takeover: the recorded plan is committed again under the new ballot and walked on from there
+//!  switchover: between the plan and the promotion the old master hands over, see `handover`
 //! ```
 //!
 //! `[…]` is a commit by a majority of voters. Nothing is sent to a node before the plan is
 //! committed, and nothing is announced before the master is.
 
+mod handover;
+mod heir;
 mod plan;
 mod promote;
 mod select;
@@ -19,17 +22,19 @@ mod survey;
 mod words;
 
 pub use select::{Evidence, Selection, select};
-use words::{describe, stage};
+use words::chosen;
 pub(crate) use words::{rewrite_failed, switch_cause};
 
 use crate::happening::Happening;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::time::Duration;
+use handover::Handing;
 use vedette_model::{
     Answer, EventName, Failover as Plan, GroupRecord, Instant, NodeAddr, NodeFault, NodeView,
-    OrchestratorId, Purpose, Step,
+    OrchestratorId, PlanReason, Purpose, Rejection, Step,
 };
 
 /// Replicas that have not answered the survey by then are left out.
@@ -45,6 +50,12 @@ pub enum Act {
     Inspect(NodeAddr),
     /// Promote a node.
     Promote(NodeAddr),
+    /// Have clients' writes to the old master wait for so many milliseconds.
+    PauseWrites(NodeAddr, u64),
+    /// Have the old master take no writes any more.
+    Freeze(NodeAddr),
+    /// Have clients' writes wait no longer.
+    Unpause(NodeAddr),
     /// Have a majority accept the record.
     Propose(GroupRecord),
     /// Tell the world who is master, then bring the other nodes in line.
@@ -60,6 +71,10 @@ pub enum Act {
         /// Why, without the numbers that are others each time.
         reasons: String,
     },
+    /// Who would be promoted, in words; or what stands in the way.
+    Foreseen(Result<String, NoHeir>),
+    /// A person wanted another master, and nobody can be.
+    NoHeir(NoHeir),
     /// The walk is over: let go of the ballot.
     End {
         /// Why it did not reach its end; none if it did.
@@ -67,6 +82,24 @@ pub enum Act {
         /// How long to wait before the next attempt.
         pause: Duration,
     },
+}
+
+/// Why the master cannot hand over.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NoHeir {
+    /// In words.
+    pub why: String,
+    /// The reason for each node, if it is that nobody can be promoted.
+    pub rejected: Vec<Rejection>,
+}
+
+/// What a person wants.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Wish {
+    /// Whom to promote; by the selection rule if absent.
+    pub to: Option<NodeAddr>,
+    /// Whether somebody is promoted too if the master does not answer.
+    pub forced: bool,
 }
 
 /// What the leader-to-be knows when it starts.
@@ -86,6 +119,8 @@ pub struct Setting {
     /// Whether a prober says that the recorded master came back as a replica: then it is asked
     /// too, and may be promoted again.
     pub returned: bool,
+    /// What a person wants, if that is what the walk is for.
+    pub wish: Option<Wish>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -94,6 +129,8 @@ enum Phase {
     Surveying,
     /// The plan is being committed.
     Planning,
+    /// The old master hands over.
+    Handing(Handing),
     /// The target is being promoted, since then; `asked` while an answer is due.
     Promoting {
         since: Instant,
@@ -123,6 +160,14 @@ pub struct Failover {
     phase: Phase,
     record: Option<GroupRecord>,
     elected: bool,
+    /// Only said, not done.
+    foresees: bool,
+    /// Why a plan is made.
+    reason: PlanReason,
+    /// When clients' writes began to wait.
+    paused_at: Option<Instant>,
+    /// How many bytes of its history the frozen master holds.
+    frozen_at: u64,
     act_after: Instant,
     deadline: Option<Instant>,
     survey_until: Instant,
@@ -144,6 +189,10 @@ impl Failover {
             phase: Phase::Surveying,
             record: None,
             elected: false,
+            foresees: false,
+            reason: PlanReason::Odown,
+            paused_at: None,
+            frozen_at: 0,
             act_after: now,
             deadline: None,
             survey_until: now + SURVEY_LIMIT,
@@ -155,10 +204,17 @@ impl Failover {
             acts: VecDeque::new(),
         };
         // Who takes over has a target already, and must not mistake an answer for its promotion.
-        let known = known.filter(|_| matches!(walk.setting.purpose, Purpose::Failover { .. }));
+        let known = known.filter(|_| walk.setting.purpose != Purpose::Takeover);
         if let Some(record) = known {
             walk.survey(record, now);
         }
+        walk
+    }
+
+    /// Looks at the nodes as for a switchover, says what would come of it, and does nothing.
+    pub fn foresee(setting: Setting, known: &GroupRecord, now: Instant) -> Self {
+        let mut walk = Self::new(setting, Some(known), now);
+        (walk.foresees, walk.record) = (true, Some(known.clone()));
         walk
     }
 
@@ -197,7 +253,7 @@ impl Failover {
         match &self.setting.purpose {
             Purpose::Takeover if record.failover.is_none() => Err(None),
             Purpose::Takeover => Ok(()),
-            Purpose::Failover { epoch, master } => {
+            Purpose::Failover { epoch, master } | Purpose::Switchover { epoch, master } => {
                 let same = record.epoch == *epoch && record.master == *master;
                 if !same || record.failover.is_some() {
                     return Err(Some(format!("the record moved on to epoch {}", record.epoch)));
@@ -205,7 +261,8 @@ impl Failover {
                 if record.removed {
                     return Err(Some("the group was removed".into()));
                 }
-                if record.flapping.held {
+                let held = record.flapping.held && self.setting.wish.is_none();
+                if held {
                     return Err(Some("the group is held".into()));
                 }
                 match &record.pause {
@@ -222,6 +279,7 @@ impl Failover {
             let cause = format!("{} fell silent", plan.leader);
             self.acts.push_back(Act::Event(Happening::new(EventName::TakeOver, cause)));
             plan.leader = self.setting.me.clone();
+            self.reason = plan.reason;
         }
         self.phase = Phase::Planning;
         self.propose(record);
@@ -260,6 +318,7 @@ impl Failover {
                     self.promotion_answer(node, answer, since, now);
                 }
             }
+            Phase::Handing(_) => self.handing_answer(node, answer, now),
             Phase::Promoting { asked: false, .. }
             | Phase::Planning
             | Phase::Committing
@@ -293,6 +352,7 @@ impl Failover {
             }
             Phase::Leaving { why, pause } => self.end(why, pause),
             other @ (Phase::Surveying
+            | Phase::Handing(_)
             | Phase::Promoting { .. }
             | Phase::Repairing
             | Phase::Over) => self.phase = other,
@@ -306,20 +366,17 @@ impl Failover {
             return;
         }
         let since = self.act_after.max(now);
+        self.acts.push_back(Act::Event(Happening::of(
+            EventName::SelectedSlave,
+            &plan.target,
+            chosen(&plan, self.relaxed),
+        )));
+        self.acts.push_back(Act::Step(Step::Selected { target: plan.target.clone() }));
+        if plan.is_handover() {
+            self.hand_over(since, now);
+            return;
+        }
         self.phase = Phase::Promoting { since, next_try: since, asked: false };
-        let chosen = format!(
-            "epoch {}; {}; at most {} bytes lost{}; not chosen: {}",
-            plan.epoch,
-            stage(self.relaxed),
-            plan.loss.bytes.map_or_else(|| "an unknown number of".to_string(), |b| b.to_string()),
-            plan.loss
-                .as_of_ms
-                .map_or_else(String::new, |ms| { format!(" and what came in the last {ms} ms") }),
-            describe(&plan.rejected)
-        );
-        let selected = Happening::of(EventName::SelectedSlave, &plan.target, chosen);
-        self.acts.push_back(Act::Event(selected));
-        self.acts.push_back(Act::Step(Step::Selected { target: plan.target }));
         self.promote_if_due(now);
     }
 
@@ -350,6 +407,11 @@ impl Failover {
         self.phase == Phase::Repairing
     }
 
+    /// When clients' writes began to wait for a switchover; none before, and in a failover.
+    pub const fn paused_at(&self) -> Option<Instant> {
+        self.paused_at
+    }
+
     /// When the whole must be over; none before the election.
     pub const fn deadline(&self) -> Option<Instant> {
         self.deadline
@@ -358,11 +420,16 @@ impl Failover {
     /// Ends waits.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.select_if_surveyed(now);
+        self.handing_timeout(now);
         self.promote_if_due(now);
         let late = self.deadline.is_some_and(|deadline| now >= deadline);
         if late && matches!(self.phase, Phase::Promoting { .. }) {
             let Some(mut record) = self.record.clone() else { return };
             let why = "failover_timeout is over".to_string();
+            if self.plan().is_some_and(Plan::is_handover) {
+                self.give_back(&why, now);
+                return;
+            }
             let happening = Happening::new(EventName::AbortSlaveTimeout, why.clone());
             self.acts.push_back(Act::Event(happening));
             self.acts.push_back(Act::Step(Step::Aborted { why: why.clone() }));
@@ -374,9 +441,10 @@ impl Failover {
 
     /// When something is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Surveying => self.elected.then_some(self.survey_until),
-            Phase::Promoting { next_try, asked: false, .. } => Some(next_try),
+        match &self.phase {
+            Phase::Surveying => (self.elected || self.foresees).then_some(self.survey_until),
+            Phase::Handing(handing) => handing.poll_timeout(),
+            Phase::Promoting { next_try, asked: false, .. } => Some(*next_try),
             Phase::Promoting { asked: true, .. } => self.deadline,
             Phase::Planning
             | Phase::Committing

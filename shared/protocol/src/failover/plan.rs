@@ -2,7 +2,8 @@
 
 use super::{Plan, Selection};
 use vedette_model::{
-    Branch, Flapping, GroupRecord, NodeAddr, NodeView, OrchestratorId, Switch, SwitchReason,
+    Branch, Flapping, GroupRecord, NodeAddr, NodeView, OrchestratorId, PlanReason, Switch,
+    SwitchReason,
 };
 
 /// The record with the plan to promote the selected node, under an epoch that no plan had before.
@@ -11,6 +12,7 @@ pub(super) fn write(
     leader: &OrchestratorId,
     selection: Selection,
     flapping: Flapping,
+    reason: PlanReason,
 ) -> GroupRecord {
     let trace_id = record.trace_id();
     record.top_epoch = record.top_epoch.next();
@@ -26,6 +28,7 @@ pub(super) fn write(
         loss: selection.loss,
         trace_id,
         flapping,
+        reason,
     });
     record
 }
@@ -65,7 +68,10 @@ pub(super) fn carry_out(
     }
     record.switch = Switch {
         previous: Some(plan.failed),
-        reason: SwitchReason::Failover,
+        reason: match plan.reason {
+            PlanReason::Odown | PlanReason::Forced => SwitchReason::Failover,
+            PlanReason::Switchover => SwitchReason::Switchover,
+        },
         loss: plan.loss,
         trace_id: plan.trace_id,
     };

@@ -1,13 +1,17 @@
 //! Promoting the target, or going on to the next.
 
-use super::{Act, Failover, Phase, TRY_AGAIN, plan, rewrite_failed};
+use super::{Act, Failover, Phase, Plan, TRY_AGAIN, plan, rewrite_failed};
 use crate::happening::Happening;
 use alloc::format;
 use core::time::Duration;
-use vedette_model::{Answer, EventName, Instant, NodeAddr, NodeFault, NodeView, Role, Step};
+use vedette_model::{
+    Answer, EventName, Instant, NodeAddr, NodeFault, NodeView, PlanReason, Role, Step,
+};
 
 /// A target that has not said a word for so long is given up for the next.
 const SILENCE_LIMIT: Duration = Duration::from_secs(1);
+/// While a frozen master waits nobody takes writes: then the target has less time.
+const HANDOVER_LIMIT: Duration = Duration::from_millis(500);
 
 impl Failover {
     pub(super) fn promote_if_due(&mut self, now: Instant) {
@@ -33,6 +37,13 @@ impl Failover {
             Answer::Done { view, rewrite_error, .. } if view.role == Role::Master => {
                 let cause = "its ROLE says master";
                 self.commit_master(node, &view);
+                // Its clients' writes may still wait.
+                let given_back = self.plan().is_some_and(|plan| {
+                    plan.reason == PlanReason::Switchover && plan.failed == plan.target
+                });
+                if given_back {
+                    self.acts.push_back(Act::Unpause(node.clone()));
+                }
                 let promoted = Happening::of(EventName::PromotedSlave, node, cause);
                 self.acts.push_back(Act::Event(promoted));
                 if let Some(error) = rewrite_error {
@@ -55,6 +66,8 @@ impl Failover {
             | NodeFault::Unresolved(_)
             | NodeFault::Error(_) => self.promotion_limit(),
         };
+        let handed = self.plan().is_some_and(Plan::is_handover);
+        let limit = if handed { limit.min(HANDOVER_LIMIT) } else { limit };
         if now >= since + limit {
             self.next_candidate(node, &fault, now);
         } else {
@@ -78,6 +91,10 @@ impl Failover {
     }
 
     pub(super) fn next_candidate(&mut self, node: &NodeAddr, fault: &NodeFault, now: Instant) {
+        if self.plan().is_some_and(Plan::is_handover) {
+            self.give_back(&format!("{node} could not be promoted: {fault}"), now);
+            return;
+        }
         let why = format!("{node} could not be promoted: {fault}; the next candidate is tried");
         let happening = Happening::of(EventName::AbortSlaveTimeout, node, why.clone());
         self.acts.push_back(Act::Event(happening));
@@ -85,6 +102,10 @@ impl Failover {
         self.excluded.insert(node.clone());
         self.asked.clear();
         self.answers.clear();
+        // Who could not be given the role back is down as far as anybody can tell.
+        if self.reason == PlanReason::Switchover {
+            self.reason = PlanReason::Forced;
+        }
         self.phase = Phase::Surveying;
         if let Some(record) = self.record.clone() {
             self.survey(&record, now);

@@ -1,6 +1,7 @@
 //! Scripts: how a failover is walked, and exactly what the leader does at each step.
 
 mod flapping;
+mod handover;
 mod promotion;
 mod returned;
 mod takeover;
@@ -35,6 +36,7 @@ impl Script {
             odown_since: Some(at(0)),
             hard: false,
             returned: false,
+            wish: None,
         };
         Self::setting(setting, known)
     }
@@ -118,6 +120,11 @@ fn names(acts: &[Act]) -> Vec<EventName> {
         Act::Event(happening) | Act::NoGoodSlave { told: happening, .. } => Some(happening.name),
         Act::Inspect(_)
         | Act::Promote(_)
+        | Act::PauseWrites(..)
+        | Act::Freeze(_)
+        | Act::Unpause(_)
+        | Act::Foreseen(_)
+        | Act::NoHeir(_)
         | Act::Propose(_)
         | Act::Announce
         | Act::Step(_)
@@ -154,6 +161,7 @@ fn plan() -> GroupRecord {
             loss: LossBound { bytes: Some(0), as_of_ms: Some(10) },
             trace_id: record.trace_id(),
             flapping: Flapping { count: 1, held: false },
+            reason: PlanReason::Odown,
         }),
         branches: vec![Branch { node: node(2), offset: 1_000 }],
         ..record

@@ -5,7 +5,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-use vedette_model::{EventName, GroupRecord, NodeAddr, RejectReason, Rejection};
+use vedette_model::{
+    EventName, Failover, GroupRecord, NodeAddr, PlanReason, RejectReason, Rejection, SwitchReason,
+};
 
 pub(crate) fn rewrite_failed(node: &NodeAddr, error: &str) -> Happening {
     let cause = format!(
@@ -34,6 +36,29 @@ pub(super) fn reasons(rejected: &[Rejection]) -> String {
     describe(&rejected.iter().map(without_numbers).collect::<Vec<_>>())
 }
 
+/// What a plan says to people.
+pub(super) fn chosen(plan: &Failover, relaxed: bool) -> String {
+    let others = describe(&plan.rejected);
+    if plan.is_handover() {
+        let from = &plan.failed;
+        return format!("epoch {}; switchover from {from}; not chosen: {others}", plan.epoch);
+    }
+    let bytes = plan.loss.bytes.map_or_else(|| "an unknown number of".into(), |b| format!("{b}"));
+    let since = plan
+        .loss
+        .as_of_ms
+        .map_or_else(String::new, |ms| format!(" and what came in the last {ms} ms"));
+    let stage = match plan.reason {
+        PlanReason::Odown => stage(relaxed),
+        PlanReason::Switchover => "the master before goes on",
+        PlanReason::Forced => "a person wants it, and the master does not answer",
+    };
+    format!(
+        "epoch {}; {stage}; at most {bytes} bytes lost{since}; not chosen: {others}",
+        plan.epoch
+    )
+}
+
 /// By which rule the choice was made.
 pub(super) const fn stage(relaxed: bool) -> &'static str {
     if relaxed { "patience is over, the best of what is left" } else { "patience is not over" }
@@ -45,6 +70,13 @@ pub(super) fn millis(duration: Duration) -> u64 {
 
 pub(crate) fn switch_cause(record: &GroupRecord) -> String {
     let loss = record.switch.loss;
+    if record.switch.reason == SwitchReason::Switchover {
+        let how = match &record.switch.previous {
+            Some(previous) if *previous == record.master => "given back",
+            Some(_) | None => "handed over",
+        };
+        return format!("epoch {}; switchover: {how}, nothing lost", record.epoch);
+    }
     let bytes = loss.bytes.map_or_else(|| "an unknown number of".into(), |b| format!("{b}"));
     let since =
         loss.as_of_ms.map_or_else(String::new, |ms| format!(", and what came in the last {ms} ms"));

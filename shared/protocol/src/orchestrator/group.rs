@@ -6,6 +6,7 @@ mod pause;
 mod quiet;
 mod say;
 mod walk;
+mod wishes;
 
 use super::Config;
 use super::effect::Effect;
@@ -26,6 +27,7 @@ use vedette_model::{
     NodeAddr, NodeFault, NodeReport, OdownVerdict, OrchestratorId, ProposalReply, Purpose, Role,
     Roster, Settings, Standing, Step, TraceId,
 };
+use wishes::Wishes;
 
 /// Rest after a quiet tenure.
 const QUIET_PAUSE: Duration = Duration::from_millis(500);
@@ -64,6 +66,7 @@ pub(super) struct Group {
     last_loss: String,
     orders: Orders,
     pause: PauseClock,
+    wishes: Wishes,
     effects: VecDeque<Effect>,
 }
 
@@ -87,6 +90,7 @@ impl Group {
             last_loss: String::new(),
             orders: Orders::default(),
             pause: PauseClock::default(),
+            wishes: Wishes::default(),
             effects: VecDeque::new(),
         }
     }
@@ -208,6 +212,7 @@ impl Group {
     }
 
     pub(super) fn answer(&mut self, node: &NodeAddr, answer: Answer, now: Instant) {
+        self.foreseen(node, &answer, now);
         if self.reconciler.in_round() {
             if let Some(record) = &self.record {
                 self.reconciler.answer(record, node, answer, now);
@@ -234,6 +239,7 @@ impl Group {
         }
         self.tick_round(now);
         self.expire_orders(now);
+        self.expire_wishes(now);
     }
 
     pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
@@ -242,9 +248,10 @@ impl Group {
             Tenure::None | Tenure::Mend { .. } => None,
         };
         let work = self.reconciler.work_due(now).filter(|_| self.candidate.owns());
-        let orders = [self.orders.poll_timeout(), self.pause.poll_timeout(now)];
+        let people =
+            [self.orders.poll_timeout(), self.pause.poll_timeout(now), self.wishes.poll_timeout()];
         let stages = [self.candidate.poll_timeout(), self.proposer.poll_timeout(), walk, work];
-        stages.into_iter().chain(orders).flatten().chain(self.reconciler.poll_timeout()).min()
+        stages.into_iter().chain(people).flatten().chain(self.reconciler.poll_timeout()).min()
     }
 
     pub(super) fn poll_effect(&mut self) -> Option<Effect> {
@@ -264,6 +271,8 @@ impl Group {
                 self.walk_act(act, now);
             } else if let Some(act) = self.reconciler.poll_output() {
                 self.reconcile_act(act, now);
+            } else if let Some(act) = self.wishes.poll_foresight() {
+                self.foresight_act(act);
             } else {
                 break;
             }
@@ -282,6 +291,8 @@ impl Group {
         };
         self.candidate.set_work(work);
         self.candidate.set_ordered(!self.orders.is_empty() || self.pause.is_due(now));
+        self.settle_wish();
+        self.candidate.set_switch(self.wishes.wants_ballot());
     }
 
     fn poll_walk(&mut self) -> Option<failover::Act> {
@@ -307,7 +318,11 @@ impl Group {
                 self.tenure = Tenure::Mend { act_after: now };
                 self.proposer.stand(Purpose::Configure, now);
             }
-            candidacy::Output::Stand(purpose @ (Purpose::Failover { .. } | Purpose::Takeover)) => {
+            candidacy::Output::Stand(
+                purpose @ (Purpose::Failover { .. }
+                | Purpose::Switchover { .. }
+                | Purpose::Takeover),
+            ) => {
                 let began = self.began.filter(|_| self.candidate.is_odown());
                 self.began = began.or(Some(now));
                 self.tenure = Tenure::None;
@@ -319,7 +334,15 @@ impl Group {
                     odown_since: self.began,
                     hard: self.candidate.is_hard(),
                     returned: self.candidate.is_returned(),
+                    wish: match purpose {
+                        Purpose::Switchover { .. } => self.wishes.wanted(),
+                        Purpose::Failover { .. } | Purpose::Takeover | Purpose::Configure => None,
+                    },
                 };
+                if let Purpose::Switchover { .. } = &purpose {
+                    let why = "a person wants another master";
+                    self.tell_once(Happening::new(EventName::TryFailover, why));
+                }
                 if let Purpose::Failover { .. } = &purpose {
                     let why = self.candidate.standing();
                     self.tell_once(Happening::new(EventName::TryFailover, why));
@@ -343,6 +366,7 @@ impl Group {
                 let before = self.record.clone();
                 self.effects.push_back(Effect::Committed(committed));
                 self.record(&record, now);
+                self.wish_planned(&record);
                 self.tell_news(before.as_ref(), &record, now);
                 match &mut self.tenure {
                     Tenure::Walk(walk) => walk.committed(&record, now),

@@ -275,7 +275,11 @@ impl Orchestrator {
         self.tickets.insert(ticket, (name.clone(), node.clone()));
         let (not_after, limit_ms) = match command {
             Command::Inspect => (None, effect::INSPECT_LIMIT_MS),
-            Command::Promote | Command::Follow { .. } => {
+            Command::Promote
+            | Command::PauseWrites { .. }
+            | Command::Freeze
+            | Command::Unpause
+            | Command::Follow { .. } => {
                 (Some(lease.unwrap_or(Instant::ZERO)), effect::COMMAND_LIMIT_MS)
             }
         };

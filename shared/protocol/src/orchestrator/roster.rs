@@ -207,7 +207,9 @@ impl Orchestrator {
             | Verb::Set { .. }
             | Verb::Monitor { .. }
             | Verb::Remove
-            | Verb::Reset => return,
+            | Verb::Reset
+            | Verb::Switchover { .. }
+            | Verb::Failover { .. } => return,
         };
         let (Some(to), Ok(name)) = (to, GroupName::parse(ROSTER)) else { return };
         if self.rank(&name) == 0 {

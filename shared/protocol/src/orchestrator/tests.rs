@@ -7,3 +7,4 @@ mod mass;
 mod orders;
 mod steps;
 mod system;
+mod wishes;

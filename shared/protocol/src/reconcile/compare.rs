@@ -14,7 +14,7 @@ pub enum Fit {
     /// Follows another member, as the settings allow, but is not known to hear the master through
     /// it: that is left to the member it follows.
     Chained,
-    /// Says it is a master and is not the recorded one.
+    /// Says it is a master and is not the recorded one, or was frozen when it was master.
     Stray,
     /// Follows somebody else.
     WrongUpstream,
@@ -75,6 +75,8 @@ pub fn compare(record: &GroupRecord, addr: &NodeAddr, view: &NodeView) -> Fit {
             Fit::InLine
         }
         _ if !ours => Fit::Foreign,
+        // Frozen by a switchover, and its clients are those of a master still.
+        (Role::Replica, Some(up)) if up.addr == *addr => Fit::Stray,
         (Role::Replica, Some(up)) if may_follow(&up.addr) => Fit::Chained,
         (Role::Replica, _) => Fit::WrongUpstream,
         (Role::Master, _) => Fit::Stray,

@@ -149,9 +149,10 @@ impl Reconciler {
     /// it follows somebody else now, or nobody.
     fn was_changed(&self, addr: &NodeAddr, view: &NodeView) -> bool {
         let upstream = view.upstream.as_ref().map(|up| &up.addr);
-        self.in_line
-            .get(addr)
-            .is_some_and(|(run_id, up)| *run_id == view.run_id && up.as_ref() != upstream)
+        // That is how we freeze a master that hands over.
+        let frozen = upstream == Some(addr);
+        let before = self.in_line.get(addr).filter(|_| !frozen);
+        before.is_some_and(|(run_id, up)| *run_id == view.run_id && up.as_ref() != upstream)
     }
 
     /// A new reign began: what was seen before it says nothing any more, and whoever was moved in

@@ -80,7 +80,7 @@ pub(super) fn correction(
             let given_up = stray.flatten().map_or_else(String::new, |bytes| {
                 format!("; it gives up the {bytes} bytes that it took after {master} was promoted")
             });
-            (EventName::ConvertToSlave, format!("it says master, {master} is{given_up}"))
+            (EventName::ConvertToSlave, format!("{master} is master now{given_up}"))
         }
         (false, true) => (EventName::SlaveReconfSent, format!("{master} is master now")),
         (false, false) => (EventName::FixSlaveConfig, format!("it does not follow {master}")),

@@ -182,27 +182,35 @@ impl Acceptor {
                 }
                 Ok(())
             }
-            Purpose::Failover { .. } if under_way => Err(Refusal::FailoverUnderWay),
-            Purpose::Failover { epoch, master } => {
+            Purpose::Failover { .. } | Purpose::Switchover { .. } if under_way => {
+                Err(Refusal::FailoverUnderWay)
+            }
+            Purpose::Failover { epoch, master } | Purpose::Switchover { epoch, master } => {
                 let Some(record) = record else {
                     return Err(Refusal::OtherMaster { epoch: vedette_model::Epoch(0) });
                 };
                 if record.removed || record.epoch != *epoch || record.master != *master {
                     return Err(Refusal::OtherMaster { epoch: record.epoch });
                 }
-                self.check_failover(record, odown, now)
+                let wanted = matches!(candidacy.purpose, Purpose::Switchover { .. });
+                self.check_failover(record, wanted, odown, now)
             }
         }
     }
 
+    /// What a person wants needs nobody's opinion of the master, and no rest.
     fn check_failover(
         &self,
         record: &GroupRecord,
+        wanted: bool,
         odown: bool,
         now: Instant,
     ) -> Result<(), Refusal> {
         if record.pause.is_some() {
             return Err(Refusal::Paused);
+        }
+        if wanted {
+            return Ok(());
         }
         if record.flapping.held {
             return Err(Refusal::Held);

@@ -212,6 +212,7 @@ fn verdicts() -> Vec<Fact> {
 fn candidacies() -> Vec<Fact> {
     [
         Purpose::Failover { epoch: Epoch(3), master: addr("10.0.0.1:6379") },
+        Purpose::Switchover { epoch: Epoch(3), master: addr("10.0.0.1:6379") },
         Purpose::Takeover,
         Purpose::Configure,
     ]
@@ -305,6 +306,7 @@ fn records() -> Vec<GroupRecord> {
         loss,
         trace_id: trace(),
         flapping: Flapping { count: 2, held: true },
+        reason: PlanReason::Switchover,
     });
     busy.roster = RosterVersion(2);
     busy.branches.push(Branch { node: addr("10.0.0.2:6379"), offset: 1_000 });
@@ -316,7 +318,7 @@ fn records() -> Vec<GroupRecord> {
     after.failover = None;
     after.pause = Some(Pause::for_good("moving house".into()));
     let previous = Some(addr("10.0.0.1:6379"));
-    after.switch = Switch { previous, reason: SwitchReason::Failover, loss, trace_id: trace() };
+    after.switch = Switch { previous, reason: SwitchReason::Switchover, loss, trace_id: trace() };
     let removed = GroupRecord { revision: Revision(9), ..after.buried() };
     let mut pausing = fresh.clone();
     let (left_ms, set_at) = (Some(1_800_000), Some(Revision(1)));
@@ -339,6 +341,8 @@ fn rejections() -> Vec<Rejection> {
         RejectReason::LinkDown { for_ms: 60_000, limit_ms: 55_000 },
         RejectReason::TooFarBehind { bytes: 2_000_000 },
         RejectReason::RanksLower,
+        RejectReason::Master,
+        RejectReason::NotNamed,
     ]
     .into_iter()
     .zip(10_001_u16..)
@@ -357,6 +361,9 @@ fn steps() -> Vec<Fact> {
         Step::Committed { epoch: Epoch(4) },
         Step::Repaired { node: target },
         Step::Ended,
+        Step::Paused,
+        Step::Level { target: addr("10.0.0.2:6379") },
+        Step::Frozen,
         Step::Aborted { why: "no replica is eligible".into() },
     ]
     .map(|step| {

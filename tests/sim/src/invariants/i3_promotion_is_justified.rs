@@ -1,9 +1,12 @@
-//! 3. No promotion without `quorum` fresh SDOWN reports and a majority of promises.
+//! 3. No promotion without a majority of promises and, unless a person wants it, `quorum` fresh
+//!    SDOWN reports.
 
 use super::{Chosen, Invariant, Seen};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use vedette_model::{BallotNumber, Epoch, GroupRecord, Instant, NodeAddr, ProberId, VoterId};
+use vedette_model::{
+    BallotNumber, Epoch, GroupRecord, Instant, NodeAddr, PlanReason, ProberId, VoterId,
+};
 
 /// A report may lie at a voter for 3 s, having been 2 s under way, by a clock that is slow by 1 %.
 const FRESH: Duration = Duration::from_millis(5_150);
@@ -17,6 +20,8 @@ pub struct PromotionIsJustified {
     reports: BTreeMap<(Epoch, NodeAddr), BTreeMap<ProberId, Instant>>,
     promises: BTreeMap<BallotNumber, BTreeMap<VoterId, Instant>>,
     planned: BTreeSet<Epoch>,
+    /// Epochs whose master a person wanted to be replaced.
+    wanted: BTreeSet<Epoch>,
 }
 
 impl PromotionIsJustified {
@@ -35,8 +40,15 @@ impl PromotionIsJustified {
         let Some(elected) = (0..promises.len()).find(elects).map(|n| *promises[n].1) else {
             return Err(format!("ballot {ballot} had only these promises: {promises:?}"));
         };
+        if record.epoch == plan.epoch {
+            return Ok(());
+        }
+        let wanted = plan.reason != PlanReason::Odown;
+        if wanted && !self.wanted.contains(&record.epoch) {
+            return Err(format!("nobody wanted another master than {}", plan.failed));
+        }
         // A plan that replaces one that failed, or goes on with it, stands on the same reports.
-        if record.epoch != plan.epoch && self.planned.insert(record.epoch) {
+        if !wanted && self.planned.insert(record.epoch) {
             let key = (record.epoch, plan.failed.clone());
             // A report that came after the election stands for the one before it.
             let fresh = |at: &&Instant| elected.since(**at) <= FRESH;
@@ -59,6 +71,8 @@ impl Invariant for PromotionIsJustified {
         if let Seen::ReportedDown(prober, epoch, node) = seen {
             let key = (*epoch, (*node).clone());
             self.reports.entry(key).or_default().insert((*prober).clone(), now);
+        } else if let Seen::Wanted(epoch) = seen {
+            self.wanted.insert(*epoch);
         } else if let Seen::Promised(voter, ballot) = seen {
             let promises = self.promises.entry((*ballot).clone()).or_default();
             promises.entry((*voter).clone()).or_insert(now);

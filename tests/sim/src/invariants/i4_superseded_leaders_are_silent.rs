@@ -48,6 +48,9 @@ impl Invariant for SupersededLeadersAreSilent {
             | Seen::Inspected(..)
             | Seen::Proposed(..)
             | Seen::Announced(_)
+            | Seen::Froze(..)
+            | Seen::Wanted(_)
+            | Seen::HandsOver(_)
             | Seen::Reads(..) => Ok(()),
         }
     }

@@ -4,7 +4,8 @@
 use super::{Chosen, Invariant, Seen, Truth};
 use std::collections::{BTreeMap, BTreeSet};
 use vedette_model::{
-    BallotNumber, Command, Epoch, Failover, GroupRecord, Instant, NodeAddr, NodeView, Role,
+    BallotNumber, Command, Epoch, Failover, GroupRecord, Instant, NodeAddr, NodeView, PlanReason,
+    Role,
 };
 
 /// What one candidate found out.
@@ -107,7 +108,11 @@ impl Invariant for SelectionWasAllowed {
             }
             Seen::Proposed(ballot, record) => {
                 let Some(plan) = &record.failover else { return Ok(()) };
+                // A frozen master becomes master again: nobody is chosen.
+                let given_back =
+                    plan.reason == PlanReason::Switchover && plan.target == plan.failed;
                 if record.epoch < plan.epoch
+                    && !given_back
                     && self.planned.insert((plan.epoch, plan.target.clone()))
                 {
                     return self.judge(ballot, record, plan);
@@ -120,6 +125,9 @@ impl Invariant for SelectionWasAllowed {
             | Seen::Promised(..)
             | Seen::ReportedDown(..)
             | Seen::Announced(_)
+            | Seen::Froze(..)
+            | Seen::Wanted(_)
+            | Seen::HandsOver(_)
             | Seen::Reads(..) => {}
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! What must hold, whatever happens. One file each.
 
+mod i10_switchovers_lose_nothing;
 mod i1_one_record_per_revision;
 mod i2_one_promotion_per_epoch;
 mod i3_promotion_is_justified;
@@ -41,10 +42,29 @@ pub enum Seen<'a> {
     Commanded(&'a BallotNumber, &'a NodeAddr, &'a Command),
     /// A node carried it out; the flag says that it had been lying at a stopped node.
     Executed(&'a BallotNumber, &'a NodeAddr, &'a Command, bool),
+    /// A person asked for another master than the one of this epoch.
+    Wanted(Epoch),
+    /// The old master of a plan's epoch was frozen, in this life of its process.
+    Froze(Epoch, u64),
+    /// The target of a switchover is being promoted, while the old master lives.
+    HandsOver(Handover),
     /// A master was announced.
     Announced(&'a MasterRecord),
     /// A process's directory shows a record; processes are numbered, lives too.
     Reads(usize, u64, &'a GroupRecord),
+}
+
+/// What is true of an old master at the moment at which its successor is promoted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handover {
+    /// The epoch of the plan.
+    pub epoch: Epoch,
+    /// Which life of the old master.
+    pub life: u64,
+    /// Whether it takes writes.
+    pub takes_writes: bool,
+    /// Bytes that it has and the target has not.
+    pub lacks: u64,
 }
 
 /// What is true of a node that was looked at.
@@ -104,6 +124,7 @@ invariants! {
     i6: i6_only_members_are_touched::OnlyMembersAreTouched,
     i7: i7_announced_was_committed::AnnouncedWasCommitted,
     i8: i8_readers_never_go_back::ReadersNeverGoBack,
+    i10: i10_switchovers_lose_nothing::SwitchoversLoseNothing,
 }
 
 impl Invariants {

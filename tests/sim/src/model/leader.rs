@@ -12,8 +12,8 @@ use super::records::{code, sign, written};
 use super::scope::{Aim, Scope};
 use super::table::{Event, Heard, Outcome, Process};
 use vedette_model::{
-    Answer, Ballot, BallotNumber, Fact, GroupRecord, Instant, NodeAddr, NodeFault, ProposalReply,
-    Purpose, RecordCommitted, Revision, Roster,
+    Answer, BallotNumber, Fact, GroupRecord, Instant, NodeAddr, NodeFault, ProposalReply, Purpose,
+    RecordCommitted, Revision, Roster,
 };
 use vedette_protocol::failover::{Act, Failover, Setting};
 use vedette_protocol::register::{Proposer, ProposerOutput};
@@ -226,7 +226,7 @@ impl Leader {
         if let (Some(ballot), Some(record)) = (&self.asked, &adopted) {
             out.events.push(Event::Elected {
                 ballot: code(ballot),
-                voters: heard.iter().filter_map(|f| promised_by(f)).map(|v| 1 << v).sum(),
+                voters: heard.iter().filter_map(|f| names::promised_by(f)).map(|v| 1 << v).sum(),
                 mark: super::records::mark(record),
             });
         }
@@ -245,6 +245,7 @@ impl Leader {
             odown_since: None,
             hard: false,
             returned: false,
+            wish: None,
         };
         let mut walk = Box::new(Failover::new(setting, None, now()));
         walk.elected(adopted, act_after, None, now());
@@ -285,6 +286,12 @@ impl Leader {
             }
             Act::Propose(record) => self.propose(record, scope),
             Act::Announce | Act::Step(_) | Act::Event(_) | Act::NoGoodSlave { .. } => {}
+            // Switchovers are not modelled: a plan of theirs is committed as any other is.
+            Act::PauseWrites(..)
+            | Act::Freeze(_)
+            | Act::Unpause(_)
+            | Act::Foreseen(_)
+            | Act::NoHeir(_) => {}
             Act::End { .. } => {
                 self.rest();
                 self.proposer.resign();
@@ -435,13 +442,6 @@ impl Leader {
         };
         walk.answer(&node, answer, now());
         true
-    }
-}
-
-fn promised_by(fact: &Fact) -> Option<usize> {
-    match fact {
-        Fact::Ballot(Ballot { voter, .. }) => Some(names::voter_index(voter)),
-        _ => None,
     }
 }
 

@@ -119,3 +119,11 @@ pub fn renamed(fact: &Fact, renaming: &Renaming) -> Fact {
         other => other.clone(),
     }
 }
+
+/// Which voter's answer to a candidacy it is.
+pub fn promised_by(fact: &Fact) -> Option<usize> {
+    match fact {
+        Fact::Ballot(Ballot { voter, .. }) => Some(voter_index(voter)),
+        _ => None,
+    }
+}

@@ -93,6 +93,15 @@ impl fmt::Display for Line<'_> {
     }
 }
 
+fn name(purpose: &Purpose) -> String {
+    match purpose {
+        Purpose::Failover { epoch, master } => format!("failover of {master} ({epoch})"),
+        Purpose::Switchover { epoch, master } => format!("switchover of {master} ({epoch})"),
+        Purpose::Takeover => "takeover".into(),
+        Purpose::Configure => "configure".into(),
+    }
+}
+
 /// A message on one line.
 #[derive(Debug)]
 pub struct Words<'a>(pub &'a Fact);
@@ -101,14 +110,7 @@ impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Fact::Candidacy(Candidacy { ballot, purpose, .. }) => {
-                let purpose = match purpose {
-                    Purpose::Failover { epoch, master } => {
-                        format!("failover of {master} ({epoch})")
-                    }
-                    Purpose::Takeover => "takeover".into(),
-                    Purpose::Configure => "configure".into(),
-                };
-                write!(f, "candidacy {} for {purpose}", Short(ballot))
+                write!(f, "candidacy {} for {}", Short(ballot), name(purpose))
             }
             Fact::Ballot(answer) => promise(answer, f),
             Fact::Proposal(Proposal { ballot, record, .. }) => {

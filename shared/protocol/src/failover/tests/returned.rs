@@ -11,6 +11,7 @@ fn planned() -> (Script, GroupRecord) {
         odown_since: Some(at(0)),
         hard: false,
         returned: true,
+        wish: None,
     };
     let (mut script, said) = Script::setting(setting, Some(&record(3)));
     let asked: Vec<_> = (1..=3).map(|n| Act::Inspect(node(n))).collect();

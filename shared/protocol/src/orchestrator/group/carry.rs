@@ -59,7 +59,9 @@ pub(super) fn objection(verb: &Verb, waiting: usize) -> Option<String> {
         | Verb::Release
         | Verb::Set { .. }
         | Verb::Remove
-        | Verb::Reset => {}
+        | Verb::Reset
+        | Verb::Switchover { .. }
+        | Verb::Failover { .. } => {}
     }
     (waiting >= WAITING_LIMIT)
         .then(|| format!("{waiting} instructions are waiting already: try again in a moment"))
@@ -115,6 +117,8 @@ pub(super) fn carried_out(
             next = without;
             if well { reset(record) } else { not_reset(record) }
         }
+        // No changes of the record alone: see `wishes`.
+        Verb::Switchover { .. } | Verb::Failover { .. } => String::new(),
         Verb::AddVoter(_) | Verb::RemoveVoter(_) => String::new(),
     };
     Ok((next, words))

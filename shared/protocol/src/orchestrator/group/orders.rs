@@ -15,7 +15,7 @@ use vedette_model::{
 };
 
 /// An instruction that could not be carried out by then is refused.
-const ORDER_LIMIT: Duration = Duration::from_secs(4);
+pub(super) const ORDER_LIMIT: Duration = Duration::from_secs(4);
 
 /// One instruction that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ struct Order {
 pub(super) struct Orders(VecDeque<Order>);
 
 /// An answer, and where to.
-type Told = (Option<String>, InstructionReply);
+pub(super) type Told = (Option<String>, InstructionReply);
 
 impl Orders {
     pub(super) fn is_empty(&self) -> bool {
@@ -96,6 +96,10 @@ impl Group {
         reply_to: Option<String>,
         now: Instant,
     ) {
+        if matches!(instruction.verb, Verb::Switchover { .. } | Verb::Failover { .. }) {
+            self.wish(instruction, reply_to, now);
+            return;
+        }
         let until = now + ORDER_LIMIT;
         let order = Order { instruction, reply_to, until };
         let waits = |other: &Order| {
@@ -155,7 +159,7 @@ impl Group {
         }
     }
 
-    fn why_not_yet(&self) -> String {
+    pub(super) fn why_not_yet(&self) -> String {
         if let Some(plan) = self.record.as_ref().and_then(|record| record.failover.as_ref()) {
             return format!(
                 "a failover from {} to {} is under way: try again when it has ended",
@@ -170,7 +174,7 @@ impl Group {
         )
     }
 
-    fn tell(&mut self, (to, reply): Told) {
+    pub(super) fn tell(&mut self, (to, reply): Told) {
         if let Some(to) = to {
             self.effects.push_back(Effect::Reply { to, fact: reply.into() });
         }

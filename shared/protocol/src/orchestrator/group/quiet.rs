@@ -40,7 +40,11 @@ impl Group {
             // The commit comes back here.
         } else if let Some(next) = self.pause.next(&record, now) {
             self.proposer.propose(next, now);
-        } else if record.removed || record.pause.is_some() || self.candidate.is_odown() {
+        } else if record.removed
+            || record.pause.is_some()
+            || self.candidate.is_odown()
+            || self.wishes.wants_ballot()
+        {
             self.leave(QUIET_PAUSE, String::new(), now);
         } else if let Some(learned) = self.reconciler.learned(&record, now) {
             self.proposer.propose(learned, now);

@@ -1,6 +1,6 @@
 //! What a failover asks for.
 
-use super::{Effect, Group};
+use super::{Effect, Group, Tenure};
 use crate::failover::{self, switch_cause};
 use crate::happening::Happening;
 use alloc::string::String;
@@ -17,9 +17,21 @@ impl Group {
             failover::Act::Promote(node) => {
                 self.guarded(node, Command::Promote, now);
             }
+            failover::Act::PauseWrites(node, for_ms) => {
+                self.guarded(node, Command::PauseWrites { for_ms }, now);
+            }
+            failover::Act::Freeze(node) => {
+                self.guarded(node, Command::Freeze, now);
+            }
+            failover::Act::Unpause(node) => {
+                self.guarded(node, Command::Unpause, now);
+            }
             failover::Act::Propose(record) => self.proposer.propose(record, now),
             failover::Act::Announce => {
                 let Some(record) = self.record.clone() else { return };
+                if let Tenure::Walk(walk) = &self.tenure {
+                    self.wishes.stood_still(record.epoch, walk.paused_at(), now);
+                }
                 self.effects.push_back(Effect::Announce(record.clone()));
                 self.event(Happening::new(EventName::SwitchMaster, switch_cause(&record)));
                 self.event(Happening::new(EventName::ReconfSlaves, "the others follow now"));
@@ -29,7 +41,11 @@ impl Group {
             failover::Act::Step(step) => self.step(step, now),
             failover::Act::Event(happening) => self.event(happening),
             failover::Act::NoGoodSlave { told, reasons } => self.no_good_slave(told, reasons, now),
+            failover::Act::NoHeir(no) => self.wish_refused(no),
+            // Said by what only looks, which is no tenure.
+            failover::Act::Foreseen(_) => {}
             failover::Act::End { aborted, pause } => {
+                self.wish_ended(aborted.as_deref());
                 self.leave(pause, aborted.unwrap_or_default(), now);
             }
         }

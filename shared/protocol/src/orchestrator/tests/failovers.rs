@@ -72,6 +72,7 @@ fn a_silent_leaders_plan_is_taken_over_and_a_dead_target_replaced_at_once() {
             loss: LossBound::default(),
             trace_id: record.trace_id(),
             flapping: Flapping::default(),
+            reason: vedette_model::PlanReason::Odown,
         });
         record
     };

@@ -15,8 +15,8 @@ fn monitor(master: NodeAddr, changes: &[(&str, &str)]) -> Verb {
 /// What came of the last instruction: what holds, or why not.
 fn last(system: &System) -> Result<String, String> {
     match system.outcomes().pop().expect("it was answered") {
-        Outcome::Done { now } => Ok(now),
-        Outcome::Refused { why } => Err(why),
+        Outcome::Done { now } | Outcome::Started { now } => Ok(now),
+        Outcome::Refused { why } | Outcome::NoCandidate { why } => Err(why),
     }
 }
 

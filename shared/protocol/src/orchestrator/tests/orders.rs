@@ -9,7 +9,9 @@ use vedette_model::{EventName, Fact, Outcome, Role, StatusQuery, Verb};
 fn refused(outcome: &Outcome) -> &str {
     match outcome {
         Outcome::Refused { why } => why,
-        Outcome::Done { now } => panic!("done: {now}"),
+        other @ (Outcome::Done { .. } | Outcome::Started { .. } | Outcome::NoCandidate { .. }) => {
+            panic!("{other}")
+        }
     }
 }
 

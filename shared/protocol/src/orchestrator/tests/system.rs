@@ -366,7 +366,17 @@ impl System {
             return (Answer::Failed(NodeFault::Refused), 1);
         };
         match command {
-            Command::Inspect => {}
+            // It has no clients.
+            Command::Inspect | Command::PauseWrites { .. } | Command::Unpause => {}
+            Command::Freeze => {
+                view.role = Role::Replica;
+                view.upstream = Some(Upstream {
+                    addr: node.clone(),
+                    link_up: false,
+                    down_for_ms: None,
+                    syncing: false,
+                });
+            }
             Command::Promote => {
                 self.serial += 1;
                 view.replid2 = Some(view.replid.clone());

@@ -54,11 +54,14 @@ fn one_of_a_loop_is_corrected_and_those_behind_it_are_left() {
 
 #[test]
 fn one_that_follows_itself_a_stranger_or_a_gone_member_is_corrected() {
-    for of in [2, 3, 99] {
+    // Who follows itself was frozen when it was master, and has a master's clients.
+    let itself = (2, EventName::ConvertToSlave);
+    let others = [3, 99].map(|of| (of, EventName::FixSlaveConfig));
+    for (of, told) in [itself].into_iter().chain(others) {
         let mut script = chaining(3);
         script.record.members[2].gone = true;
         let acts = script.says(0, 2, linking(2, of));
-        assert_eq!(follows(&acts), [(node(2), EventName::FixSlaveConfig)], "{of}");
+        assert_eq!(follows(&acts), [(node(2), told)], "{of}");
     }
 }
 
@@ -80,6 +83,7 @@ fn nobody_waits_behind_the_master_that_failed() {
         loss: script.record.switch.loss,
         trace_id: script.record.trace_id(),
         flapping: script.record.flapping,
+        reason: vedette_model::PlanReason::Odown,
     });
     let _ = script.begin(true, 0, 0);
     assert_eq!(follows(&script.says(0, 2, behind(2, 4))), [sent(2)]);

@@ -70,6 +70,12 @@ pub(super) fn instructions() -> Vec<Instruction> {
         ),
         (Some(group()), Verb::Remove),
         (Some(group()), Verb::Reset),
+        (Some(group()), Verb::Switchover { epoch: Epoch(7), to: None, dry_run: true }),
+        (
+            Some(group()),
+            Verb::Switchover { epoch: Epoch(7), to: Some(addr("10.0.0.2:6379")), dry_run: false },
+        ),
+        (Some(group()), Verb::Failover { epoch: Epoch(7) }),
         (None, Verb::AddVoter(voter("v4"))),
         (None, Verb::RemoveVoter(voter("v1"))),
     ];
@@ -95,6 +101,8 @@ pub(super) fn instruction_replies() -> Vec<Fact> {
     let outcomes = [
         (Outcome::Done { now: "paused: moving house".into() }, Some(Revision(8))),
         (Outcome::Refused { why: "no majority of voters answers".into() }, None),
+        (Outcome::Started { now: "10.0.0.2:6379 is to follow".into() }, None),
+        (Outcome::NoCandidate { why: "10.0.0.2:6379 (priority 0)".into() }, None),
     ];
     let reply = |(instruction, (outcome, revision))| {
         InstructionReply { instruction, outcome, revision }.into()
