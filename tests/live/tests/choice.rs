@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
-use vedette_harness::{LIMIT, Node, Plan, System, pick};
+use vedette_harness::{GROUP, LIMIT, Node, Plan, System, pick};
 use vedette_live::{distribution, finish, invariants, ms, rounds, switched, tell, writing};
 use vedette_model::{Fact, RejectReason};
 
@@ -63,6 +63,8 @@ async fn a_replica_with_a_foreign_history_is_not_chosen_however_much_it_holds() 
     first.kill9()?;
     write_blocks(&foreign).await?;
 
+    // Not brought back before the master dies.
+    system.vedette(&["pause", GROUP, "--reason", "a foreign history"]).await?;
     let (mark, stray) = (system.watcher.mark(), &system.nodes[2]);
     let _: String = stray.command(&["CONFIG", "SET", "replica-priority", "1"]).await?;
     let port = foreign.addr().port().to_string();
@@ -75,12 +77,15 @@ async fn a_replica_with_a_foreign_history_is_not_chosen_however_much_it_holds() 
     let theirs = history(foreign.info("replication").await?);
     let more = offset(stray, "slave_repl_offset").await?;
     let killed = system.nodes[0].kill9()?;
+    let found = |fact: &Fact| pick::odown(fact).filter(|verdict| verdict.reached).map(|_| ());
+    system.watcher.wait(mark, LIMIT, "the master is found down", found).await?;
     ensure!(
         history(system.nodes[2].info("replication").await?) == theirs,
-        "it was mended too soon"
+        "it was mended although the group is paused"
     );
     let ours = offset(&system.nodes[1], "slave_repl_offset").await?;
     ensure!(more > 10 * ours, "{more} bytes of a foreign history and {ours} of ours");
+    system.vedette(&["resume", GROUP]).await?;
     let switch = switched(&system, &writer, mark, &old, killed).await?;
     let new = switch.master.master;
     ensure!(new == *system.nodes[1].addr(), "{new} was promoted");
