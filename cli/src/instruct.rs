@@ -135,9 +135,18 @@ pub async fn ask(
     answers: &mut mpsc::Receiver<Received>,
     instruction: &Instruction,
 ) -> Option<InstructionReply> {
+    bus.publish(&instruction.clone().into()).await;
+    hear(bus, answers, instruction).await
+}
+
+/// Waits for the next answer, and asks again if none comes.
+pub async fn hear(
+    bus: &Bus,
+    answers: &mut mpsc::Receiver<Received>,
+    instruction: &Instruction,
+) -> Option<InstructionReply> {
     loop {
-        bus.publish(&instruction.clone().into()).await;
-        let first = async {
+        let next = async {
             while let Some(received) = answers.recv().await {
                 if let Fact::InstructionReply(reply) = received.fact
                     && reply.instruction == *instruction
@@ -147,9 +156,10 @@ pub async fn ask(
             }
             None
         };
-        if let Ok(answer) = tokio::time::timeout(ASK_EVERY, first).await {
+        if let Ok(answer) = tokio::time::timeout(ASK_EVERY, next).await {
             return answer;
         }
+        bus.publish(&instruction.clone().into()).await;
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::args::{Drain, Plain, Switchover};
 use crate::config::Config;
 use crate::connect::connect;
-use crate::instruct::ask;
+use crate::instruct::{ask, hear};
 use crate::status::collect;
 use crate::{master, out};
 use anyhow::{Context, bail};
@@ -75,14 +75,15 @@ async fn carried_out(
     let mut answers = bus.subscribe(&[]).await?;
     let asking = async {
         let mut begun = false;
-        while let Some(reply) = ask(bus, &mut answers, &instruction).await {
-            let Outcome::Started { now } = &reply.outcome else { return Some(reply) };
+        let mut reply = ask(bus, &mut answers, &instruction).await?;
+        while let Outcome::Started { now } = &reply.outcome {
             if tells && !begun {
                 out::note(&format!("{group}: {now}"));
             }
             begun = true;
+            reply = hear(bus, &mut answers, &instruction).await?;
         }
-        None
+        Some(reply)
     };
     Ok(tokio::time::timeout(END_LIMIT, asking).await.ok().flatten())
 }
