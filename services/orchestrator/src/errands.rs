@@ -158,7 +158,10 @@ mod tests {
         let (listener, node) = node().await;
         let (errands, clock, mut inputs) = errands(AT_A_TIME);
         let until = clock.now() + Duration::from_millis(50);
-        errands.send(Order { not_after: Some(until), ..order(1, &node, Command::Promote) });
+        errands.send(Order {
+            not_after: Some(until),
+            ..order(1, &node, Command::Promote { run_id: None })
+        });
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut name = [0; 128];
         let read = stream.read(&mut name).await.unwrap();
@@ -184,7 +187,7 @@ mod tests {
     async fn a_silent_node_is_given_up_at_the_limit() {
         let (_listener, node) = node().await;
         let (errands, _, mut inputs) = errands(AT_A_TIME);
-        errands.send(Order { limit_ms: 50, ..order(1, &node, Command::Promote) });
+        errands.send(Order { limit_ms: 50, ..order(1, &node, Command::Promote { run_id: None }) });
         assert_eq!(answer(&mut inputs).await, (1, Answer::Failed(NodeFault::TimedOut)));
     }
 }

@@ -53,7 +53,7 @@ impl FaultPoint {
             Command::PauseWrites { .. } => Some("pause-sent"),
             Command::Freeze => Some("freeze-sent"),
             Command::Unpause => Some("unpause-sent"),
-            Command::Promote => Some("promote-sent"),
+            Command::Promote { .. } => Some("promote-sent"),
             Command::Follow { .. } => Some("re-pointed"),
         };
         self.pass(point, None).await;

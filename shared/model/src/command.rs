@@ -1,6 +1,6 @@
 //! What an orchestrator asks of a node, and what comes back.
 
-use crate::{NodeAddr, NodeView};
+use crate::{NodeAddr, NodeView, RunId};
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,11 @@ pub enum Command {
     Inspect,
     /// `MULTI; REPLICAOF NO ONE; CONFIG REWRITE; CLIENT KILL TYPE normal; CLIENT KILL TYPE pubsub;
     /// EXEC`, then `ROLE` must say master, then `INFO`.
-    Promote,
+    Promote {
+        /// The process that was looked at. Another one is left as it is: it may have been started
+        /// with less data. `INFO` is asked first, on the same connection. Absent if nobody looked.
+        run_id: Option<RunId>,
+    },
     /// `CLIENT PAUSE for_ms WRITE`, then `INFO`: clients' writes wait. The pause ends by itself.
     PauseWrites {
         /// For so many milliseconds.
@@ -66,6 +70,8 @@ pub enum NodeFault {
     TimedOut,
     /// The command's permission ended before it was sent; nothing was sent.
     Expired,
+    /// Another process answers there than the one that was looked at; nothing was sent.
+    Replaced,
     /// The name did not resolve.
     Unresolved(String),
     /// `NOAUTH`, `WRONGPASS` or `NOPERM`: the monitoring is at fault, not the node.
@@ -81,6 +87,7 @@ impl core::fmt::Display for NodeFault {
             Self::Broken(text) => write!(f, "link broken: {text}"),
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Expired => f.write_str("not sent: the permission to send it had ended"),
+            Self::Replaced => f.write_str("it was restarted after it had been looked at"),
             Self::Unresolved(text) => write!(f, "name not resolved: {text}"),
             Self::Denied(text) => write!(f, "access denied: {text}"),
             Self::Error(text) => write!(f, "error reply: {text}"),

@@ -82,6 +82,13 @@ async fn attempt(
         change.changed_by = who_changed(errand.node, errand.credentials, errand.name).await;
     }
     let mut conn = open(errand, stage).await?;
+    if let Command::Promote { run_id: Some(wanted) } = command {
+        // The connection ends with the process, so that it is this one that is promoted.
+        conn.send(&pack(&["INFO"]));
+        if view(conn.next().await?)?.run_id != *wanted {
+            return Err(NodeFault::Replaced);
+        }
+    }
     change.carry_out(&mut conn, errand.node, permitted).await
 }
 
@@ -94,7 +101,7 @@ async fn keep_role(
     let first = match command {
         Command::PauseWrites { for_ms } => pack(&["CLIENT", "PAUSE", &for_ms.to_string(), "WRITE"]),
         Command::Unpause => pack(&["CLIENT", "UNPAUSE"]),
-        Command::Inspect | Command::Promote | Command::Freeze | Command::Follow { .. } => {
+        Command::Inspect | Command::Promote { .. } | Command::Freeze | Command::Follow { .. } => {
             Vec::new()
         }
     };
@@ -158,7 +165,7 @@ impl Change {
         let mut parts = vec![Part::ReplicaOf];
         let (target, wanted, ask_who) = match command {
             Command::Inspect | Command::PauseWrites { .. } | Command::Unpause => return None,
-            Command::Promote => {
+            Command::Promote { .. } => {
                 parts.extend([Part::Rewrite, Part::KillNormal, Part::KillPubsub]);
                 (["NO".into(), "ONE".into()], Role::Master, false)
             }

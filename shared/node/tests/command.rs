@@ -84,14 +84,26 @@ async fn a_promoted_replica_is_master_for_good_and_its_clients_are_cut() {
     master.run(&["SET", "key", "value"]).await;
     let replica = replica_of(&master, &[]).await;
     let mut client = idle_client(&replica).await;
-    let (view, rewrite_error) = done(send(&replica, &Command::Promote).await);
+    let (view, rewrite_error) = done(send(&replica, &Command::Promote { run_id: None }).await);
     assert_eq!((view.role, view.upstream, rewrite_error), (Role::Master, None, None));
     assert_eq!(view.replid2, Some(master.view().await.replid), "its history goes on");
     assert!(is_cut(&mut client).await);
     let file = replica.config();
     assert!(!file.contains("replicaof"), "{file}");
-    let (again, _) = done(send(&replica, &Command::Promote).await);
+    let (again, _) = done(send(&replica, &Command::Promote { run_id: None }).await);
     assert_eq!(again.replid, view.replid, "safe to repeat");
+}
+
+#[tokio::test]
+async fn another_process_than_the_one_that_was_looked_at_is_not_promoted() {
+    let master = Server::start(&[]).await;
+    let replica = replica_of(&master, &[]).await;
+    let looked_at = |run_id| Command::Promote { run_id: Some(run_id) };
+    let answer = send(&replica, &looked_at(master.view().await.run_id)).await;
+    assert_eq!(answer, Answer::Failed(NodeFault::Replaced));
+    assert_eq!(replica.view().await.role, Role::Replica);
+    let (view, _) = done(send(&replica, &looked_at(replica.view().await.run_id)).await);
+    assert_eq!(view.role, Role::Master);
 }
 
 #[tokio::test]
@@ -176,7 +188,7 @@ async fn a_failed_rewrite_is_reported_and_survived() {
     let file = replica.folder.path().join("redis.conf");
     std::fs::remove_file(&file).unwrap();
     std::fs::create_dir(&file).unwrap();
-    let (view, rewrite_error) = done(send(&replica, &Command::Promote).await);
+    let (view, rewrite_error) = done(send(&replica, &Command::Promote { run_id: None }).await);
     assert_eq!(view.role, Role::Master);
     let words = rewrite_error.expect("there is no file to rewrite");
     assert!(words.contains("config file"), "{words}");
@@ -187,7 +199,7 @@ async fn a_renamed_config_command_is_reported_and_survived() {
     let master = Server::start(&[]).await;
     let replica = replica_of(&master, &["rename-command CONFIG \"\""]).await;
     let mut client = idle_client(&replica).await;
-    let (view, rewrite_error) = done(send(&replica, &Command::Promote).await);
+    let (view, rewrite_error) = done(send(&replica, &Command::Promote { run_id: None }).await);
     assert_eq!(view.role, Role::Master);
     let words = rewrite_error.expect("CONFIG has no name");
     assert!(words.contains("unknown command"), "{words}");
@@ -205,7 +217,7 @@ async fn where_replicaof_is_renamed_its_older_name_does() {
         let replica = Server::start_as(None, None, &[renamed, more]).await;
         let (view, _) = done(send(&replica, &follow(&master, true)).await);
         assert_eq!(view.role, Role::Replica);
-        let (view, _) = done(send(&replica, &Command::Promote).await);
+        let (view, _) = done(send(&replica, &Command::Promote { run_id: None }).await);
         assert_eq!(view.role, Role::Master);
     }
 }
@@ -215,7 +227,9 @@ async fn a_server_that_takes_the_command_and_stays_a_replica_is_not_promoted() {
     let master = Server::start(&[]).await;
     let taken = ["rename-command REPLICAOF \"\"", "rename-command HGET REPLICAOF"];
     let replica = replica_of(&master, &taken).await;
-    let Answer::Failed(NodeFault::Error(words)) = send(&replica, &Command::Promote).await else {
+    let Answer::Failed(NodeFault::Error(words)) =
+        send(&replica, &Command::Promote { run_id: None }).await
+    else {
         panic!("it is believed")
     };
     assert!(words.contains("still says replica"), "{words}");
@@ -228,9 +242,10 @@ async fn whichever_right_besides_replicaof_is_missing_the_role_changes() {
         let rights = format!("user errand on >pw +@all {missing}");
         let node = Server::start(&[&rights]).await;
         let credentials = user("errand", "pw");
-        for (command, role) in
-            [(follow(&master, true), Role::Replica), (Command::Promote, Role::Master)]
-        {
+        for (command, role) in [
+            (follow(&master, true), Role::Replica),
+            (Command::Promote { run_id: None }, Role::Master),
+        ] {
             let answer = errand(node.addr(), Some(&credentials), &command, || true).await;
             let (view, rewrite_error) = done(answer);
             assert_eq!(view.role, role, "{missing}");
@@ -249,7 +264,9 @@ async fn these_rights_are_enough() {
     let credentials = user("errand", "pw");
     let pause = Command::PauseWrites { for_ms: 1 };
     let switched = [pause, Command::Freeze, Command::Unpause];
-    for command in [Command::Promote, follow(&master, true)].into_iter().chain(switched) {
+    for command in
+        [Command::Promote { run_id: None }, follow(&master, true)].into_iter().chain(switched)
+    {
         let answer = errand(replica.addr(), Some(&credentials), &command, || true).await;
         assert_eq!(done(answer).1, None, "{command:?}");
     }
@@ -276,7 +293,7 @@ async fn a_master_that_hands_over_takes_no_write_and_keeps_what_it_has() {
     });
     assert_eq!(level.await.unwrap().replid, frozen.replid, "and is linked still");
 
-    let (promoted, _) = done(send(&replica, &Command::Promote).await);
+    let (promoted, _) = done(send(&replica, &Command::Promote { run_id: None }).await);
     assert_eq!((promoted.role, promoted.replid2), (Role::Master, Some(frozen.replid)));
     let (demoted, _) = done(send(&master, &follow(&replica, true)).await);
     assert_eq!(demoted.role, Role::Replica);
@@ -309,7 +326,9 @@ async fn clients_that_may_not_be_cut_do_not_stop_a_promotion() {
     let rights = "user errand on >pw +@all -client|kill -config|rewrite";
     let replica = replica_of(&master, &[rights]).await;
     let credentials = user("errand", "pw");
-    let answer = errand(replica.addr(), Some(&credentials), &Command::Promote, || true).await;
+    let answer =
+        errand(replica.addr(), Some(&credentials), &Command::Promote { run_id: None }, || true)
+            .await;
     let (view, rewrite_error) = done(answer);
     assert_eq!(view.role, Role::Master);
     assert!(rewrite_error.is_some_and(|words| words.contains("NOPERM")));
@@ -320,7 +339,9 @@ async fn without_transactions_a_promotion_still_works() {
     let master = Server::start(&[]).await;
     let replica = replica_of(&master, &["user errand on >pw +@all -multi -role"]).await;
     let credentials = user("errand", "pw");
-    let answer = errand(replica.addr(), Some(&credentials), &Command::Promote, || true).await;
+    let answer =
+        errand(replica.addr(), Some(&credentials), &Command::Promote { run_id: None }, || true)
+            .await;
     assert_eq!((done(answer)).0.role, Role::Master);
 }
 
@@ -330,7 +351,9 @@ async fn a_refused_promotion_changes_nothing() {
     let rights = "user errand on >pw +@all -replicaof";
     let replica = replica_of(&master, &[rights]).await;
     let credentials = user("errand", "pw");
-    let answer = errand(replica.addr(), Some(&credentials), &Command::Promote, || true).await;
+    let answer =
+        errand(replica.addr(), Some(&credentials), &Command::Promote { run_id: None }, || true)
+            .await;
     assert!(matches!(answer, Answer::Failed(NodeFault::Denied(_))), "{answer:?}");
     assert_eq!(replica.view().await.role, Role::Replica);
     assert!(!replica.statistics().await.contains("cmdstat_client|kill:calls=1"));
@@ -340,7 +363,7 @@ async fn a_refused_promotion_changes_nothing() {
 async fn wrong_credentials_are_denied() {
     let server = Server::start_as(None, Some("right"), &[]).await;
     for credentials in [None, Some(password("wrong"))] {
-        for command in [Command::Inspect, Command::Promote] {
+        for command in [Command::Inspect, Command::Promote { run_id: None }] {
             let answer = errand(server.addr(), credentials.as_ref(), &command, || true).await;
             assert!(matches!(answer, Answer::Failed(NodeFault::Denied(_))), "{answer:?}");
         }
@@ -350,7 +373,7 @@ async fn wrong_credentials_are_denied() {
 #[tokio::test]
 async fn an_ended_permission_sends_nothing() {
     let master = Server::start(&[]).await;
-    let commands = [Command::Promote, follow(&master, true)];
+    let commands = [Command::Promote { run_id: None }, follow(&master, true)];
     for command in commands {
         let server = Server::start(&[]).await;
         // Ended before connecting, and while connecting.
@@ -374,21 +397,25 @@ async fn a_permission_that_ends_between_two_tries_stops_the_second() {
     let replica = Server::start_as(Some(&nobody), None, &["rename-command CONFIG \"\""]).await;
     let asked = AtomicUsize::new(0);
     let permitted = || asked.fetch_add(1, Ordering::Relaxed) < 2;
-    let answer = errand(replica.addr(), None, &Command::Promote, permitted).await;
+    let answer = errand(replica.addr(), None, &Command::Promote { run_id: None }, permitted).await;
     assert_eq!(answer, Answer::Failed(NodeFault::Expired));
     assert_eq!(replica.view().await.role, Role::Replica);
 }
 
 #[tokio::test]
 async fn a_dead_node_refuses_and_a_stopped_one_is_given_up_in_time() {
-    let answer = errand(&nobody(), None, &Command::Promote, || true).await;
+    let answer = errand(&nobody(), None, &Command::Promote { run_id: None }, || true).await;
     assert_eq!(answer, Answer::Failed(NodeFault::Refused));
     let server = Server::start(&[]).await;
     server.stop().unwrap();
     let limit = Duration::from_millis(100);
     let node = server.addr();
     let stopped = Errand { node, credentials: None, name: "vedette-test", limit };
-    let answer = tokio::time::timeout(LIMIT, carry_out(stopped, &Command::Promote, || true)).await;
+    let answer = tokio::time::timeout(
+        LIMIT,
+        carry_out(stopped, &Command::Promote { run_id: None }, || true),
+    )
+    .await;
     assert_eq!(answer, Ok(Answer::Failed(NodeFault::TimedOut)));
     server.cont().unwrap();
 }

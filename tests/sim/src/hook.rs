@@ -82,7 +82,7 @@ impl Moment {
                 Step::Aborted { .. } => None,
             },
             orchestrator::Output::Publish(Fact::MasterRecord(_)) => Some(Self::Announcing),
-            orchestrator::Output::Command { command: Command::Promote, .. } => {
+            orchestrator::Output::Command { command: Command::Promote { .. }, .. } => {
                 Some(Self::Promoting)
             }
             orchestrator::Output::Command { command: Command::PauseWrites { .. }, .. } => {

@@ -248,6 +248,10 @@ impl World {
             self.answer(&errand, failed(NodeFault::Error(words("BUSY"))), self.now);
         } else if loading && changes {
             self.answer(&errand, failed(NodeFault::Error(words("LOADING"))), self.now);
+        } else if matches!(&errand.command, Command::Promote { run_id: Some(wanted) }
+            if *wanted != self.nodes[node].run_id)
+        {
+            self.answer(&errand, failed(NodeFault::Replaced), self.now);
         } else {
             self.obey(node, &errand, false);
             let view = self.view(node);
@@ -277,7 +281,7 @@ impl World {
         }
         match &errand.command {
             Command::Inspect => {}
-            Command::Promote => {
+            Command::Promote { .. } => {
                 self.see_handover(node, errand, slept);
                 self.promote(node);
             }

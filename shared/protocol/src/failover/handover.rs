@@ -194,6 +194,7 @@ impl Failover {
                 | NodeFault::Broken(_)
                 | NodeFault::TimedOut
                 | NodeFault::Expired
+                | NodeFault::Replaced
                 | NodeFault::Unresolved(_)),
             ) => self.undo(&format!("the master's writes could not be paused: {fault}")),
         }
@@ -213,13 +214,14 @@ impl Failover {
         until: Instant,
         now: Instant,
     ) {
-        let is_there = matches!(&answer, Ok(view) if is_level(&level.old, view));
-        if is_there && !level.frozen {
-            self.freeze(until);
-            return;
-        }
-        if is_there {
-            self.handed_over(now);
+        if let Ok(target) = &answer
+            && is_level(&level.old, target)
+        {
+            if level.frozen {
+                self.handed_over(target, now)
+            } else {
+                self.freeze(until)
+            }
             return;
         }
         let pause = if answer.is_ok() { LOOK_EVERY } else { LOOK_AGAIN };
@@ -245,6 +247,7 @@ impl Failover {
                 NodeFault::Refused
                 | NodeFault::Broken(_)
                 | NodeFault::TimedOut
+                | NodeFault::Replaced
                 | NodeFault::Unresolved(_)
                 | NodeFault::Denied(_)
                 | NodeFault::Error(_),
@@ -291,11 +294,13 @@ impl Failover {
             self.frozen_at = old.offset;
         }
         match (old, target) {
-            (_, Some(Ok(target))) if target.role == Role::Master => self.handed_over(now),
+            (_, Some(Ok(target))) if target.role == Role::Master => self.handed_over(&target, now),
             (Some(Ok(old)), _) if old.role == Role::Master => {
                 self.undo("the leader fell silent before the master had handed over");
             }
-            (Some(Ok(old)), Some(Ok(target))) if is_level(&old, &target) => self.handed_over(now),
+            (Some(Ok(old)), Some(Ok(target))) if is_level(&old, &target) => {
+                self.handed_over(&target, now);
+            }
             (Some(Ok(old)), Some(Ok(_))) if is_frozen(&node, &old) => {
                 self.level(Level { old, frozen: true }, now + FROZEN_LIMIT, now);
             }
@@ -308,7 +313,9 @@ impl Failover {
         }
     }
 
-    fn handed_over(&mut self, now: Instant) {
+    /// The target was seen to hold all of it.
+    fn handed_over(&mut self, target: &NodeView, now: Instant) {
+        self.looked_at.get_or_insert_with(|| target.run_id.clone());
         self.phase = Phase::Promoting { since: now, next_try: now, asked: false };
         self.promote_if_due(now);
     }

@@ -34,7 +34,7 @@ use core::time::Duration;
 use handover::Handing;
 use vedette_model::{
     Answer, EventName, Failover as Plan, GroupRecord, Instant, NodeAddr, NodeFault, NodeView,
-    OrchestratorId, PlanReason, Purpose, Rejection, Step,
+    OrchestratorId, PlanReason, Purpose, Rejection, RunId, Step,
 };
 
 /// Replicas that have not answered the survey by then are left out.
@@ -166,6 +166,8 @@ pub struct Failover {
     reason: PlanReason,
     /// When clients' writes began to wait.
     paused_at: Option<Instant>,
+    /// The target's process, if this walk looked at it: another one may hold less.
+    looked_at: Option<RunId>,
     /// How many bytes of its history the frozen master holds.
     frozen_at: u64,
     act_after: Instant,
@@ -192,6 +194,7 @@ impl Failover {
             foresees: false,
             reason: PlanReason::Odown,
             paused_at: None,
+            looked_at: None,
             frozen_at: 0,
             act_after: now,
             deadline: None,
@@ -400,6 +403,11 @@ impl Failover {
     /// Whether an answer to the promotion is due.
     pub const fn is_promoting(&self) -> bool {
         matches!(self.phase, Phase::Promoting { asked: true, .. })
+    }
+
+    /// The process that is promoted; none if this walk did not look at it.
+    pub const fn looked_at(&self) -> Option<&RunId> {
+        self.looked_at.as_ref()
     }
 
     /// Whether the master is committed and the other nodes are being moved.

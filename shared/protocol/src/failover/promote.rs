@@ -58,7 +58,7 @@ impl Failover {
         // That was our permission, not its silence: its time begins anew.
         let since = if fault == NodeFault::Expired { now } else { since };
         let limit = match &fault {
-            NodeFault::Refused | NodeFault::Denied(_) => Duration::ZERO,
+            NodeFault::Refused | NodeFault::Replaced | NodeFault::Denied(_) => Duration::ZERO,
             // The machine is gone, or as good as gone.
             NodeFault::TimedOut => self.promotion_limit().min(SILENCE_LIMIT),
             NodeFault::Broken(_)

@@ -89,6 +89,8 @@ impl Failover {
     /// Has the plan written down.
     pub(super) fn plan_for(&mut self, record: GroupRecord, selection: Selection) {
         self.phase = Phase::Planning;
+        let seen = self.answers.get(&selection.target).and_then(|answer| answer.as_ref().ok());
+        self.looked_at = seen.map(|view| view.run_id.clone());
         let flapping = self.flapping(&record);
         let plan = plan::write(record, &self.setting.me, selection, flapping, self.reason);
         self.propose(plan);

@@ -275,7 +275,7 @@ impl Orchestrator {
         self.tickets.insert(ticket, (name.clone(), node.clone()));
         let (not_after, limit_ms) = match command {
             Command::Inspect => (None, effect::INSPECT_LIMIT_MS),
-            Command::Promote
+            Command::Promote { .. }
             | Command::PauseWrites { .. }
             | Command::Freeze
             | Command::Unpause

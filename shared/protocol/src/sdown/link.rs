@@ -118,7 +118,10 @@ impl Watcher {
             NodeFault::Denied(text) => self.denied(&text, now),
             NodeFault::Unresolved(text) => self.never_resolved(&text, now),
             NodeFault::Broken(_) => self.broken_again(now),
-            NodeFault::TimedOut | NodeFault::Expired | NodeFault::Error(_) => {
+            NodeFault::TimedOut
+            | NodeFault::Expired
+            | NodeFault::Replaced
+            | NodeFault::Error(_) => {
                 self.crash = None;
                 self.unanswered_since = self.unanswered_since.or(Some(now));
             }

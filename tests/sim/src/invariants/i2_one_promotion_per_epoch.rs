@@ -15,7 +15,7 @@ impl Invariant for OnePromotionPerEpoch {
     const NAME: &'static str = "2, one promotion per epoch";
 
     fn see(&mut self, seen: &Seen<'_>, chosen: &Chosen, _now: Instant) -> Result<(), String> {
-        let Seen::Executed(_, node, Command::Promote, false) = seen else { return Ok(()) };
+        let Seen::Executed(_, node, Command::Promote { .. }, false) = seen else { return Ok(()) };
         let plan = chosen.newest.as_ref().and_then(|r| r.failover.as_ref());
         let Some(plan) = plan.filter(|plan| plan.target == **node) else {
             return Err(format!("{node} was promoted without a committed plan: {plan:?}"));

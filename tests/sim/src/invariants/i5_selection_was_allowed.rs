@@ -101,7 +101,7 @@ impl Invariant for SelectionWasAllowed {
                     survey.answers.insert((*node).clone(), ((*view).clone(), *truth));
                 }
             }
-            Seen::Commanded(ballot, node, Command::Promote) => {
+            Seen::Commanded(ballot, node, Command::Promote { .. }) => {
                 if let Some(survey) = self.surveys.get_mut(*ballot) {
                     survey.tried.insert((*node).clone());
                 }

@@ -63,6 +63,7 @@ fn a_hopeless_fault_or_the_end_of_its_time_brings_the_next_candidate() {
     let cases = [
         (20, NodeFault::Refused),
         (20, NodeFault::Denied("NOPERM".into())),
+        (20, NodeFault::Replaced),
         // A machine that is gone does not say a word.
         (1_012, NodeFault::TimedOut),
         (5_012, NodeFault::Broken("reset".into())),

@@ -15,7 +15,9 @@ impl Group {
         match act {
             failover::Act::Inspect(node) => self.command(node, Command::Inspect),
             failover::Act::Promote(node) => {
-                self.guarded(node, Command::Promote, now);
+                let Tenure::Walk(walk) = &self.tenure else { return };
+                let run_id = walk.looked_at().cloned();
+                self.guarded(node, Command::Promote { run_id }, now);
             }
             failover::Act::PauseWrites(node, for_ms) => {
                 self.guarded(node, Command::PauseWrites { for_ms }, now);

@@ -54,7 +54,11 @@ fn where_everybody_says_master_one_of_them_becomes_it_and_strangers_never_do() {
     assert_eq!((system.announced(1), system.commands()), (vec![], vec![]));
     system.run(15_000);
     assert_eq!(system.announced(1)[0].1, addr(1, 3));
-    let promoted = system.commands().into_iter().filter(|(.., c)| *c == Command::Promote).count();
+    let promoted = system
+        .commands()
+        .into_iter()
+        .filter(|(.., c)| matches!(c, Command::Promote { .. }))
+        .count();
     assert_eq!(promoted, 1);
 }
 

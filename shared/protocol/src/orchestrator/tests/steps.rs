@@ -122,11 +122,12 @@ fn proposal(said: &[Output]) -> Option<Proposal> {
     })
 }
 
-/// The ticket and the last moment of such a command.
+/// The ticket and the last moment of such a command, whichever process it is for.
 fn command(said: &[Output], to: &NodeAddr, wanted: &Command) -> Option<(u64, Option<Instant>)> {
+    let same = |a: &Command| core::mem::discriminant(a) == core::mem::discriminant(wanted);
     said.iter().find_map(|output| {
         let Output::Command { ticket, node, command, not_after, .. } = output else { return None };
-        (node == to && command == wanted).then_some((*ticket, *not_after))
+        (node == to && same(command)).then_some((*ticket, *not_after))
     })
 }
 
@@ -184,7 +185,8 @@ fn a_master_is_announced_when_it_is_committed_and_not_before() {
     let (mut script, plan) = Script::planned(0);
     let mut before = script.accept(1_020, 1, &plan);
     before.extend(script.accept(1_020, 2, &plan));
-    let (ticket, _) = command(&before, &node(2), &Command::Promote).expect("it is promoted");
+    let (ticket, _) =
+        command(&before, &node(2), &Command::Promote { run_id: None }).expect("it is promoted");
     before.extend(script.answer(1_030, ticket, master_view(2, 1_000)));
     let carried_out = proposal(&before[before.len() - 4..]).expect("the master is proposed");
     before.extend(script.accept(1_040, 1, &carried_out));
@@ -199,7 +201,8 @@ fn a_promotion_carries_the_end_of_the_lease_counted_from_the_proposal() {
     let (mut script, plan) = Script::planned(0);
     let mut said = script.accept(1_200, 1, &plan);
     said.extend(script.accept(1_200, 2, &plan));
-    let (_, not_after) = command(&said, &node(2), &Command::Promote).expect("it is promoted");
+    let (_, not_after) =
+        command(&said, &node(2), &Command::Promote { run_id: None }).expect("it is promoted");
     assert_eq!(not_after, Some(at(1_010) + crate::register::LEASE));
 }
 
@@ -212,5 +215,5 @@ fn without_a_lease_nothing_is_sent_that_changes_a_node() {
     for millis in [1_100, 1_309, 1_410, 1_500] {
         said.extend(script.pass(millis));
     }
-    assert_eq!(command(&said, &node(2), &Command::Promote), None);
+    assert_eq!(command(&said, &node(2), &Command::Promote { run_id: None }), None);
 }

@@ -377,7 +377,7 @@ impl System {
                     syncing: false,
                 });
             }
-            Command::Promote => {
+            Command::Promote { .. } => {
                 self.serial += 1;
                 view.replid2 = Some(view.replid.clone());
                 view.replid = history(usize::try_from(self.serial).unwrap() + 1_000);

@@ -36,7 +36,7 @@ fn a_switchover_is_answered_when_it_has_begun_and_when_it_has_ended() {
     assert!(told[1].1.contains("nothing was lost") && told.len() == 2, "{told:?}");
     let commands = kinds(&system);
     assert!(matches!(commands[0], Command::PauseWrites { .. }), "{commands:?}");
-    assert_eq!(commands[1..3], [Command::Freeze, Command::Promote]);
+    assert!(matches!(commands[1..3], [Command::Freeze, Command::Promote { .. }]), "{commands:?}");
     assert_eq!(system.told(EventName::SwitchMaster), 1);
 }
 
@@ -48,7 +48,8 @@ fn asked_again_for_the_same_epoch_it_is_done_once() {
         system.instruct(0, switchover(1, None, false));
         system.run(system.now + 2_000);
     }
-    let promoted = kinds(&system).into_iter().filter(|c| *c == Command::Promote).count();
+    let promoted =
+        kinds(&system).into_iter().filter(|c| matches!(c, Command::Promote { .. })).count();
     assert_eq!(promoted, 1);
     assert!(system.outcomes()[1..].iter().all(|outcome| words(outcome).0 == "done"));
 }
@@ -83,7 +84,7 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
     let outcomes = system.outcomes();
     let told: Vec<_> = outcomes[2..].iter().map(words).collect();
     assert_eq!(told.iter().map(|t| t.0).collect::<Vec<_>>(), ["started", "done"], "{told:?}");
-    assert_eq!(kinds(&system)[0], Command::Promote, "nobody could hand over");
+    assert!(matches!(kinds(&system)[0], Command::Promote { .. }), "nobody could hand over");
 }
 
 #[test]
