@@ -1,4 +1,4 @@
-//! Logs to standard error and, where a collector is configured, traces over OTLP.
+//! Logs to standard error or a file and, where a collector is configured, traces over OTLP.
 
 mod tag;
 
@@ -15,7 +15,9 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanData, SpanExporter,
 };
+use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 use tag::Tagged;
 use thiserror::Error;
@@ -50,6 +52,14 @@ pub enum TelemetryError {
     /// The exporter could not be built.
     #[error("telemetry.otlp_endpoint: {0}")]
     Exporter(String),
+    /// The log's file cannot be written.
+    #[error("log.file: {path} cannot be written: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// There is a subscriber already.
     #[error("telemetry is set up once per process: {0}")]
     Twice(String),
@@ -74,7 +84,14 @@ pub fn init(
     log: &LogConfig,
     traces: &TelemetryConfig,
 ) -> Result<Telemetry, TelemetryError> {
-    let lines = lines(service, id, log.format, io::stderr);
+    let lines = match &log.file {
+        None => lines(service, id, log.format, io::stderr),
+        Some(path) => {
+            let file = Appended(path.clone());
+            file.open().map_err(|source| TelemetryError::File { path: path.clone(), source })?;
+            lines(service, id, log.format, file)
+        }
+    };
     let provider = match &traces.otlp_endpoint {
         Some(endpoint) => Some(exporter(service, id, endpoint)?),
         None => None,
@@ -104,6 +121,25 @@ where
     match format {
         LogFormat::Text => layer.with_writer(writer).boxed(),
         LogFormat::Json => layer.json().with_writer(writer).boxed(),
+    }
+}
+
+/// A file that each line is added to, wherever its name leads by then.
+#[derive(Debug, Clone)]
+struct Appended(PathBuf);
+
+impl Appended {
+    fn open(&self) -> io::Result<File> {
+        File::options().append(true).create(true).open(&self.0)
+    }
+}
+
+impl<'a> MakeWriter<'a> for Appended {
+    type Writer = Box<dyn io::Write>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        // A disk that is full must not end a failover.
+        self.open().map_or_else(|_| Box::new(io::sink()) as Self::Writer, |file| Box::new(file))
     }
 }
 
@@ -345,6 +381,20 @@ mod tests {
             assert_eq!((&line["service"], &line["id"]), (&"voter".into(), &"v1".into()));
             assert!(line["level"].is_string() && line["fields"]["message"].is_string(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_file_may_be_moved_away_between_two_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
+        let layer = lines("voter", "v1", LogFormat::Text, Appended(path.clone()));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::info!("first");
+            std::fs::rename(&path, &moved).unwrap();
+            tracing::info!("second");
+        });
+        let read = |path| std::fs::read_to_string(path).unwrap();
+        assert!(read(&moved).contains("first") && read(&path).contains("second"));
     }
 
     #[test]

@@ -33,7 +33,7 @@ async fn spans_go_to_the_collector_and_one_that_never_answers_holds_nobody_up() 
             });
         }
     });
-    let log = LogConfig { format: LogFormat::Json, level: "off".into() };
+    let log = LogConfig { format: LogFormat::Json, level: "off".into(), file: None };
     let traces = TelemetryConfig { otlp_endpoint: Some(endpoint) };
     let telemetry = telemetry::init("voter", "v1", &log, &traces).unwrap();
     assert!(telemetry::init("voter", "v1", &log, &traces).is_err(), "twice is once too often");

@@ -135,7 +135,7 @@ impl NatsConfig {
     }
 }
 
-/// The log.
+/// The log, on standard error or in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogConfig {
     /// How a line looks.
@@ -143,11 +143,14 @@ pub struct LogConfig {
     /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`) or directives like
     /// `info,vedette_runtime=debug`.
     pub level: String,
+    /// A file that lines are added to; absent means standard error. It is opened for each line, so
+    /// that it may be moved away at any time.
+    pub file: Option<PathBuf>,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info".into() }
+        Self { format: LogFormat::Text, level: "info".into(), file: None }
     }
 }
 
