@@ -3,6 +3,7 @@
 
 mod bucket;
 mod fault;
+pub mod founding;
 
 use crate::Clock;
 use crate::bus::Bus;

@@ -2,9 +2,10 @@
 
 mod support;
 
-use support::{LIMIT, NatsServer, group, master, refused, soon};
+use support::{LIMIT, NatsServer, group, master, refused, roster, soon};
 use vedette_model::{Health, Service};
 use vedette_runtime::Retainer;
+use vedette_runtime::retained::founding::{self, Founding};
 use vedette_runtime::retained::retained;
 
 #[tokio::test]
@@ -101,4 +102,42 @@ async fn a_bucket_deleted_meanwhile_is_made_again() {
     assert!(soon(retainer.drain(LIMIT)).await);
     let kept = retained(&bus, &group("orders"), LIMIT).await.unwrap();
     assert_eq!(kept, Some(master("orders", 2, 2, 6000)));
+}
+
+#[tokio::test]
+async fn of_all_who_begin_at_once_one_does_and_all_hear_of_it() {
+    let server = NatsServer::with_jetstream().await;
+    let mut trying = Vec::new();
+    for id in ["a", "b", "c", "d"] {
+        let bus = server.bus(Service::Client, id, 1).await;
+        let wanted = Founding::first(roster(1, &[id]));
+        trying.push(tokio::spawn(async move { founding::begin(&bus, &wanted).await.unwrap() }));
+    }
+    let mut heard = Vec::new();
+    for one in trying {
+        heard.push(soon(one).await.unwrap());
+    }
+    assert!(heard.windows(2).all(|two| two[0] == two[1]), "{heard:?}");
+    let bus = server.bus(Service::Client, "e", 1).await;
+    assert_eq!(founding::read(&bus).await.unwrap().as_ref(), heard.first());
+
+    let news = Founding { founded: true, ..Founding::first(roster(2, &["a", "b"])) };
+    assert_eq!(founding::keep(&bus, &news).await.unwrap(), news);
+    let old = Founding::first(roster(1, &["a"]));
+    assert_eq!(founding::keep(&bus, &old).await.unwrap(), news, "it never goes back");
+    assert_eq!(founding::begin(&bus, &old).await.unwrap(), news);
+}
+
+#[tokio::test]
+async fn nobody_begins_over_what_cannot_be_read() {
+    let server = NatsServer::with_jetstream().await;
+    let bus = server.bus(Service::Client, "a", 1).await;
+    assert_eq!(founding::read(&bus).await.unwrap(), None);
+    let jetstream = async_nats::jetstream::new(bus.client().clone());
+    let bucket = jetstream.get_key_value("vedette-founding").await.unwrap();
+    bucket.put("roster", r#"{"later":1}"#.into()).await.unwrap();
+    let wanted = Founding::first(roster(1, &["a"]));
+    refused(founding::begin(&bus, &wanted).await);
+    bucket.delete("roster").await.unwrap();
+    assert_eq!(founding::begin(&bus, &wanted).await.unwrap(), wanted);
 }

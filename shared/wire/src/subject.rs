@@ -169,6 +169,11 @@ impl Subjects {
         escape_group(group)
     }
 
+    /// The key-value bucket in which processes that are not told who votes agree on who began.
+    pub fn founding_bucket(&self) -> String {
+        format!("{}-founding", self.prefix)
+    }
+
     fn under(&self, tail: &str) -> String {
         format!("{}.v1.{tail}", self.prefix)
     }

@@ -6,6 +6,7 @@ use crate::bus::Bus;
 use async_nats::jetstream::kv::{Config, Store, UpdateError, UpdateErrorKind};
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::jetstream::{Context, ContextBuilder, ErrorCode};
+use bytes::Bytes;
 use std::time::Duration;
 use vedette_model::{Fact, FactKind, GroupName, MasterRecord};
 use vedette_wire::{DecodeError, Subjects};
@@ -33,12 +34,20 @@ pub(super) enum Stored {
 pub(super) struct Bucket {
     jetstream: Context,
     subjects: Subjects,
+    name: String,
+    description: &'static str,
     clustered: bool,
     store: Option<Store>,
 }
 
 impl Bucket {
+    /// The bucket of masters.
     pub(super) fn new(bus: &Bus) -> Self {
+        let name = bus.subjects().masters_bucket();
+        Self::named(bus, name, "The last known master of each group")
+    }
+
+    pub(super) fn named(bus: &Bus, name: String, description: &'static str) -> Self {
         let client = bus.client().clone();
         let clustered = client.server_info().cluster.is_some();
         let jetstream = ContextBuilder::new()
@@ -46,7 +55,8 @@ impl Bucket {
             .ack_timeout(ANSWER_LIMIT)
             .backpressure_on_inflight(true)
             .build(client);
-        Self { jetstream, subjects: bus.subjects().clone(), clustered, store: None }
+        let subjects = bus.subjects().clone();
+        Self { jetstream, subjects, name, description, clustered, store: None }
     }
 
     /// Finds the bucket or makes it, unless it was found before.
@@ -96,13 +106,32 @@ impl Bucket {
                 }
                 Some(Ok(_)) | None => {}
             }
-            match store.update(&key, value.clone().into(), revision).await {
-                Ok(_) => return Ok(Stored::Written),
-                Err(error) if is_outrun(&error) => {}
-                Err(error) => return Err(sorted_of_bucket(error)),
+            if self.swap(&key, value.clone().into(), revision).await? {
+                return Ok(Stored::Written);
             }
         }
         Err(RetainedError::Silent)
+    }
+
+    /// Writes the key's value if its revision is still this one, 0 for none; whether it was.
+    pub(super) async fn swap(
+        &self,
+        key: &str,
+        value: Bytes,
+        revision: u64,
+    ) -> Result<bool, RetainedError> {
+        let store = self.store.as_ref().ok_or(RetainedError::Silent)?;
+        match store.update(key, value, revision).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_outrun(&error) => Ok(false),
+            Err(error) => Err(sorted_of_bucket(error)),
+        }
+    }
+
+    /// The key's value in the open bucket, if it has one, and its revision, 0 for none.
+    pub(super) async fn value(&self, key: &str) -> Result<(Option<Bytes>, u64), RetainedError> {
+        let store = self.store.as_ref().ok_or(RetainedError::Silent)?;
+        self.value_in(store, key).await
     }
 
     /// What is kept, if anything is, and the revision to compare with; 0 for nothing at all.
@@ -115,7 +144,16 @@ impl Bucket {
         store: &Store,
         group: &GroupName,
     ) -> Result<(Option<Result<MasterRecord, DecodeError>>, u64), RetainedError> {
-        let subject = format!("{}{}", store.prefix, self.subjects.masters_key(group));
+        let (value, revision) = self.value_in(store, &self.subjects.masters_key(group)).await?;
+        Ok((value.map(|value| master(&value)), revision))
+    }
+
+    async fn value_in(
+        &self,
+        store: &Store,
+        key: &str,
+    ) -> Result<(Option<Bytes>, u64), RetainedError> {
+        let subject = format!("{}{key}", store.prefix);
         let message = match store.stream.get_last_raw_message_by_subject(&subject).await {
             Ok(message) => message,
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
@@ -124,12 +162,12 @@ impl Bucket {
             Err(error) => return Err(sorted_of_bucket(error)),
         };
         // A deleted key is a message without payload.
-        let record = (!message.payload.is_empty()).then(|| master(&message.payload));
-        Ok((record, message.sequence))
+        let value = (!message.payload.is_empty()).then_some(message.payload);
+        Ok((value, message.sequence))
     }
 
     async fn find(&self) -> Result<Option<Store>, RetainedError> {
-        match self.jetstream.get_key_value(self.subjects.masters_bucket()).await {
+        match self.jetstream.get_key_value(self.name.clone()).await {
             Ok(store) => Ok(Some(store)),
             Err(error) if code(&error) == Some(ErrorCode::STREAM_NOT_FOUND) => Ok(None),
             Err(error) => Err(sorted(error)),
@@ -167,15 +205,12 @@ impl Bucket {
         }
         match self.jetstream.update_key_value(self.config(REPLICAS)).await {
             Ok(wider) => {
-                tracing::info!(
-                    from = copies,
-                    to = REPLICAS,
-                    "the bucket of masters has more copies"
-                );
+                let bucket = &self.name;
+                tracing::info!(bucket, from = copies, to = REPLICAS, "the bucket has more copies");
                 wider
             }
             Err(error) => {
-                tracing::debug!(copies, %error, "the bucket of masters stays as it is");
+                tracing::debug!(bucket = self.name, copies, %error, "the bucket stays as it is");
                 store
             }
         }
@@ -183,8 +218,8 @@ impl Bucket {
 
     fn config(&self, replicas: usize) -> Config {
         Config {
-            bucket: self.subjects.masters_bucket(),
-            description: "The last known master of each group".into(),
+            bucket: self.name.clone(),
+            description: self.description.into(),
             history: 1,
             num_replicas: replicas,
             ..Config::default()
@@ -193,7 +228,7 @@ impl Bucket {
 }
 
 fn made(store: Store, replicas: usize) -> Store {
-    tracing::info!(bucket = store.name, replicas, "the bucket of masters was made");
+    tracing::info!(bucket = store.name, replicas, "the bucket was made");
     store
 }
 

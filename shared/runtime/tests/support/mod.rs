@@ -9,8 +9,8 @@ use tempfile::TempDir;
 pub use vedette_harness::LIMIT;
 use vedette_harness::{ports, within};
 use vedette_model::{
-    Epoch, GroupName, GroupRecord, MasterRecord, NodeAddr, Place, Quorum, Revision, Sender,
-    Service, Settings,
+    Epoch, GroupName, GroupRecord, MasterRecord, NodeAddr, Place, Quorum, Revision, Roster,
+    RosterVersion, Sender, Service, Settings, VoterId,
 };
 use vedette_runtime::{Bus, NatsConfig, Shutdown};
 
@@ -104,6 +104,11 @@ pub fn group(name: &str) -> GroupName {
 
 pub fn place() -> Place {
     Place::parse("here").unwrap()
+}
+
+pub fn roster(version: u64, voters: &[&str]) -> Roster {
+    let voters = voters.iter().map(|id| VoterId::parse(id).unwrap()).collect();
+    Roster::parse(RosterVersion(version), voters).unwrap()
 }
 
 pub fn master(name: &str, epoch: u64, revision: u64, port: u16) -> MasterRecord {
