@@ -3,16 +3,18 @@
 //! ```text
 //!  bus ──► RecordCommitted, DigestReply, ─┐            ┌────────► bus: SdownReport, NodeReport,
 //!          Heartbeat, StatusQuery         ├─► Prober ──┤ shell         Event, Heartbeat
-//!  links: connected, pong, info, lost ────┘ (protocol) └────────► links: connect, ping, info
+//!  links: connected, pong, info, lost ────┘ (protocol) └────────► links: connect, ping, info, greet
 //! ```
 
 pub mod config;
 mod events;
+mod greet;
 mod links;
 mod shell;
 
 pub use config::{Config, Flags};
 
+use greet::{Greeter, Name};
 use links::Links;
 use shell::Shell;
 use std::time::Duration;
@@ -34,7 +36,7 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 /// # Errors
 /// What kept it from joining, with what to do about it.
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
-    let common = config.common;
+    let (common, greets) = (config.common, Name::of(&config.hello));
     let bus = life::join(Service::Prober, &common, &shutdown).await?;
     let (inputs, queue) = mpsc::channel(QUEUE_LIMIT);
     bus.subscribe_into(&HEARD, inputs.clone(), |received| Some(Input::Fact(received.fact))).await?;
@@ -44,7 +46,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         id: ProberId::parse(&common.id)?,
         place: common.place,
     };
-    let machine = Prober::new(config, clock.now());
+    let machine = Greeter::new(Prober::new(config, clock.now()), greets, clock.now());
     let links = Links::new(format!("vedette-prober-{}", common.id), inputs);
     let shell = Shell::new(bus.clone(), links);
     drop(driver::run(machine, queue, shell, clock, shutdown).await);

@@ -44,8 +44,16 @@ impl Links {
     /// silence, whatever its cause.
     pub fn ask(&self, watch: &Watch, ask: Ask) {
         let Some(wire) = self.open.get(watch) else { return };
-        if let Err(error) = wire.asks.try_send(ask) {
+        if let Err(error) = wire.asks.try_send(Job::Ask(ask)) {
             tracing::debug!(group = %watch.group, node = %watch.node, ?ask, %error, "not asked");
+        }
+    }
+
+    /// Greets on the node's connection, if there is one. What cannot be sent comes again.
+    pub fn greet(&self, watch: &Watch, text: String) {
+        let Some(wire) = self.open.get(watch) else { return };
+        if let Err(error) = wire.asks.try_send(Job::Greet(text)) {
+            tracing::debug!(group = %watch.group, node = %watch.node, %error, "not greeted");
         }
     }
 
@@ -56,9 +64,16 @@ impl Links {
     }
 }
 
+/// What a link's task is to send.
+#[derive(Debug)]
+enum Job {
+    Ask(Ask),
+    Greet(String),
+}
+
 /// A link's task; it ends with this.
 struct Wire {
-    asks: mpsc::Sender<Ask>,
+    asks: mpsc::Sender<Job>,
     task: AbortHandle,
 }
 
@@ -98,7 +113,7 @@ async fn run(
     mut teller: Teller,
     credentials: Option<Credentials>,
     name: String,
-    mut asks: mpsc::Receiver<Ask>,
+    mut asks: mpsc::Receiver<Job>,
 ) {
     let node = &teller.watch.node.clone();
     let lookups = teller.lookups.clone();
@@ -117,21 +132,35 @@ async fn run(
     if !teller.tell(LinkEvent::Connected).await {
         return;
     }
+    let mut refused = false;
     loop {
         let event = tokio::select! {
-            ask = asks.recv() => {
-                let Some(ask) = ask else { return };
-                if ask == Ask::Info {
+            job = asks.recv() => {
+                let Some(job) = job else { return };
+                if matches!(job, Job::Ask(Ask::Info)) {
                     // In time with it, to know of a name that is lost before it is needed.
                     teller.tell_name().await;
                     lookups.again(node);
                 }
-                if !link.ask(ask) {
-                    tracing::debug!(%node, ?ask, "not asked: too many answers are owed");
+                let sent = match &job {
+                    Job::Ask(ask) => link.ask(*ask),
+                    Job::Greet(text) => link.greet(text),
+                };
+                if !sent {
+                    tracing::debug!(%node, ?job, "not sent: too many answers are owed");
                 }
                 continue;
             }
-            heard = link.next() => event(node, heard),
+            heard = link.next() => match event(node, heard) {
+                Ok(event) => event,
+                Err(error) => {
+                    if let Some(error) = error.filter(|_| !std::mem::replace(&mut refused, true)) {
+                        tracing::info!(%node, error, "it takes no greeting: give the ACL user \
+                            +publish and &__sentinel__:hello, if tools listen there");
+                    }
+                    continue;
+                }
+            },
         };
         let over = event == LinkEvent::Lost;
         if !teller.tell(event).await || over {
@@ -140,13 +169,18 @@ async fn run(
     }
 }
 
-fn event(node: &NodeAddr, heard: Result<Heard, NodeFault>) -> LinkEvent {
+/// What the machine is told.
+///
+/// # Errors
+/// What became of a greeting, which is nothing to the machine.
+fn event(node: &NodeAddr, heard: Result<Heard, NodeFault>) -> Result<LinkEvent, Option<String>> {
     match heard {
-        Ok(Heard::Pong(reply)) => LinkEvent::Pong(ping_reply(reply)),
-        Ok(Heard::Info(view)) => LinkEvent::Info(view),
+        Ok(Heard::Pong(reply)) => Ok(LinkEvent::Pong(ping_reply(reply))),
+        Ok(Heard::Info(view)) => Ok(LinkEvent::Info(view)),
+        Ok(Heard::Greeted(refused)) => Err(refused),
         Err(fault) => {
             tracing::debug!(%node, %fault, "link lost");
-            LinkEvent::Lost
+            Ok(LinkEvent::Lost)
         }
     }
 }
@@ -225,6 +259,22 @@ mod tests {
         assert_eq!(heard(&mut events).await, (7, LinkEvent::Pong(PingReply::Loading)));
         drop(stream);
         assert_eq!(heard(&mut events).await, (7, LinkEvent::Lost));
+    }
+
+    #[tokio::test]
+    async fn a_greeting_is_published_and_its_answer_is_nobodys() {
+        let (listener, watch) = node().await;
+        let (mut links, mut events) = links();
+        links.connect(watch.clone(), 1, None);
+        let mut stream = accept(&listener).await;
+        assert_eq!(heard(&mut events).await, (1, LinkEvent::Connected));
+        links.greet(&watch, "10.0.0.1,26379,…".into());
+        let sent = read(&mut stream).await;
+        assert!(sent.contains("PUBLISH\r\n$18\r\n__sentinel__:hello\r\n"), "{sent}");
+        links.ask(&watch, Ask::Ping);
+        assert!(read(&mut stream).await.contains("PING"));
+        stream.write_all(b"-NOPERM no\r\n+PONG\r\n").await.unwrap();
+        assert_eq!(heard(&mut events).await, (1, LinkEvent::Pong(PingReply::Pong)));
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Carries out what the machine decides. Nothing is decided here.
 
 use crate::events;
+use crate::greet;
 use crate::links::Links;
 use vedette_node::link::Ask;
 use vedette_protocol::Machine;
@@ -35,10 +36,13 @@ impl Shell {
     }
 }
 
-impl<M: Machine<Input = Input, Output = Output>> Effects<M> for Shell {
-    async fn perform(&mut self, outputs: Vec<Output>) -> Vec<Input> {
+impl<M: Machine<Input = Input, Output = greet::Output>> Effects<M> for Shell {
+    async fn perform(&mut self, outputs: Vec<greet::Output>) -> Vec<Input> {
         for output in outputs {
-            self.carry_out(output).await;
+            match output {
+                greet::Output::Watch(output) => self.carry_out(output).await,
+                greet::Output::Greet { watch, text } => self.links.greet(&watch, text),
+            }
         }
         Vec::new()
     }

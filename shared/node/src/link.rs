@@ -13,6 +13,9 @@ use vedette_model::{Credentials, NodeAddr, NodeFault, NodeView};
 /// a stopped server's silence; what is asked beyond it could tell nothing new.
 pub const UNANSWERED_LIMIT: usize = 1024;
 
+/// Where Sentinels greet each other.
+const GREETINGS: &str = "__sentinel__:hello";
+
 /// A question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
@@ -22,6 +25,13 @@ pub enum Ask {
     Info,
 }
 
+/// What an answer is owed for.
+#[derive(Debug, Clone, Copy)]
+enum Owed {
+    Asked(Ask),
+    Greeting,
+}
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
@@ -29,13 +39,15 @@ pub enum Heard {
     Pong(Reply),
     /// To `INFO`.
     Info(Result<NodeView, NodeFault>),
+    /// To a greeting: the error, if it was refused.
+    Greeted(Option<String>),
 }
 
 /// An established connection to a node, logged in. It never reconnects by itself; dropping it
 /// closes it.
 pub struct Link {
     conn: Conn,
-    awaiting: VecDeque<Ask>,
+    awaiting: VecDeque<Owed>,
 }
 
 impl Link {
@@ -68,10 +80,21 @@ impl Link {
             Ask::Ping => b"*1\r\n$4\r\nPING\r\n",
             Ask::Info => b"*1\r\n$4\r\nINFO\r\n",
         };
+        self.send(bytes, Owed::Asked(ask))
+    }
+
+    /// Publishes a text on the channel on which Sentinels greet each other; never waits. Returns
+    /// false, having sent nothing, as [`Link::ask`] does.
+    pub fn greet(&mut self, text: &str) -> bool {
+        let command = redis::cmd("PUBLISH").arg(GREETINGS).arg(text).get_packed_command();
+        self.send(&command, Owed::Greeting)
+    }
+
+    fn send(&mut self, bytes: &[u8], owed: Owed) -> bool {
         if self.awaiting.len() >= UNANSWERED_LIMIT || !self.conn.send(bytes) {
             return false;
         }
-        self.awaiting.push_back(ask);
+        self.awaiting.push_back(owed);
         true
     }
 
@@ -83,8 +106,12 @@ impl Link {
     pub async fn next(&mut self) -> Result<Heard, NodeFault> {
         let reply = self.conn.next().await?;
         match self.awaiting.pop_front() {
-            Some(Ask::Ping) => Ok(Heard::Pong(reply)),
-            Some(Ask::Info) => Ok(Heard::Info(view(reply))),
+            Some(Owed::Asked(Ask::Ping)) => Ok(Heard::Pong(reply)),
+            Some(Owed::Asked(Ask::Info)) => Ok(Heard::Info(view(reply))),
+            Some(Owed::Greeting) => {
+                let Reply::Error(error) = reply else { return Ok(Heard::Greeted(None)) };
+                Ok(Heard::Greeted(Some(error.text)))
+            }
             None => Err(NodeFault::Broken(format!("an answer that nobody asked for: {reply}"))),
         }
     }

@@ -214,6 +214,11 @@ impl Prober {
         self.directory.any(group)
     }
 
+    /// The newest committed records, by group.
+    pub fn records(&self) -> impl Iterator<Item = &GroupRecord> {
+        self.directory.records()
+    }
+
     fn fact(&mut self, fact: Fact, now: Instant) {
         match fact {
             Fact::RecordCommitted(committed) => self.directory.committed(committed),
