@@ -5,7 +5,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use vedette_model::{EventName, Secret};
+use vedette_model::{EventName, GroupName, Secret};
 use vedette_runtime::config::ServiceConfig;
 use vedette_runtime::life::ServiceFlags;
 use vedette_runtime::{CommonConfig, CommonFlags, ConfigError, Overrides};
@@ -77,6 +77,12 @@ pub struct ExecutableConfig {
     /// Run when the master has changed, with the master's name, `leader`, `start`, from-ip,
     /// from-port, to-ip and to-port.
     pub client_reconfig_script: Option<PathBuf>,
+    /// Only for these groups, by name; empty means all.
+    pub groups: Vec<GroupName>,
+    /// Run them as the Sentinel of this id would: only for what services of this id tell, and for
+    /// each change of master, with the role `observer` where another one led. Absent: for all, with
+    /// the role `leader`.
+    pub in_place_of: Option<String>,
     /// Scripts that run at the same time, 1 to 64; more wait for their turn.
     pub parallel: usize,
     /// Milliseconds that one run may take, 100 to 600,000. Then it is killed with all its children
@@ -89,6 +95,8 @@ impl Default for ExecutableConfig {
         Self {
             notification_script: None,
             client_reconfig_script: None,
+            groups: Vec::new(),
+            in_place_of: None,
             parallel: 16,
             limit_ms: 60_000,
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::Semaphore;
-use vedette_model::Event;
+use vedette_model::{Event, EventName, GroupName};
 use vedette_protocol::notice::Outcome;
 
 /// Bytes of standard error that are kept, the last ones.
@@ -27,7 +27,7 @@ const BURIAL: Duration = Duration::from_secs(5);
 pub enum Arguments {
     /// The event's name and payload.
     Notification,
-    /// `<master-name> leader start <from-ip> <from-port> <to-ip> <to-port>`.
+    /// `<master-name> <role> start <from-ip> <from-port> <to-ip> <to-port>`.
     ClientReconfig,
 }
 
@@ -39,6 +39,10 @@ pub struct Script {
     limit: Duration,
     /// Shared by all scripts.
     places: Arc<Semaphore>,
+    /// Empty for all.
+    groups: Vec<GroupName>,
+    /// The service id of the one in whose place it is run.
+    in_place_of: Option<String>,
 }
 
 impl Script {
@@ -49,12 +53,34 @@ impl Script {
         limit: Duration,
         places: Arc<Semaphore>,
     ) -> Self {
-        Self { path, arguments, limit, places }
+        Self { path, arguments, limit, places, groups: Vec::new(), in_place_of: None }
+    }
+
+    /// Only for these groups, all if there are none, and as one Sentinel would run it.
+    #[must_use]
+    pub fn only_for(mut self, groups: Vec<GroupName>, in_place_of: Option<String>) -> Self {
+        self.groups = groups;
+        self.in_place_of = in_place_of;
+        self
+    }
+
+    /// The role that the script is told; nothing if it is not run for the event.
+    fn role(&self, event: &Event) -> Option<&'static str> {
+        if !self.groups.is_empty() && !self.groups.contains(&event.group) {
+            return None;
+        }
+        let Some(id) = &self.in_place_of else { return Some("leader") };
+        // The source is `<service>/<id>`.
+        if event.source.rsplit('/').next() == Some(id) {
+            return Some("leader");
+        }
+        (event.name == EventName::SwitchMaster).then_some("observer")
     }
 
     /// Runs it once, to its end or its limit.
     pub async fn deliver(&self, event: &Event) -> Outcome {
-        let Some(arguments) = arguments(self.arguments, event) else {
+        let Some(role) = self.role(event) else { return Outcome::Delivered };
+        let Some(arguments) = arguments(self.arguments, role, event) else {
             let why = format!("its payload is not that of a switch: {:?}", event.payload);
             return Outcome::Refused(why);
         };
@@ -117,13 +143,13 @@ impl Script {
 }
 
 /// The arguments for an event; nothing if it does not hold them.
-fn arguments(kind: Arguments, event: &Event) -> Option<Vec<OsString>> {
+fn arguments(kind: Arguments, role: &str, event: &Event) -> Option<Vec<OsString>> {
     let words = match kind {
         Arguments::Notification => vec![event.name.as_str(), event.payload.as_str()],
         Arguments::ClientReconfig => {
             let words: Vec<_> = event.payload.split(' ').collect();
             let [name, from_ip, from_port, to_ip, to_port] = words.try_into().ok()?;
-            vec![name, "leader", "start", from_ip, from_port, to_ip, to_port]
+            vec![name, role, "start", from_ip, from_port, to_ip, to_port]
         }
     };
     // An argument ends at a zero byte; nobody's payload has one in earnest.

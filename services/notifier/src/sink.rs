@@ -73,7 +73,11 @@ fn scripts(config: &ExecutableConfig) -> Vec<Sink> {
     let limit = Duration::from_millis(config.limit_ms);
     let sink = |name: &str, path: &PathBuf, arguments, only| Sink {
         notice: notice::Sink { name: name.into(), only: Some(only) },
-        way: Way::Script(Script::new(path.clone(), arguments, limit, places.clone()).into()),
+        way: Way::Script(
+            Script::new(path.clone(), arguments, limit, places.clone())
+                .only_for(config.groups.clone(), config.in_place_of.clone())
+                .into(),
+        ),
     };
     let notification = config.notification_script.as_ref().map(|path| {
         let warnings = EventName::ALL.iter().copied().filter(|name| is_warning(*name)).collect();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use vedette_harness::{LIMIT, within};
-use vedette_model::EventName;
+use vedette_model::{EventName, GroupName};
 use vedette_notifier::script::{Arguments, Script};
 use vedette_protocol::notice::Outcome;
 
@@ -57,6 +57,27 @@ async fn a_reconfig_script_gets_sentinels_seven_arguments() {
     let outcome = script.deliver(&odd).await;
     let Outcome::Refused(why) = &outcome else { panic!("{outcome:?}") };
     assert!(why.contains("payload"), "{why}");
+}
+
+#[tokio::test]
+async fn in_a_sentinels_place_it_hears_its_own_and_is_told_whether_it_led() {
+    let group = |name| vec![GroupName::parse(name).unwrap()];
+    let show = |groups, id: &str| {
+        script("show-switch", Arguments::ClientReconfig, LIMIT).only_for(groups, Some(id.into()))
+    };
+    let switch = event("1", EventName::SwitchMaster, "g 10.0.0.1 6379 10.0.0.2 6380");
+    for (id, role) in [("v1", "leader"), ("v2", "observer")] {
+        let outcome = show(group("g"), id).deliver(&switch).await;
+        let Outcome::Refused(why) = &outcome else { panic!("{outcome:?}") };
+        assert!(why.contains(&format!("g {role} start")), "{why}");
+    }
+    assert_eq!(show(group("h"), "v1").deliver(&switch).await, Outcome::Delivered);
+    let own = event("2", EventName::Odown, "0");
+    for (id, expected) in [("v1", false), ("v2", true)] {
+        let script = script("no-such-script", Arguments::Notification, LIMIT);
+        let outcome = script.only_for(Vec::new(), Some(id.into())).deliver(&own).await;
+        assert_eq!(outcome == Outcome::Delivered, expected, "{id}: {outcome:?}");
+    }
 }
 
 #[tokio::test]
