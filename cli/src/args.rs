@@ -4,7 +4,7 @@ mod change;
 
 pub use change::{Changes, Monitor, Pause, Reset, Set};
 
-use crate::sentinel::Import;
+use crate::sentinel::{Import, Sentinel};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::path::PathBuf;
 use vedette_model::{GroupName, NodeAddr, VoterId};
@@ -35,13 +35,14 @@ Examples:
   vedette pause mymaster --reason TEXT   only observe it; vedette resume mymaster ends that
   vedette release mymaster               let it fail over again after it was held
   vedette set mymaster quorum=3          change a setting
+  vedette sentinel sentinel.conf         one process in a Sentinel's place
   vedette import sentinel.conf           the same as Vedette's own files
 
 Configuration: defaults < --config FILE < VEDETTE_… environment < flags; see --print-config.
 Exit codes: 0 fine, 1 failure or something needs attention, 64 bad usage or configuration.";
 
 /// What all verbs have.
-#[derive(Debug, Clone, ClapArgs)]
+#[derive(Debug, Clone, Default, ClapArgs)]
 pub struct Common {
     /// Configuration file (TOML)
     #[arg(long, global = true, value_name = "FILE")]
@@ -174,6 +175,11 @@ pub enum Verb {
     ///
     /// Without `add` or `remove`: the roster that the voters go by, and how each of them is.
     Roster(Roster),
+    /// Run in a Sentinel's place, as its sentinel.conf says
+    ///
+    /// One process: prober, voter, orchestrator and gateway. Several of them find each other over
+    /// NATS, which VEDETTE_NATS_URL or `sentinel nats-url` names. The file is only read.
+    Sentinel(Sentinel),
     /// Translate a sentinel.conf into Vedette's own files
     ///
     /// Prints groups.toml and the services' files that mean the same, with a comment for each
@@ -205,6 +211,7 @@ impl Verb {
             Self::Failover(_) => "failover",
             Self::Drain(_) => "drain",
             Self::Roster(_) => "roster",
+            Self::Sentinel(_) => "sentinel",
             Self::Import(_) => "import",
         }
     }

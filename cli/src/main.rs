@@ -9,6 +9,7 @@
 //!                  ├─► doctor, survive     what will hurt, and what one loss would do
 //!                  ├─► pause, set, monitor, …   what people want done with a group
 //!                  └─► import   a sentinel.conf in Vedette's own files
+//!  sentinel ─► one process in a Sentinel's place, also by that program's name
 //! ```
 
 mod args;
@@ -26,6 +27,7 @@ mod sentinel;
 mod status;
 mod survive;
 mod switch;
+mod together;
 mod up;
 mod watch;
 
@@ -38,10 +40,16 @@ use vedette_runtime::config as layers;
 use vedette_runtime::{ConfigError, Shutdown, life};
 
 fn main() -> ExitCode {
+    if let Some(words) = sentinel::launch::called(std::env::args_os()) {
+        return sentinel::launch::as_sentinel(&words);
+    }
     let args: Args = match life::parse() {
         Ok(args) => args,
         Err(code) => return code,
     };
+    if let Verb::Sentinel(wanted) = &args.verb {
+        return sentinel::launch::launch(&wanted.file, &wanted.options, &args.common);
+    }
     let config = match load(&args) {
         Ok(config) => config,
         Err(error) => {
@@ -150,6 +158,8 @@ async fn carry_out(args: Args, config: Config, shutdown: Shutdown) -> anyhow::Re
             let well = roster::run(&wanted, &config, &shutdown).await?;
             Ok(if well { 0 } else { life::FAILURE })
         }
+        // It brings its own log and configuration; see `main`.
+        Verb::Sentinel(_) => Ok(life::BAD_USAGE),
         Verb::Import(wanted) => sentinel::import::run(&wanted).map(|()| 0),
     }
 }

@@ -20,7 +20,6 @@ use anyhow::{Context, bail, ensure};
 use nats::Nats;
 use nodes::Found;
 use records::Known;
-use services::Services;
 use std::path::Path;
 use vedette_model::{Credentials, GroupName, NodeAddr, Quorum, Secret, Settings};
 use vedette_runtime::{ConfigError, NatsConfig, Shutdown};
@@ -76,10 +75,16 @@ pub async fn run(
         config.common.nats.servers = vec![nats.url()];
         Some(nats)
     };
-    let services = Services::start(&config, &data, start.seed, sentinels, &shutdown);
+    let services = services::start(&config, &data, start.seed, sentinels, &shutdown);
     let banner = banner::Banner::new(&wanted, &config, &data, nats.as_ref(), sentinels);
     let banner = tokio::spawn(banner.show(config.clone(), shutdown.clone()));
-    let outcome = services.run(nats.as_mut(), &shutdown).await;
+    let keep = async {
+        match nats.as_mut() {
+            Some(nats) => nats.keep().await,
+            None => std::future::pending().await,
+        }
+    };
+    let outcome = services.run(keep, &shutdown).await;
     banner.abort();
     if let Some(nats) = nats {
         nats.stop().await;

@@ -102,9 +102,8 @@ impl Conf {
             lines.said.iter().partition(|line| line.words[0] == "sentinel");
         for line in &server {
             let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
-            conf.note(line, conf.server.clone().take(&words), &mut refused);
-            // Taken again for good: a line that is refused has no effect.
-            let _ = conf.server.take(&words);
+            let outcome = conf.server.take(&words);
+            conf.note(line, outcome, &mut refused);
         }
         if let Some(line) = server.last()
             && let Err(why) = conf.server.check()

@@ -10,7 +10,7 @@ impl Conf {
     /// Why there is none.
     pub fn listen(&self) -> Result<(SocketAddr, Option<String>), String> {
         let server = &self.server;
-        let at = |ip: IpAddr| SocketAddr::new(ip, server.port);
+        let at = |ip: IpAddr| SocketAddr::new(ip, server.first_port());
         let (any, local) = (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::LOCALHOST.into());
         let mut wanted = Vec::new();
         for given in &server.bind {

@@ -2,6 +2,7 @@
 
 use super::conf::{Conf, Note};
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use vedette_model::{GroupName, NodeAddr, Secret, Settings};
 
 /// A file of the translation.
@@ -26,6 +27,11 @@ pub fn files(conf: &Conf) -> Vec<File> {
     for (group, _, settings) in conf.seeds() {
         if let Some(credentials) = settings.credentials {
             files.push(secret(password_file(&group), &credentials.password));
+        }
+    }
+    for (name, user) in &conf.server.users.known {
+        if let Some(password) = &user.password {
+            files.push(secret(user_file(name), password));
         }
     }
     files
@@ -111,8 +117,16 @@ fn declared(group: &GroupName, master: &NodeAddr, settings: Settings) -> String 
 
 /// A name that every file system takes, and one for each group.
 fn password_file(group: &GroupName) -> String {
+    escaped(group.as_str()) + ".pass"
+}
+
+fn user_file(user: &str) -> String {
+    format!("user-{}.pass", escaped(user))
+}
+
+fn escaped(text: &str) -> String {
     let mut name = String::new();
-    for byte in group.as_str().bytes() {
+    for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => name.push(byte.into()),
             other => {
@@ -121,7 +135,7 @@ fn password_file(group: &GroupName) -> String {
             }
         }
     }
-    name + ".pass"
+    name
 }
 
 fn service_file(service: &str, conf: &Conf) -> Option<String> {
@@ -198,9 +212,45 @@ fn clients(conf: &Conf) -> String {
     }
     text += &format!("max_clients = {}\n", server.max_clients);
     text += &format!("idle_seconds = {}\n", server.idle_seconds);
+    if server.port == 0 {
+        text = text.replace("listen = ", "# listen = ");
+    }
     if server.password.is_some() {
         text += "# requirepass: in the environment, as VEDETTE_CLIENTS__PASSWORD, or here.\n\
                  # password = \"…\"\n";
+    }
+    text + &tls(conf) + &users(conf)
+}
+
+fn tls(conf: &Conf) -> String {
+    let tls = &conf.server.tls;
+    let (Some(port), Ok((listen, _))) = (tls.port, conf.listen()) else { return String::new() };
+    let at = SocketAddr::new(listen.ip(), port);
+    let mut text = format!("\n[clients.tls]\nlisten = \"{at}\"\n");
+    if conf.server.port == 0 {
+        text += "only = true\n";
+    }
+    let files = [
+        ("certificate", tls.certificate.clone()),
+        ("key", tls.key.clone()),
+        ("client_ca", tls.client_ca()),
+    ];
+    for (key, file) in files {
+        if let Some(file) = file {
+            text += &format!("{key} = {}\n", quoted(&file.display().to_string()));
+        }
+    }
+    text
+}
+
+fn users(conf: &Conf) -> String {
+    let mut text = String::new();
+    for (name, user) in &conf.server.users.known {
+        let rights = if user.admin { "admin" } else { "read" };
+        text += &format!("\n[clients.users.{}]\nrights = \"{rights}\"\n", quoted(name));
+        if user.password.is_some() {
+            text += &format!("password_file = {}\n", quoted(&user_file(name)));
+        }
     }
     text
 }

@@ -3,10 +3,12 @@
 
 use super::conf::Taken;
 use super::known::{OF_DATA_NODES, nearest};
+use super::tls::Tls;
+use super::users::Users;
 use std::path::PathBuf;
 use vedette_model::Secret;
 
-const WRONG: &str = "Bad directive or wrong number of arguments";
+pub const WRONG: &str = "Bad directive or wrong number of arguments";
 /// Names that are taken below.
 const TAKEN: &[&str] = &[
     "acllog-max-len",
@@ -31,20 +33,16 @@ const TAKEN: &[&str] = &[
     "syslog-ident",
     "tcp-keepalive",
     "timeout",
-    "tls-port",
     "unixsocket",
     "unixsocketperm",
     "user",
 ];
-const NO_TLS: &str =
-    "the gateway has no TLS yet: put a proxy before the port, or leave the line out";
-const NO_USERS: &str = "the gateway knows one password (requirepass) and no other users yet: leave \
-                        the line out";
+const NO_ACL_FILE: &str = "users stand in this file: write its lines here";
 
 /// What stands in the file of every server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// For Sentinel clients.
+    /// For Sentinel clients; 0: TLS only.
     pub port: u16,
     /// Addresses to listen on; empty means all.
     pub bind: Vec<String>,
@@ -56,6 +54,8 @@ pub struct Server {
     pub logfile: Option<PathBuf>,
     /// As Vedette names it.
     pub loglevel: &'static str,
+    /// Whether systemd is told when the process is ready.
+    pub supervised: bool,
     /// Where the process id is written.
     pub pidfile: Option<PathBuf>,
     /// The default user's password.
@@ -64,8 +64,10 @@ pub struct Server {
     pub max_clients: usize,
     /// Seconds after which an idle client is closed; 0 means never.
     pub idle_seconds: u64,
-    /// Whether a rewritten file names the default user's password by its hash.
-    hashed: bool,
+    /// Other users, and the default user's rights.
+    pub users: Users,
+    /// TLS for clients.
+    pub tls: Tls,
 }
 
 impl Default for Server {
@@ -77,11 +79,13 @@ impl Default for Server {
             dir: PathBuf::from("."),
             logfile: None,
             loglevel: "info",
+            supervised: false,
             pidfile: None,
             password: None,
             max_clients: 10_000,
             idle_seconds: 0,
-            hashed: false,
+            users: Users::default(),
+            tls: Tls::default(),
         }
     }
 }
@@ -95,7 +99,8 @@ impl Server {
         let Some((name, values)) = words.split_first() else { return Err(WRONG.into()) };
         match (*name, values) {
             ("bind", [_, ..]) => self.bind = values.iter().map(|v| (*v).to_owned()).collect(),
-            ("user", [_, ..]) => return self.user(values),
+            ("user", [_, ..]) => return self.users.take(values),
+            (name, [value]) if name.starts_with("tls-") => return self.tls.take(name, value),
             ("rename-command", [_, _]) => {
                 return Err("the gateway's commands keep their names: leave the line out, and \
                             restrict who may connect"
@@ -104,7 +109,7 @@ impl Server {
             ("loadmodule", [_, ..]) => {
                 return Err("modules cannot be loaded: leave the line out".into());
             }
-            (_, [value]) if TAKEN.contains(name) || name.starts_with("tls-") => {
+            (_, [value]) if TAKEN.contains(name) => {
                 return self.take_one(name, value);
             }
             (name, _) if OF_DATA_NODES.binary_search(&name).is_ok() => {
@@ -121,6 +126,7 @@ impl Server {
     fn take_one(&mut self, name: &str, value: &str) -> Result<Taken, String> {
         let path = || Some(PathBuf::from(value)).filter(|path| !path.as_os_str().is_empty());
         match name {
+            "port" if value == "0" => self.port = 0,
             "port" => self.port = port(value)?,
             "protected-mode" => self.protected = yes(value)?,
             "dir" => self.dir = path().ok_or(WRONG)?,
@@ -138,7 +144,8 @@ impl Server {
             "daemonize" if yes(value)? => {
                 return note("it stays in the foreground: a service manager keeps it running");
             }
-            "supervised" if !matches!(value, "no" | "systemd" | "auto") => {
+            "supervised" if matches!(value, "systemd" | "auto") => self.supervised = true,
+            "supervised" if value != "no" => {
                 return note("only systemd is told when it is ready");
             }
             "syslog-enabled" if yes(value)? => {
@@ -148,35 +155,19 @@ impl Server {
             "acllog-max-len" | "unixsocketperm" | "syslog-facility" | "syslog-ident" => {
                 return Ok(Taken::MeansNothing);
             }
-            "aclfile" if !value.is_empty() => return Err(NO_USERS.into()),
+            "aclfile" if !value.is_empty() => return Err(NO_ACL_FILE.into()),
             "unixsocket" if !value.is_empty() => {
                 return Err("clients are served over TCP only: leave the line out".into());
             }
-            "tls-port" if value == "0" => {}
-            name if name.starts_with("tls-") => return Err(NO_TLS.into()),
             // What stands at `no`, or empty.
             _ => {}
         }
         Ok(Taken::Done)
     }
 
-    /// A running Sentinel writes its default user as it stands: free, or with the hash of
-    /// `requirepass`.
-    fn user(&mut self, words: &[&str]) -> Result<Taken, String> {
-        let plain = ["on", "~*", "&*", "+@all", "sanitize-payload"];
-        let Some(("default", rules)) = words.split_first().map(|(name, rules)| (*name, rules))
-        else {
-            return Err(NO_USERS.into());
-        };
-        let mut others = rules.iter().filter(|rule| !plain.contains(rule));
-        match (others.next(), others.next()) {
-            (None | Some(&"nopass"), None) => Ok(Taken::Done),
-            (Some(hash), None) if hash.starts_with('#') => {
-                self.hashed = true;
-                Ok(Taken::Done)
-            }
-            (Some(_), _) | (None, Some(_)) => Err(NO_USERS.into()),
-        }
+    /// The port that clients are sent to.
+    pub fn first_port(&self) -> u16 {
+        if self.port == 0 { self.tls.port.unwrap_or(0) } else { self.port }
     }
 
     /// What the lines together ask for.
@@ -184,11 +175,22 @@ impl Server {
     /// # Errors
     /// What is missing.
     pub fn check(&self) -> Result<(), String> {
-        if self.hashed && self.password.is_none() {
+        if self.users.hashed && self.password.is_none() {
             return Err("the default user has a password of which only the hash stands in the \
                         file: set requirepass too"
                 .into());
         }
+        if self.password.is_some() && self.users.known.contains_key("default") {
+            return Err(
+                "requirepass and `user default` both say what the default user's password \
+                        is: remove one of them"
+                    .into(),
+            );
+        }
+        if self.port == 0 && self.tls.port.is_none() {
+            return Err("port 0 leaves no port at all: set tls-port, or another port".into());
+        }
+        self.tls.check()?;
         Ok(())
     }
 }
@@ -279,15 +281,17 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_with_the_reason() {
         for (line, expected) in [
-            ("port 0", "1 to 65535"),
+            ("port 0", "no port at all"),
             ("port x", "Invalid port"),
             ("port", "wrong number"),
             ("prot 5", "Did you mean 'port'?"),
             ("nonsense-here 5", "Bad directive"),
-            ("tls-port 5", "TLS"),
-            ("tls-cert-file c", "TLS"),
-            ("user app on >x", "no other users"),
-            ("aclfile /a", "no other users"),
+            ("tls-port 5", "tls-cert-file"),
+            ("tls-replication yes", "no TLS to the nodes"),
+            ("tls-ca-cert-dir d", "one file"),
+            ("tls-nonsense d", "Bad directive"),
+            ("user app on >x", "no command"),
+            ("aclfile /a", "users stand in this file"),
             ("rename-command A B", "keep their names"),
             ("loadmodule m", "modules"),
             ("unixsocket /s", "TCP only"),
@@ -298,6 +302,16 @@ mod tests {
             let error = take(&[line]).unwrap_err();
             assert!(error.contains(expected), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn tls_may_be_all_there_is() {
+        let tls = ["port 0", "tls-port 5", "tls-cert-file c", "tls-key-file k"];
+        let server = take(&[&tls[..], &["tls-auth-clients no"]].concat()).unwrap();
+        assert_eq!((server.first_port(), server.tls.client_ca()), (5, None));
+        assert!(take(&tls).unwrap_err().contains("tls-ca-cert-file"));
+        let server = take(&[&tls[..], &["tls-ca-cert-file a"]].concat()).unwrap();
+        assert_eq!(server.tls.client_ca(), Some(PathBuf::from("a")));
     }
 
     #[test]

@@ -138,7 +138,7 @@ fn what_cannot_be_followed_is_refused_at_its_line_with_the_reason() {
         ("sentinel rename-command m CONFIG x", "by their own names"),
         ("sentinel myid 12", "Malformed Sentinel id in myid option."),
         ("sentinel auth-pass m \"open", "Unbalanced quotes in configuration line"),
-        ("tls-port 26380", "TLS"),
+        ("tls-port 26380", "tls-cert-file"),
         ("prot 5", "Did you mean 'port'?"),
     ] {
         let why = refusal(line);
@@ -155,7 +155,7 @@ fn a_range_that_does_not_fit_is_told_at_the_masters_line() {
 
 #[test]
 fn all_refused_lines_are_told_at_once_and_in_order() {
-    let refused = parse("sentinel nonsense\nport 0\ntls-port 1\n").unwrap_err();
+    let refused = parse("sentinel nonsense\nport x\ntls-port 1\n").unwrap_err();
     assert_eq!(refused.iter().map(|refused| refused.at.line).collect::<Vec<_>>(), [1, 2, 3]);
 }
 
@@ -185,6 +185,24 @@ fn the_translation_means_the_same() {
 
 fn load<C: ServiceConfig>(service: Service, path: &Path) -> C {
     load_from(service, Some(path), Vec::new(), Overrides::default()).unwrap()
+}
+
+#[test]
+fn users_and_tls_are_translated() {
+    let conf = good(&format!(
+        "{MASTER}port 0\ntls-port 26380\ntls-cert-file /c\ntls-key-file /k\ntls-auth-clients no\n\
+         user ops on >hush-1 +@all\nuser app on >hush-2 +ping +subscribe\n"
+    ));
+    let folder = tempfile::tempdir().unwrap();
+    for file in files(&conf) {
+        assert_eq!(file.secret, file.text.contains("hush"));
+        std::fs::write(folder.path().join(&file.name), &file.text).unwrap();
+    }
+    let path = folder.path().join("gateway.toml");
+    let gateway: vedette_gateway::Config = load(Service::Gateway, &path);
+    let tls = &gateway.clients.tls;
+    assert_eq!((tls.only, tls.listen.unwrap().port()), (true, 26380));
+    assert_eq!(gateway.clients.users.len(), 2);
 }
 
 #[test]

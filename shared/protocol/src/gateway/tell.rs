@@ -148,8 +148,12 @@ pub(super) fn instance(record: &GroupRecord, node: &NodeAddr) -> String {
     format!("slave {node} {} {} @ {group} {ip} {port}", node.host(), node.port())
 }
 
-/// The 40 hexadecimal digits by which Sentinel clients know a gateway: the same after a restart.
+/// The 40 hexadecimal digits by which Sentinel clients know a gateway: the same after a restart. An
+/// id that is a Sentinel's stays as it is.
 pub fn sentinel_id(id: &str) -> String {
+    if id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return id.to_ascii_lowercase();
+    }
     let mut text = String::new();
     for part in 0_u8..3 {
         let bytes = [part].into_iter().chain(id.bytes());

@@ -397,6 +397,7 @@ fn an_id_is_forty_digits_and_each_its_own() {
     let distinct: alloc::collections::BTreeSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), 4);
     assert_eq!(sentinel_id("g1"), sentinel_id("g1"));
+    assert_eq!(sentinel_id(&ids[0].to_ascii_uppercase()), ids[0], "a Sentinel's own id stays");
 }
 
 #[test]
