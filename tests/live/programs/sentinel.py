@@ -1,13 +1,17 @@
-"""A plain redis-py Sentinel client that writes without a pause. Nothing in it knows of Vedette.
+"""A plain Sentinel client that writes without a pause. Nothing in it knows of Vedette.
 
-With SENTINEL_CA it speaks TLS to the Sentinels, with SENTINEL_USER and SENTINEL_PASSWORD it logs in there.
+LIBRARY is redis or valkey. With SENTINEL_CA it speaks TLS to the Sentinels, with SENTINEL_USER and SENTINEL_PASSWORD it logs
+in there. It says which number it tries to write, and which was acknowledged.
 """
 
+import importlib
 import os
 import time
 
-from redis.exceptions import RedisError
-from redis.sentinel import Sentinel
+library = os.environ.get("LIBRARY", "redis")
+errors = importlib.import_module(f"{library}.exceptions")
+AnyError = errors.RedisError if library == "redis" else errors.ValkeyError
+Sentinel = importlib.import_module(f"{library}.sentinel").Sentinel
 
 pairs = [place.rsplit(":", 1) for place in os.environ["SENTINELS"].split(",")]
 login = {"socket_timeout": 0.5}
@@ -17,12 +21,14 @@ if "SENTINEL_USER" in os.environ:
     login |= {"username": os.environ["SENTINEL_USER"], "password": os.environ["SENTINEL_PASSWORD"]}
 sentinel = Sentinel([(host, int(port)) for host, port in pairs], sentinel_kwargs=login)
 master = sentinel.master_for(os.environ["GROUP"], socket_timeout=0.5)
-name = os.environ.get("NAME", "redis-py")
+name = os.environ["NAME"]
 number = 0
 while True:
     number += 1
+    print("try", number, flush=True)
     try:
-        master.set(f"written-by-{name}", number)
-    except RedisError as error:
+        master.sadd(f"written-by-{name}", number)
+        print("ack", number, flush=True)
+    except AnyError as error:
         print(error, flush=True)
     time.sleep(0.01)

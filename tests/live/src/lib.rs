@@ -3,6 +3,7 @@
 pub mod chaos;
 pub mod compare;
 pub mod plain;
+pub mod workshop;
 
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};

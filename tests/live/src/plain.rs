@@ -16,7 +16,7 @@ while :; do
         set -- $(redis-cli -p "$port" sentinel get-master-addr-by-name "$GROUP")
         [ $# -eq 2 ] || continue
         number=$((number + 1))
-        redis-cli -h "$1" -p "$2" set written-by-redis-cli "$number" >/dev/null
+        redis-cli -h "$1" -p "$2" sadd written-by-redis-cli "$number" >/dev/null
     done
 done
 "#;
@@ -48,6 +48,7 @@ impl PlainClient {
             ("SENTINELS".into(), gateways.iter().map(listed).collect::<Vec<_>>().join(",")),
             ("PORTS".into(), gateways.iter().map(port).collect::<Vec<_>>().join(" ")),
             ("GROUP".into(), system.group().to_string()),
+            ("NAME".into(), name.into()),
         ];
         let folder = system.path()?;
         let home = Home::loopback();
@@ -67,10 +68,10 @@ impl PlainClient {
     /// If it does not in time.
     pub async fn writes_on(&self, system: &System, master: &NodeAddr) -> Result<Instant> {
         let node = system.node(master)?;
-        let before: Option<u64> = node.command(&["GET", &self.key]).await?;
+        let before: u64 = node.command(&["SCARD", &self.key]).await?;
         let what = format!("{} writes on {master}", self.name());
         let seen = within(LIMIT, &what, async || {
-            let value: Option<u64> = node.command(&["GET", &self.key]).await.ok()?;
+            let value: u64 = node.command(&["SCARD", &self.key]).await.ok()?;
             (value != before).then(now)
         })
         .await;

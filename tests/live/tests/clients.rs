@@ -2,20 +2,15 @@
 //! own. Each starts while no orchestrator answers, moves with two failovers, and writes on through
 //! a restart of NATS between them.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use async_nats::HeaderMap;
 use futures::StreamExt;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-};
 use redis::{AsyncCommands, IntoConnectionInfo, RedisResult};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::process::Command;
-use tokio::sync::OnceCell;
 use vedette_client::{Follower, Limits, Masters};
-use vedette_harness::{Home, LIMIT, Plan, Process, System, now, ports, stays, within};
-use vedette_live::{invariants, ms, tell};
+use vedette_harness::{Home, LIMIT, Plan, Process, System, now, stays, within};
+use vedette_live::{invariants, ms, tell, workshop};
 use vedette_model::{Fact, FactKind, MasterRecord, NodeAddr, Sender, Service};
 use vedette_wire::{Header, encode};
 
@@ -23,8 +18,6 @@ use vedette_wire::{Header, encode};
 const MOVE_LIMIT: Duration = Duration::from_secs(3);
 /// Where the group is announced, as the guide says.
 const SUBJECT: &str = "vedette.v1.master.orders=2Eeu";
-/// For one step of fetching and building an example.
-const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 
 /// An application that writes `written-by-<name>` without a pause.
 trait Application {
@@ -142,118 +135,6 @@ async fn the_examples_in_other_languages_follow() -> Result<()> {
     as_the_guide_says(&system, &last).await?;
     invariants(&system)?;
     system.finish().await
-}
-
-/// Clients of Redis Sentinel, pointed at gateways and otherwise as they are.
-async fn sentinels_clients(system: &mut System) -> Result<Vec<Process>> {
-    let ((python, _), (node, _)) = (python().await?, node().await?);
-    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
-    let script = workshop("node")?.join("sentinel.mjs");
-    std::fs::copy(programs.join("sentinel.mjs"), &script).context("sentinel.mjs")?;
-    let folder = system.path()?;
-    let (ca, keys) = certificates(&folder)?;
-    let (mut plain, mut encrypted) = (Vec::new(), Vec::new());
-    for id in ["g1", "g2"] {
-        let tls = format!("127.0.0.1:{}", ports::free()?);
-        let mut keys = keys.clone();
-        keys.push(format!("clients.tls.listen = \"{tls}\""));
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        plain.push(system.start_gateway(id, &keys)?.to_string());
-        encrypted.push(tls);
-    }
-    let group = system.group();
-    let start = |name: &str, program: &Path, script: &Path, more: &[(&str, String)]| {
-        let own = |(key, value): &(&str, String)| ((*key).to_string(), value.clone());
-        let mut environment = vec![("GROUP".to_string(), group.to_string())];
-        environment.extend(more.iter().map(own));
-        let (program, arguments) = (program.into(), vec![text(script)]);
-        Process::spawn_at(Home::loopback(), environment, name, program, arguments, &folder)
-    };
-    let at = [("SENTINELS", plain.join(","))];
-    let secret = [
-        ("NAME", "redis-py-tls".to_string()),
-        ("SENTINELS", encrypted.join(",")),
-        ("SENTINEL_CA", text(&ca)),
-        ("SENTINEL_USER", "app".into()),
-        ("SENTINEL_PASSWORD", "hush".into()),
-    ];
-    Ok(vec![
-        start("redis-py", &python, &programs.join("sentinel.py"), &at)?,
-        start("redis-py-tls", &python, &programs.join("sentinel.py"), &secret)?,
-        start("ioredis", &node, &script, &at)?,
-    ])
-}
-
-#[tokio::test]
-async fn sentinels_clients_follow_through_gateways() -> Result<()> {
-    let mut system = System::start(Plan::default()).await?;
-    system.announce(&["sdown", "odown", "down", "leader", "convert", "tilt"]);
-    let clients = sentinels_clients(&mut system).await?;
-    let names = ["redis-py", "redis-py-tls", "ioredis", "ioredis-detector"];
-    let mut master = system.master();
-    for name in names {
-        written_by(name, &system, &master, LIMIT).await?;
-    }
-    // A crash, and then a machine that hangs and comes back.
-    for frozen in [false, true] {
-        let mark = system.watcher.mark();
-        let at = system.nodes.iter().position(|node| *node.addr() == master).context("a node")?;
-        let since = if frozen { system.nodes[at].stop()? } else { system.nodes[at].kill9()? };
-        let group = system.group();
-        let (announced, next) = system.watcher.new_master(mark, LIMIT, &group, &master).await?;
-        for name in names {
-            let left = MOVE_LIMIT.saturating_sub(announced.elapsed());
-            written_by(name, &system, &next.master, left).await?;
-            tell(&format!(
-                "{name}: writes on the new master at the latest {:.0} ms after its announcement, \
-                 {:.0} ms after the fault",
-                ms(announced, now()),
-                ms(since, now())
-            ));
-        }
-        if frozen {
-            system.nodes[at].cont()?;
-        } else {
-            system.nodes[at].start()?;
-        }
-        system.nodes[at].answers().await?;
-        system.all_follow(&next.master).await?;
-        master = next.master;
-        for name in names {
-            written_by(name, &system, &master, MOVE_LIMIT).await.context("after its return")?;
-        }
-    }
-    drop(clients);
-    invariants(&system)?;
-    system.finish().await
-}
-
-/// A certificate for this machine, and what a gateway is configured with to show it: whoever does
-/// not log in may read, and so may the user `app`. The CA that clients trust, and those keys.
-fn certificates(folder: &Path) -> Result<(PathBuf, Vec<String>)> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    // Of one name with its issuer OpenSSL would take the certificate for a self-signed one.
-    params.distinguished_name.push(DnType::CommonName, "the clients' CA");
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(vec!["127.0.0.1".to_string()])?;
-    params.distinguished_name.push(DnType::CommonName, "gateway");
-    params.use_authority_key_identifier_extension = true;
-    let own = params.signed_by(&key, &ca)?;
-    let [trusted, certificate, private] =
-        ["ca.pem", "gateway.pem", "gateway.key"].map(|name| folder.join(name));
-    std::fs::write(&trusted, ca.pem())?;
-    std::fs::write(&certificate, own.pem())?;
-    std::fs::write(&private, key.serialize_pem())?;
-    let keys = vec![
-        format!("clients.tls.certificate = {certificate:?}"),
-        format!("clients.tls.key = {private:?}"),
-        "clients.users.app.password = \"hush\"".into(),
-        "clients.users.default.rights = \"read\"".into(),
-    ];
-    Ok((trusted, keys))
 }
 
 /// A system whose master is retained and whose orchestrators are gone.
@@ -392,89 +273,30 @@ async fn as_the_guide_says(system: &System, last: &MasterRecord) -> Result<()> {
 /// A program and its arguments.
 type Run = (PathBuf, Vec<String>);
 
-/// Installs what its tests share once, although they run at a time.
 async fn python() -> Result<Run> {
-    static INSTALLED: OnceCell<Run> = OnceCell::const_new();
-    INSTALLED.get_or_try_init(install_python).await.cloned()
-}
-
-/// As [`python`].
-async fn node() -> Result<Run> {
-    static INSTALLED: OnceCell<Run> = OnceCell::const_new();
-    INSTALLED.get_or_try_init(install_node).await.cloned()
-}
-
-async fn install_python() -> Result<Run> {
-    let folder = workshop("python")?;
-    let system = found("python3", "python3 python3-venv")?;
-    let python = folder.join("venv/bin/python");
-    if !python.is_file() {
-        let venv = [PathBuf::from("-m"), "venv".into(), folder.join("venv")];
-        install(&system, &venv, &folder, "python3 python3-venv").await?;
-    }
-    let list = sources("python").join("requirements.txt");
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
-    let mut pip: Vec<PathBuf> = pip.iter().map(PathBuf::from).collect();
-    pip.push(list);
-    install(&python, &pip, &folder, "python3-venv").await?;
+    let python =
+        workshop::python(&own("python"), &sources("python").join("requirements.txt")).await?;
     Ok((python, vec![text(&sources("python").join("follow.py"))]))
 }
 
-async fn install_node() -> Result<Run> {
-    let folder = workshop("node")?;
-    let (node, npm) = (found("node", "nodejs npm")?, found("npm", "nodejs npm")?);
-    // Packages are found beside the program that imports them.
-    for file in ["package.json", "package-lock.json", "follow.mjs"] {
-        std::fs::copy(sources("node").join(file), folder.join(file)).context(file)?;
-    }
-    let words = ["ci", "--no-audit", "--no-fund", "--loglevel=error"].map(PathBuf::from);
-    install(&npm, &words, &folder, "npm").await?;
+async fn node() -> Result<Run> {
+    let folder = own("node");
+    let node = workshop::node(&folder, &sources("node"), &["follow.mjs"]).await?;
     Ok((node, vec![text(&folder.join("follow.mjs"))]))
 }
 
 async fn go() -> Result<Run> {
-    let folder = workshop("go")?;
-    let go = found("go", "golang-go")?;
-    let program = folder.join("follow");
-    let words =
-        ["build".into(), "-buildvcs=false".into(), "-o".into(), program.clone(), ".".into()];
-    install(&go, &words, &sources("go"), "golang-go").await?;
+    let program = workshop::go(&own("go"), &sources("go"), "follow").await?;
     Ok((program, Vec::new()))
+}
+
+/// Where an example is installed.
+fn own(language: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients").join(language)
 }
 
 fn sources(language: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients").join(language)
-}
-
-/// Where an example is installed; kept between runs.
-fn workshop(language: &str) -> Result<PathBuf> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients").join(language);
-    std::fs::create_dir_all(&folder)?;
-    Ok(folder)
-}
-
-fn found(program: &str, packages: &str) -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|candidate| candidate.is_file())
-        .with_context(|| format!("{program} is missing: `apt-get install {packages}`"))
-}
-
-async fn install(program: &Path, words: &[PathBuf], at: &Path, packages: &str) -> Result<()> {
-    let mut command = Command::new(program);
-    command.args(words).current_dir(at).kill_on_drop(true).stdin(std::process::Stdio::null());
-    let what = format!("{} {words:?}", program.display());
-    let output = tokio::time::timeout(INSTALL_LIMIT, command.output()).await;
-    let output = output.with_context(|| format!("{what} does not end"))?.context(what.clone())?;
-    if !output.status.success() {
-        bail!(
-            "{what} failed: check the network, and `apt-get install {packages}`\n{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    Ok(())
 }
 
 fn text(path: &Path) -> String {
