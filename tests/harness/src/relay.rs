@@ -1,4 +1,4 @@
-//! A detour on which messages are late.
+//! A detour on which messages are late, or which is cut.
 
 use crate::wait::{now, until};
 use anyhow::Result;
@@ -17,6 +17,7 @@ const UNDER_WAY: usize = 4_096;
 pub struct Relay {
     at: SocketAddr,
     limit: watch::Sender<Duration>,
+    cut: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -29,9 +30,10 @@ impl Relay {
         let listener = TcpListener::bind((to.ip(), 0)).await?;
         let at = listener.local_addr()?;
         let (limit, limits) = watch::channel(Duration::ZERO);
+        let (cut, cuts) = watch::channel(false);
         let task = tokio::spawn(async move {
             while let Ok((from, _)) = listener.accept().await {
-                let limits = limits.clone();
+                let (limits, mut cuts) = (limits.clone(), cuts.clone());
                 tokio::spawn(async move {
                     let Ok(to) = TcpStream::connect(to).await else { return };
                     let ((from, back), (answers, to)) = (from.into_split(), to.into_split());
@@ -39,11 +41,12 @@ impl Relay {
                     tokio::select! {
                         () = pass(from, to, limits.clone()) => {}
                         () = pass(answers, back, limits.clone()) => {}
+                        _ = cuts.wait_for(|cut| *cut) => {}
                     }
                 });
             }
         });
-        Ok(Self { at, limit, task })
+        Ok(Self { at, limit, cut, task })
     }
 
     /// Where it listens.
@@ -54,6 +57,11 @@ impl Relay {
     /// From now on each chunk is late by up to this; if by nothing, what is under way arrives.
     pub fn delay(&self, limit: Duration) {
         self.limit.send_replace(limit);
+    }
+
+    /// Whether all connections are closed, and new ones as soon as they are made.
+    pub fn cut(&self, cut: bool) {
+        self.cut.send_replace(cut);
     }
 }
 

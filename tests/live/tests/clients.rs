@@ -9,7 +9,7 @@ use redis::{AsyncCommands, IntoConnectionInfo, RedisResult};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vedette_client::{Follower, Limits, Masters};
-use vedette_harness::{Home, LIMIT, Plan, Process, System, now, stays, within};
+use vedette_harness::{Home, LIMIT, Plan, Process, Relay, System, now, pick, stays, within};
 use vedette_live::{invariants, ms, tell, workshop};
 use vedette_model::{Fact, FactKind, MasterRecord, NodeAddr, Sender, Service};
 use vedette_wire::{Header, encode};
@@ -107,6 +107,54 @@ async fn the_rust_kit_follows() -> Result<()> {
     let told = tokio::time::timeout(LIMIT, told).await??;
     let rises = first.epoch.0 < told[0] && told[0] < told[1];
     ensure!(rises && told[1] == last.epoch.0, "one change for each failover: {told:?}");
+    invariants(&system)?;
+    system.finish().await
+}
+
+/// From the end of a cut to the next master being known.
+const KNOWN_LIMIT: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn whoever_was_cut_off_during_a_failover_knows_the_next_master_at_once() -> Result<()> {
+    let mut system = System::start(Plan::default()).await?;
+    system.announce(&["sdown", "odown", "down"]);
+    let gateway = system.start_gateway("g1", &["clients.repeat_last_switch = true"])?;
+    let relay = Relay::start(system.nats[0].url().trim_start_matches("nats://").parse()?).await?;
+    let client = vedette_client::connect(format!("nats://{}", relay.at())).await?;
+    let group = system.group();
+    let mut masters = Masters::watch(client, "vedette", group.as_str()).await?;
+    let (old, mark) = (system.master(), system.watcher.mark());
+    let first = masters.next().await.context("the first master")?;
+    ensure!(first.master == old, "{first:?}");
+
+    relay.cut(true);
+    system.nodes[0].kill9()?;
+    let (_, next) = system.watcher.new_master(mark, LIMIT, &group, &old).await?;
+    let settled = |fact: &Fact| {
+        let record = pick::record(fact)?;
+        (record.master == next.master && record.failover.is_none()).then_some(())
+    };
+    system.watcher.wait(mark, LIMIT, "the failover is long over", settled).await?;
+    let known = tokio::time::timeout(Duration::from_millis(100), masters.next()).await;
+    ensure!(known.is_err(), "it was cut off: {known:?}");
+
+    relay.cut(false);
+    let since = now();
+    let heard = tokio::time::timeout(KNOWN_LIMIT, masters.next()).await;
+    let heard = heard.context("not known in time")?.context("the stream goes on")?;
+    ensure!(heard.master == next.master && heard.epoch == next.epoch, "{heard:?}");
+    tell(&format!("known {:.0} ms after the cut's end", ms(since, now())));
+
+    // Who subscribes at a gateway now missed it as well.
+    let sentinel = redis::Client::open(format!("redis://{gateway}"))?;
+    let subscriber =
+        within(LIMIT, "the gateway is open", async || sentinel.get_async_pubsub().await.ok());
+    let mut subscriber = subscriber.await?;
+    subscriber.subscribe("+switch-master").await?;
+    let said = tokio::time::timeout(KNOWN_LIMIT, subscriber.on_message().next()).await?;
+    let said: String = said.context("it is told")?.get_payload()?;
+    let words = |node: &NodeAddr| format!("{} {}", node.host(), node.port());
+    ensure!(said == format!("{group} {} {}", words(&old), words(&next.master)), "{said}");
     invariants(&system)?;
     system.finish().await
 }

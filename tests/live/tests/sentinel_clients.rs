@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use vedette_harness::{GROUP, Home, LIMIT, Plan, Process, System, now, ports, within};
-use vedette_live::{invariants, ms, tell, workshop};
+use vedette_live::{invariants, ms, rounds, tell, workshop};
 use vedette_model::NodeAddr;
 
 /// From an announcement to the next acknowledged write.
@@ -63,6 +63,11 @@ impl Client {
         let said = self.said();
         let lines = said.lines().filter_map(|line| line.strip_prefix(word)?.trim().parse().ok());
         lines.collect()
+    }
+
+    /// How often it was told that it writes to a replica.
+    fn refused(&self) -> usize {
+        self.said().matches("READONLY").count()
     }
 
     /// The last number that it has begun to write.
@@ -280,6 +285,8 @@ async fn moves(
     let group = system.group();
     let (announced, next) = system.watcher.new_master(mark, LIMIT, &group, old).await?;
     let tried: Vec<u64> = clients.iter().map(Client::tried).collect();
+    // Before that a master that hands over refuses writes, as a replica does.
+    let refused: Vec<usize> = clients.iter().map(Client::refused).collect();
     for (client, tried) in clients.iter().zip(&tried) {
         let left = MOVE_LIMIT.saturating_sub(announced.elapsed());
         let seen = client.writes_on(system, &next.master, *tried, left).await;
@@ -301,6 +308,11 @@ async fn moves(
     }
     system.nodes[at].answers().await?;
     system.all_follow(&next.master).await?;
+    for (client, before) in clients.iter().zip(refused) {
+        // Its one connection is closed once the role has changed.
+        let refused = client.refused() - before;
+        ensure!(refused <= 1, "{what:?}: {} met a replica {refused} times", client.name());
+    }
     for (client, before) in clients.iter().zip(&tried) {
         let tried = client.tried();
         client.writes_on(system, &next.master, tried, MOVE_LIMIT).await.context("its return")?;
@@ -318,8 +330,10 @@ async fn sentinels_clients_follow_through_gateways() -> Result<()> {
     for client in &clients {
         client.writes_on(&system, &master, 0, LIMIT).await?;
     }
-    for what in [What::Killed, What::Frozen, What::SwitchedOver] {
-        master = moves(&mut system, &clients, &master, what).await?;
+    for _ in 0..rounds(1)? {
+        for what in [What::Killed, What::Frozen, What::SwitchedOver] {
+            master = moves(&mut system, &clients, &master, what).await?;
+        }
     }
     drop(clients);
     invariants(&system)?;

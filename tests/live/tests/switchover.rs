@@ -211,3 +211,34 @@ async fn a_drained_node_is_master_of_nothing_and_the_last_one_is_not_drained() -
     invariants(&system)?;
     system.finish().await
 }
+
+/// An interruption of writes that people forgive in a rolling restart.
+const ROLLING_GAP_MS: f64 = 1_000.0;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_with_drains_loses_nothing() -> Result<()> {
+    let mut system = System::start(Plan::of_many_failovers()).await?;
+    system.announce(&["sdown", "odown", "down", "reboot", "replica"]);
+    let writer = writing(&system).await?;
+    let begun = now();
+    for at in 0..system.nodes.len() {
+        let node = system.nodes[at].addr().clone();
+        let said = system.vedette(&["drain", &node.to_string()]).await?;
+        ensure!(said.contains("it may be stopped"), "{said}");
+        system.nodes[at].terminate(LIMIT).await?;
+        system.nodes[at].start()?;
+        system.nodes[at].answers().await?;
+        let master = system.ask_master().await?.master;
+        system.all_follow(&master).await?;
+    }
+    let master = system.ask_master().await?.master;
+    writer.write_on(&master, now(), LIMIT).await?;
+    let longest = gap(&writer.acknowledged(), begun, now());
+    let written = writer.stop().await?;
+    let missing = written.missing_on(system.node(&master)?).await?;
+    ensure!(missing.is_empty(), "{} acknowledged writes are lost", missing.len());
+    tell(&format!("three nodes restarted, 0 writes lost, the longest gap was {longest:.0} ms"));
+    ensure!(longest <= ROLLING_GAP_MS, "a gap of {longest:.0} ms");
+    invariants(&system)?;
+    system.finish().await
+}
