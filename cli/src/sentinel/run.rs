@@ -47,8 +47,11 @@ pub async fn run(ready: Ready, shutdown: Shutdown) -> anyhow::Result<()> {
     let hello = HelloConfig { id: Some(data.id.to_string()), address: Some(address.clone()) };
     let prober = vedette_prober::Config { common: common.clone(), hello };
     parts.spawn("prober", vedette_prober::run(prober, shutdown.clone()));
-    let orchestrator =
-        vedette_orchestrator::Config { common: common.clone(), roster, groups_file: None };
+    let orchestrator = vedette_orchestrator::Config {
+        common: common.clone(),
+        roster,
+        ..vedette_orchestrator::Config::default()
+    };
     parts.spawn("orchestrator", vedette_orchestrator::serve(orchestrator, seeds, shutdown.clone()));
     let gateway =
         vedette_gateway::Config { common: common.clone(), clients, http: HttpConfig::default() };

@@ -59,8 +59,11 @@ pub fn start(
     }
     let prober = vedette_prober::Config { common: common("p1"), ..Default::default() };
     services.spawn("prober/p1", vedette_prober::run(prober, shutdown.clone()));
-    let orchestrator =
-        vedette_orchestrator::Config { common: common("o1"), roster, groups_file: None };
+    let orchestrator = vedette_orchestrator::Config {
+        common: common("o1"),
+        roster,
+        ..vedette_orchestrator::Config::default()
+    };
     let serve = vedette_orchestrator::serve(orchestrator, seed, shutdown.clone());
     services.spawn("orchestrator/o1", serve);
     let notifier =

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use vedette_runtime::config::ServiceConfig;
 use vedette_runtime::life::ServiceFlags;
-use vedette_runtime::{CommonConfig, CommonFlags, ConfigError, Overrides, RosterConfig};
+use vedette_runtime::{
+    CommonConfig, CommonFlags, ConfigError, HistoryConfig, Overrides, RosterConfig,
+};
 
 /// An orchestrator's whole configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,8 @@ pub struct Config {
     /// Path of the groups file, which declares the groups to seed. Without it the orchestrator
     /// serves the groups that the voters have records of.
     pub groups_file: Option<PathBuf>,
+    /// How much of what happens JetStream keeps.
+    pub history: HistoryConfig,
 }
 
 impl ServiceConfig for Config {
@@ -26,6 +30,7 @@ impl ServiceConfig for Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
+        self.history.check()?;
         self.roster.roster().map(drop)
     }
 }

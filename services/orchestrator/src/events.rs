@@ -26,7 +26,7 @@ fn happened(event: &Event) {
 }
 
 /// For the trace above all: what people want to know of a step is an event of its own.
-fn finished(FailoverStep { group, ballot, step, elapsed_us, trace_id }: &FailoverStep) {
+fn finished(FailoverStep { group, ballot, step, elapsed_us, trace_id, .. }: &FailoverStep) {
     let span = info_span!("failover", %group, ?step, elapsed_us);
     telemetry::attach(&span, *trace_id);
     let _inside = span.enter();

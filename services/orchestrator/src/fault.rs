@@ -95,7 +95,8 @@ impl FaultPoint {
                 Step::Odown
                 | Step::Promoted { .. }
                 | Step::Committed { .. }
-                | Step::Aborted { .. } => None,
+                | Step::Aborted { .. }
+                | Step::Waiting { .. } => None,
             };
         }
         if let Fact::Proposal(proposal) = fact {

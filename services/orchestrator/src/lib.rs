@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use vedette_model::{FactKind, GroupName, NodeAddr, OrchestratorId, Service, Settings};
 use vedette_protocol::orchestrator::{self, Input, Orchestrator};
-use vedette_runtime::{Clock, ConfigError, Received, Retainer, Shutdown, driver, life};
+use vedette_runtime::{Clock, ConfigError, Historian, Received, Retainer, Shutdown, driver, life};
 
 /// What is said by others and heard here; answers come besides.
 const HEARD: [FactKind; 8] = [
@@ -63,11 +63,12 @@ pub async fn serve(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let roster = config.roster.roster()?;
-    let common = config.common;
+    let (common, history) = (config.common, config.history);
     let bus = life::join(Service::Orchestrator, &common, &shutdown).await?;
     let (inputs, queue) = mpsc::channel(QUEUE_LIMIT);
     bus.subscribe_into(&HEARD, inputs.clone(), heard).await?;
     let (clock, retainer) = (Clock::start(), Retainer::spawn(&bus));
+    let _historian = Historian::spawn(&bus, &history);
     let config = orchestrator::Config {
         sender: bus.sender().clone(),
         id: OrchestratorId::parse(&common.id)?,

@@ -3,9 +3,9 @@
 
 use crate::{
     Ballot, BallotNumber, Beat, BeatReply, Candidacy, Epoch, Event, GroupName, GroupRecord,
-    Instruction, InstructionReply, MasterRecord, NodeAddr, NodeView, Place, ProberId, Proposal,
-    ProposalReply, Quorum, Rejoin, RejoinAnswer, Revision, Roster, RosterAnswer, RosterBallot,
-    RunId, Service, TraceId, VoterId,
+    Instruction, InstructionReply, LossBound, MasterRecord, NodeAddr, NodeView, Place, ProberId,
+    Proposal, ProposalReply, Quorum, Rejection, Rejoin, RejoinAnswer, Revision, Roster,
+    RosterAnswer, RosterBallot, RunId, Service, TraceId, VoterId,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -289,6 +289,15 @@ pub struct FailoverStep {
     pub elapsed_us: u64,
     /// The trace of the incident.
     pub trace_id: TraceId,
+    /// The voters that promised; with [`Step::Claimed`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub votes: Vec<VoterId>,
+    /// Why each other node was not chosen; with [`Step::Selected`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<Rejection>,
+    /// What may be lost at most; with [`Step::Selected`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<LossBound>,
 }
 
 /// The steps of a failover, each named for what has just been finished.
@@ -340,6 +349,11 @@ pub enum Step {
     /// The attempt was given up.
     Aborted {
         /// Why.
+        why: String,
+    },
+    /// Some voter says that the master is down, and for a second there was no attempt.
+    Waiting {
+        /// What is missing.
         why: String,
     },
 }

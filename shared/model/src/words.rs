@@ -35,6 +35,10 @@ impl fmt::Display for Fact {
                 f.write_str("committed ")?;
                 record(&fact.record, f)
             }
+            // Nothing has begun yet.
+            Self::FailoverStep(fact) if matches!(fact.step, Step::Waiting { .. }) => {
+                write!(f, "step: {}", fact.step)
+            }
             Self::FailoverStep(fact) => {
                 let ms = Duration::from_micros(fact.elapsed_us).as_secs_f64() * 1e3;
                 write!(f, "step: {} after {ms:.1} ms", fact.step)
@@ -163,6 +167,7 @@ impl fmt::Display for Step {
             Self::Paused => f.write_str("writes wait at the old master"),
             Self::Level { target } => write!(f, "{target} holds all of it"),
             Self::Frozen => f.write_str("the old master takes no writes any more"),
+            Self::Waiting { why } => write!(f, "no attempt: {why}"),
         }
     }
 }

@@ -26,6 +26,9 @@ use vedette_model::{
 const RANK_STEP: Duration = Duration::from_millis(50);
 /// Before a candidacy that nothing stands in the way of any more.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+/// For a majority of the voters to agree that the master is down: what keeps them from it is told
+/// after that.
+const AGREED_AFTER: Duration = Duration::from_secs(1);
 /// A verdict that is not repeated for so long no longer counts.
 const VERDICT_EXPIRY: Duration = Duration::from_secs(3);
 
@@ -36,6 +39,15 @@ pub enum Output {
     Odown,
     /// Ask for a ballot.
     Stand(Purpose),
+    /// Some voter says the master is down, and there is no attempt; why, in words. Once each.
+    Waiting(String),
+}
+
+/// Some voter says that the master is down, and this one may not stand.
+#[derive(Debug, Clone)]
+struct Waits {
+    since: Instant,
+    told: String,
 }
 
 /// A voter says ODOWN.
@@ -62,6 +74,7 @@ pub struct Candidate {
     barred: Option<String>,
     verdicts: BTreeMap<VoterId, Reached>,
     odown_since: Option<Instant>,
+    waits: Option<Waits>,
     leader_heard: Option<Instant>,
     work: bool,
     /// A person waits for something.
@@ -89,6 +102,7 @@ impl Candidate {
             barred: None,
             verdicts: BTreeMap::new(),
             odown_since: None,
+            waits: None,
             leader_heard: None,
             work: false,
             ordered: false,
@@ -268,7 +282,14 @@ impl Candidate {
         let mut text = match (self.odown_since, count) {
             (Some(_), _) => format!("odown by {count} voters"),
             (None, 0) => String::new(),
-            (None, _) => format!("{count} of {needed} needed voters say odown: nothing is done"),
+            (None, _) => {
+                let silent = self.roster.voters().iter().filter(|v| !self.verdicts.contains_key(v));
+                let silent: Vec<_> = silent.map(VoterId::as_str).collect();
+                format!(
+                    "{count} of {needed} needed voters say odown, {} do not: nothing is done",
+                    silent.join(" and ")
+                )
+            }
         };
         if let Some(barred) = self.barred.as_ref().filter(|_| self.odown_since.is_some()) {
             return format!("{text}; {barred}");
@@ -294,7 +315,9 @@ impl Candidate {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let expiry = self.verdicts.values().map(|verdict| verdict.expiry).min();
         let stand = self.wanted().map(|(at, _)| at);
-        [expiry, stand].into_iter().flatten().min()
+        let told = self.waits.as_ref().filter(|waits| self.owns() && waits.told.is_empty());
+        let tell = told.map(|waits| waits.since + AGREED_AFTER);
+        [expiry, stand, tell].into_iter().flatten().min()
     }
 
     /// The next effect.
@@ -312,6 +335,22 @@ impl Candidate {
             }
             (false, Some(_)) => self.odown_since = None,
             (true, Some(_)) | (false, None) => {}
+        }
+        self.tell_what_is_missing(now);
+    }
+
+    /// Who looks into it later must find why nothing happened, from the one who would have acted.
+    fn tell_what_is_missing(&mut self, now: Instant) {
+        let may_stand = self.odown_since.is_some() && self.barred.is_none();
+        if self.verdicts.is_empty() || may_stand || self.busy || self.under_way {
+            self.waits = None;
+            return;
+        }
+        let (owns, why) = (self.owns(), self.standing());
+        let waits = self.waits.get_or_insert(Waits { since: now, told: String::new() });
+        if owns && now >= waits.since + AGREED_AFTER && waits.told != why {
+            waits.told.clone_from(&why);
+            self.outputs.push_back(Output::Waiting(why));
         }
     }
 

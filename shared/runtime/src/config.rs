@@ -6,7 +6,8 @@ mod layers;
 mod show;
 
 pub use common::{
-    CommonConfig, CommonFlags, LogConfig, LogFormat, NatsConfig, RosterConfig, TelemetryConfig,
+    CommonConfig, CommonFlags, HistoryConfig, LogConfig, LogFormat, NatsConfig, RosterConfig,
+    TelemetryConfig,
 };
 pub use layers::{Overrides, load, load_from};
 pub use show::show;

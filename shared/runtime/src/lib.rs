@@ -9,13 +9,15 @@
 //!  bus ─►│ inputs ─► driver ─► machine             what it does: decide …
 //!        │              │         │
 //!  bus ◄─┴─ effects ◄───┴─────────┘                … then do
-//!             └─ retained                          the last master of each group, kept for latecomers
+//!             ├─ retained                          the last master of each group, kept for latecomers
+//!             └─ history                           what led to each decision, kept for people
 //! ```
 
 pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod driver;
+pub mod history;
 pub mod identity;
 pub mod life;
 mod limit;
@@ -25,7 +27,10 @@ pub mod telemetry;
 
 pub use bus::{Bus, Received};
 pub use clock::Clock;
-pub use config::{CommonConfig, CommonFlags, ConfigError, NatsConfig, Overrides, RosterConfig};
+pub use config::{
+    CommonConfig, CommonFlags, ConfigError, HistoryConfig, NatsConfig, Overrides, RosterConfig,
+};
 pub use driver::Effects;
+pub use history::Historian;
 pub use retained::Retainer;
 pub use shutdown::Shutdown;

@@ -2,8 +2,12 @@
 //! those who come late. Nothing waits for it.
 
 mod bucket;
+mod copies;
 mod fault;
 pub mod founding;
+
+pub(crate) use copies::{REPLICAS, context, copies, is_no_room};
+pub(crate) use fault::{code, sorted};
 
 use crate::Clock;
 use crate::bus::Bus;

@@ -174,6 +174,34 @@ impl Subjects {
         format!("{}-founding", self.prefix)
     }
 
+    /// The stream that keeps what led to each decision.
+    pub fn history_stream(&self) -> String {
+        format!("{}-history", self.prefix)
+    }
+
+    /// What that stream keeps: what is said once for each happening and holds no secret. Not what
+    /// is repeated as long as it holds, which would wash the rest out.
+    pub fn history(&self) -> Vec<String> {
+        [FactKind::Event, FactKind::FailoverStep, FactKind::MasterRecord]
+            .into_iter()
+            .filter_map(|kind| self.pattern(kind))
+            .chain([self.history_gap()])
+            .collect()
+    }
+
+    /// The part of it that is about one group, with the gaps.
+    pub fn history_of(&self, group: &GroupName) -> Vec<String> {
+        let group = escape_group(group);
+        let tails = ["event.{}.*", "failover.{}", "master.{}"];
+        let about = tails.iter().map(|tail| self.under(&tail.replace("{}", &group)));
+        about.chain([self.history_gap()]).collect()
+    }
+
+    /// Where whoever could not reach the stream says so. No fact: only the stream takes it.
+    pub fn history_gap(&self) -> String {
+        format!("{}.history.gap", self.prefix)
+    }
+
     fn under(&self, tail: &str) -> String {
         format!("{}.v1.{tail}", self.prefix)
     }

@@ -79,7 +79,7 @@ impl Moment {
                 Step::Committed { .. } => Some(Self::Committed),
                 Step::Repaired { .. } => Some(Self::Repaired),
                 Step::Ended => Some(Self::Ended),
-                Step::Aborted { .. } => None,
+                Step::Aborted { .. } | Step::Waiting { .. } => None,
             },
             orchestrator::Output::Publish(Fact::MasterRecord(_)) => Some(Self::Announcing),
             orchestrator::Output::Command { command: Command::Promote { .. }, .. } => {

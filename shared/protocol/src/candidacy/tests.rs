@@ -129,8 +129,9 @@ fn a_minority_of_voters_moves_nobody() {
     for now in 0..50 {
         assert_eq!(script.hear(now, 1, true), [], "one voter, however often");
     }
-    assert_eq!(script.run(2_000), []);
-    assert_eq!(script.0.standing(), "1 of 2 needed voters say odown: nothing is done");
+    let why = "1 of 2 needed voters say odown, v2 and v3 do not: nothing is done";
+    assert_eq!(script.0.standing(), why);
+    assert_eq!(script.run(2_000), [(1_000, Output::Waiting(why.into()))], "and says so once");
 }
 
 #[test]

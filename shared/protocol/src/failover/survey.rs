@@ -146,7 +146,6 @@ impl Failover {
         let happening = Happening::new(EventName::AbortNoGoodSlave, why.clone());
         let reasons = format!("{}: {}", stage(self.relaxed), reasons(rejected));
         self.acts.push_back(Act::NoGoodSlave { told: happening, reasons });
-        self.acts.push_back(Act::Step(Step::Aborted { why: why.clone() }));
         // The next attempt does not sleep through the moment at which more is allowed.
         let left = record.settings.patience_ms.saturating_sub(down_for_ms);
         let left = Duration::from_millis(left).max(TRY_AGAIN);

@@ -316,7 +316,6 @@ fn without_an_eligible_replica_nothing_is_written_and_it_is_said_why() {
                 told: Happening::new(EventName::AbortNoGoodSlave, why),
                 reasons: format!("patience is not over: {reasons}"),
             },
-            Act::Step(Step::Aborted { why: why.to_string() }),
             end(Some(why), 1_000),
         ]
     );

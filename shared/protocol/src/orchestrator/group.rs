@@ -23,9 +23,9 @@ use core::time::Duration;
 use orders::Orders;
 use pause::PauseClock;
 use vedette_model::{
-    Answer, Ballot, BallotNumber, BeatReply, Command, EventName, GroupName, GroupRecord, Instant,
-    NodeAddr, NodeFault, NodeReport, OdownVerdict, OrchestratorId, ProposalReply, Purpose, Role,
-    Roster, Settings, Standing, Step, TraceId,
+    Answer, Ballot, BallotNumber, BeatReply, Command, EventName, FailoverStep, GroupName,
+    GroupRecord, Instant, NodeAddr, NodeFault, NodeReport, OdownVerdict, OrchestratorId,
+    ProposalReply, Purpose, Role, Roster, Settings, Standing, Step, TraceId, VoterId,
 };
 use wishes::Wishes;
 
@@ -64,6 +64,10 @@ pub(super) struct Group {
     last_abort: Option<(String, Instant)>,
     /// Why the last ballot was lost.
     last_loss: String,
+    /// Who promised the ballot held.
+    votes: Vec<VoterId>,
+    /// Steps of an attempt that repeats a failed one.
+    untold: Vec<FailoverStep>,
     orders: Orders,
     pause: PauseClock,
     wishes: Wishes,
@@ -88,6 +92,8 @@ impl Group {
             incident: None,
             last_abort: None,
             last_loss: String::new(),
+            votes: Vec::new(),
+            untold: Vec::new(),
             orders: Orders::default(),
             pause: PauseClock::default(),
             wishes: Wishes::default(),
@@ -314,6 +320,7 @@ impl Group {
                 }
                 self.cut_repair_short();
             }
+            candidacy::Output::Waiting(why) => self.step(Step::Waiting { why }, now),
             candidacy::Output::Stand(Purpose::Configure) => {
                 self.tenure = Tenure::Mend { act_after: now };
                 self.proposer.stand(Purpose::Configure, now);
@@ -326,6 +333,7 @@ impl Group {
                 let began = self.began.filter(|_| self.candidate.is_odown());
                 self.began = began.or(Some(now));
                 self.tenure = Tenure::None;
+                self.untold.clear();
                 self.incident = self.trace();
                 let setting = Setting {
                     me: self.me.clone(),
@@ -358,7 +366,8 @@ impl Group {
             ProposerOutput::Prepare(candidacy) => self.publish(candidacy.into()),
             ProposerOutput::Accept(proposal) => self.publish(proposal.into()),
             ProposerOutput::Beat(beat) => self.publish(beat.into()),
-            ProposerOutput::Elected { ballot, adopted, act_after, failover_ms_ago } => {
+            ProposerOutput::Elected { ballot, adopted, act_after, failover_ms_ago, votes } => {
+                self.votes = votes;
                 self.elected(&ballot, adopted, (act_after, failover_ms_ago), now);
             }
             ProposerOutput::Committed(committed) => {
@@ -391,7 +400,8 @@ impl Group {
         match &mut self.tenure {
             Tenure::Walk(walk) => {
                 walk.elected(adopted, act_after, failover_ms_ago, now);
-                let why = format!("ballot {ballot}, promised by a majority of voters");
+                let votes: Vec<_> = self.votes.iter().map(VoterId::as_str).collect();
+                let why = format!("ballot {ballot}, promised by {}", votes.join(", "));
                 self.tell_once(Happening::new(EventName::ElectedLeader, why));
             }
             Tenure::Mend { act_after: at } => {

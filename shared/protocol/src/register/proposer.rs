@@ -2,6 +2,7 @@
 
 use super::{BEAT_EVERY, LEASE, SILENT_LIMIT};
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 use core::time::Duration;
 use vedette_model::{
     Ballot, BallotAnswer, BallotNumber, Beat, BeatReply, Candidacy, GroupName, GroupRecord,
@@ -35,6 +36,8 @@ pub enum ProposerOutput {
         act_after: Instant,
         /// The least that any of these voters said; see [`BallotAnswer::Promise`].
         failover_ms_ago: Option<u64>,
+        /// Who promised.
+        votes: Vec<VoterId>,
     },
     /// A majority accepted.
     Committed(RecordCommitted),
@@ -269,6 +272,7 @@ impl Proposer {
         let promises = || standing.promises.values();
         let lease_ms = promises().map(|p| p.lease_ms).max().unwrap_or(0);
         let failover_ms_ago = promises().filter_map(|p| p.failover_ms_ago).min();
+        let votes = standing.promises.keys().cloned().collect();
         let adopted = standing
             .promises
             .into_values()
@@ -282,6 +286,7 @@ impl Proposer {
             adopted,
             act_after: now + Duration::from_millis(lease_ms),
             failover_ms_ago,
+            votes,
         });
         self.phase = Phase::Leading(Leading {
             ballot,

@@ -223,6 +223,38 @@ impl RosterConfig {
     }
 }
 
+/// The history that JetStream keeps. The orchestrator that started last has its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryConfig {
+    /// Days for which it is kept, 1 to 3650.
+    pub days: u64,
+    /// Room for all of it in MiB, 1 to 65536; when that is full, the oldest goes.
+    pub max_mib: u64,
+}
+
+impl Default for HistoryConfig {
+    fn default() -> Self {
+        Self { days: 90, max_mib: 64 }
+    }
+}
+
+impl HistoryConfig {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] for a number out of its range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (key, given, most) in
+            [("history.days", self.days, 3_650), ("history.max_mib", self.max_mib, 65_536)]
+        {
+            if given == 0 || given > most {
+                return Err(invalid(key, given, format!("it must be 1 to {most}")));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The flags of every service; a service's own flags hold it flattened.
 #[derive(Debug, Clone, Default, Args)]
 pub struct CommonFlags {

@@ -3,18 +3,14 @@
 use super::fault::{code, sorted, sorted_of_bucket};
 use super::{RetainedError, newer};
 use crate::bus::Bus;
+use crate::retained::{REPLICAS, context, copies, is_no_room};
 use async_nats::jetstream::kv::{Config, Store, UpdateError, UpdateErrorKind};
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
-use async_nats::jetstream::{Context, ContextBuilder, ErrorCode};
+use async_nats::jetstream::{Context, ErrorCode};
 use bytes::Bytes;
-use std::time::Duration;
 use vedette_model::{Fact, FactKind, GroupName, MasterRecord};
 use vedette_wire::{DecodeError, Subjects};
 
-/// For one question to JetStream.
-const ANSWER_LIMIT: Duration = Duration::from_secs(2);
-/// Copies of the bucket where the cluster has so many servers.
-const REPLICAS: usize = 3;
 /// How often a record is compared and written again when others write the same group meanwhile.
 const ROUNDS: usize = 8;
 
@@ -50,11 +46,7 @@ impl Bucket {
     pub(super) fn named(bus: &Bus, name: String, description: &'static str) -> Self {
         let client = bus.client().clone();
         let clustered = client.server_info().cluster.is_some();
-        let jetstream = ContextBuilder::new()
-            .timeout(ANSWER_LIMIT)
-            .ack_timeout(ANSWER_LIMIT)
-            .backpressure_on_inflight(true)
-            .build(client);
+        let jetstream = context(client);
         let subjects = bus.subjects().clone();
         Self { jetstream, subjects, name, description, clustered, store: None }
     }
@@ -176,24 +168,19 @@ impl Bucket {
 
     /// Makes the bucket with as many copies as the cluster has room for.
     async fn make(&self) -> Result<Store, RetainedError> {
-        let most = if self.clustered { REPLICAS } else { 1 };
-        for replicas in (2..=most).rev() {
+        for replicas in copies(self.clustered) {
             match self.jetstream.create_key_value(self.config(replicas)).await {
-                Ok(store) => return Ok(made(store, replicas)),
-                Err(error) if is_no_room(code(&error)) => {
-                    tracing::debug!(replicas, %error, "too few servers for so many copies");
+                Ok(store) => {
+                    tracing::info!(bucket = store.name, replicas, "the bucket was made");
+                    return Ok(store);
                 }
+                Err(error) if is_no_room(replicas, &error) => {}
+                // Somebody else made it a moment ago, perhaps with more copies.
+                Err(error) if code(&error) == Some(ErrorCode::STREAM_NAME_EXIST) => break,
                 Err(error) => return Err(sorted(error)),
             }
         }
-        match self.jetstream.create_key_value(self.config(1)).await {
-            Ok(store) => Ok(made(store, 1)),
-            // Somebody else made it a moment ago, perhaps with more copies.
-            Err(error) if code(&error) == Some(ErrorCode::STREAM_NAME_EXIST) => {
-                self.find().await?.ok_or(RetainedError::Silent)
-            }
-            Err(error) => Err(sorted(error)),
-        }
+        self.find().await?.ok_or(RetainedError::Silent)
     }
 
     /// Tries to have as many copies as a cluster should, since it may have grown; the bucket does
@@ -227,11 +214,6 @@ impl Bucket {
     }
 }
 
-fn made(store: Store, replicas: usize) -> Store {
-    tracing::info!(bucket = store.name, replicas, "the bucket was made");
-    store
-}
-
 fn master(value: &[u8]) -> Result<MasterRecord, DecodeError> {
     let kind = FactKind::MasterRecord;
     let fact = vedette_wire::decode(kind, value)?;
@@ -246,15 +228,4 @@ fn master(value: &[u8]) -> Result<MasterRecord, DecodeError> {
 /// that the client library does not know.
 fn is_outrun(error: &UpdateError) -> bool {
     error.kind() == UpdateErrorKind::WrongLastRevision || code(error) == Some(WRITE_UNDER_WAY)
-}
-
-fn is_no_room(code: Option<ErrorCode>) -> bool {
-    [
-        ErrorCode::CLUSTER_NO_PEERS,
-        ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED,
-        ErrorCode::INSUFFICIENT_RESOURCES,
-        ErrorCode::STREAM_NAME_EXIST,
-    ]
-    .into_iter()
-    .any(|no_room| code == Some(no_room))
 }

@@ -11,7 +11,7 @@ use async_nats::jetstream::{Error, ErrorCode};
 use std::error::Error as StdError;
 
 /// Sorts an error of a question about a bucket that may not exist.
-pub(super) fn sorted<E: StdError + Send + Sync + 'static>(error: E) -> RetainedError {
+pub(crate) fn sorted<E: StdError + Send + Sync + 'static>(error: E) -> RetainedError {
     match meaning(&error) {
         Meaning::Absent => RetainedError::Absent,
         Meaning::Silent => RetainedError::Silent,
@@ -28,7 +28,7 @@ pub(super) fn sorted_of_bucket<E: StdError + Send + Sync + 'static>(error: E) ->
 }
 
 /// JetStream's own code in an error, wherever the library has put it.
-pub(super) fn code(error: &(dyn StdError + 'static)) -> Option<ErrorCode> {
+pub(crate) fn code(error: &(dyn StdError + 'static)) -> Option<ErrorCode> {
     chain(error).find_map(|cause| own(cause).as_ref().map(Error::error_code))
 }
 

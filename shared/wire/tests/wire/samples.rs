@@ -365,13 +365,34 @@ fn steps() -> Vec<Fact> {
         Step::Level { target: addr("10.0.0.2:6379") },
         Step::Frozen,
         Step::Aborted { why: "no replica is eligible".into() },
+        Step::Waiting { why: "1 of 2 needed voters say odown".into() },
     ]
     .map(|step| {
         let ballot = (step != Step::Odown).then(ballot);
         let (elapsed_us, trace_id) = (12_345, trace());
-        FailoverStep { group: group(), ballot, step, elapsed_us, trace_id }.into()
+        let (votes, rejected, loss) = (Vec::new(), Vec::new(), None);
+        FailoverStep { group: group(), ballot, step, elapsed_us, trace_id, votes, rejected, loss }
     })
-    .into()
+    .into_iter()
+    .chain([steps_that_say_more()])
+    .map(Fact::from)
+    .collect()
+}
+
+fn steps_that_say_more() -> FailoverStep {
+    FailoverStep {
+        group: group(),
+        ballot: Some(ballot()),
+        step: Step::Selected { target: addr("10.0.0.2:6379") },
+        elapsed_us: 12_345,
+        trace_id: trace(),
+        votes: vec![voter("v1")],
+        rejected: vec![Rejection {
+            node: addr("10.0.0.3:6379"),
+            reason: RejectReason::TooFarBehind { bytes: 14 },
+        }],
+        loss: Some(LossBound { bytes: Some(0), as_of_ms: Some(957) }),
+    }
 }
 
 fn digest_replies() -> Vec<Fact> {

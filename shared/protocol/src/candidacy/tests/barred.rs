@@ -21,8 +21,9 @@ fn nobody_stands_in_vain_for_a_group_that_is_paused_or_held() {
         let mut script = Script::new();
         let _ = script.record(0, &barred);
         assert_eq!(script.odown(10), [Output::Odown]);
-        assert_eq!(script.run(2_000), []);
-        assert_eq!(script.0.standing(), format!("odown by 2 voters; {text}"));
+        let text = format!("odown by 2 voters; {text}");
+        assert_eq!(script.run(2_000), [(1_010, Output::Waiting(text.clone()))]);
+        assert_eq!(script.0.standing(), text);
         // What ended it is known with the next record, and the master is still down.
         script.0.record(&record(3), at(2_000));
         script.0.handle_timeout(at(2_000));

@@ -3,6 +3,7 @@
 use super::{Effect, Group, Tenure, pause};
 use crate::happening::Happening;
 use alloc::format;
+use alloc::vec::Vec;
 use core::time::Duration;
 use vedette_model::{
     EventName, Fact, FailoverStep, GroupRecord, Instant, Member, Revision, Step, TraceId,
@@ -127,22 +128,51 @@ impl Group {
         Some(planned.or(walked).unwrap_or_else(|| record.trace_id()))
     }
 
+    /// A step of the walk. The first ones of an attempt that repeats a failed one wait until there
+    /// is something new to tell.
+    pub(super) fn walked(&mut self, step: Step, now: Instant) {
+        let waits = self.repeats() && matches!(step, Step::Claimed | Step::Surveyed { .. });
+        let Some(made) = self.made(step, now) else { return };
+        self.untold.push(made);
+        if !waits {
+            for step in core::mem::take(&mut self.untold) {
+                self.publish(step.into());
+            }
+        }
+    }
+
     pub(super) fn step(&mut self, step: Step, now: Instant) {
-        let Some(trace_id) = self.trace() else { return };
+        if let Some(made) = self.made(step, now) {
+            self.publish(made.into());
+        }
+    }
+
+    fn made(&self, step: Step, now: Instant) -> Option<FailoverStep> {
+        let trace_id = self.trace()?;
         let elapsed = self.began.map_or(Duration::ZERO, |at| now.since(at));
-        let step = FailoverStep {
+        let planned = matches!(step, Step::Selected { .. });
+        let plan = self.record.as_ref().and_then(|r| r.failover.as_ref()).filter(|_| planned);
+        let claimed = matches!(step, Step::Claimed);
+        Some(FailoverStep {
             group: self.name.clone(),
             ballot: self.proposer.ballot().cloned(),
             step,
             elapsed_us: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
             trace_id,
-        };
-        self.publish(step.into());
+            votes: if claimed { self.votes.clone() } else { Vec::new() },
+            rejected: plan.map(|plan| plan.rejected.clone()).unwrap_or_default(),
+            loss: plan.map(|plan| plan.loss),
+        })
+    }
+
+    /// Whether the attempt repeats one that failed.
+    fn repeats(&self) -> bool {
+        self.last_abort.is_some() || !self.last_loss.is_empty()
     }
 
     /// An attempt that repeats one that failed is not told again.
     pub(super) fn tell_once(&mut self, happening: Happening) {
-        if self.last_abort.is_none() && self.last_loss.is_empty() {
+        if !self.repeats() {
             self.event(happening);
         }
     }

@@ -5,7 +5,7 @@ use crate::failover::{self, switch_cause};
 use crate::happening::Happening;
 use alloc::string::String;
 use core::time::Duration;
-use vedette_model::{Command, EventName, Instant};
+use vedette_model::{Command, EventName, Instant, Step};
 
 /// Nobody can be promoted, for the same reasons as before: told again after so long.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ impl Group {
                 self.reconciler.begin(&record, true, now, now);
                 self.cut_repair_short();
             }
-            failover::Act::Step(step) => self.step(step, now),
+            failover::Act::Step(step) => self.walked(step, now),
             failover::Act::Event(happening) => self.event(happening),
             failover::Act::NoGoodSlave { told, reasons } => self.no_good_slave(told, reasons, now),
             failover::Act::NoHeir(no) => self.wish_refused(no),
@@ -58,7 +58,9 @@ impl Group {
         let known = self.last_abort.as_ref().filter(|(before, _)| *before == reasons);
         if known.is_none_or(|(_, at)| now.since(*at) >= TOLD_AGAIN) {
             self.last_abort = Some((reasons, now));
+            let why = told.cause.clone();
             self.event(told);
+            self.walked(Step::Aborted { why }, now);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::system::{Down, System, addr, crash, name, silence, stranger, three};
 use crate::tests::orchestrator;
 use alloc::vec;
 use vedette_model::{
-    Command, Epoch, EventName, Failover, Flapping, GroupRecord, LossBound, Role, Verb,
+    Command, Epoch, EventName, Failover, Flapping, GroupRecord, LossBound, Role, Step, Verb,
 };
 
 #[test]
@@ -37,6 +37,23 @@ fn replicas_that_lost_their_link_long_ago_are_locked_out_until_patience_is_over(
     let announced = system.announced(1);
     let [(when, _)] = &announced[..] else { panic!("{announced:?}") };
     assert!((10_400..10_700).contains(when), "announced at {when}");
+    // Ten attempts, and only the first and the last are worth telling.
+    let steps = system.steps();
+    let surveyed = (Step::Surveyed { answered: 2, asked: 2 }, 0, 0);
+    let [
+        (Step::Odown, 0, 0),
+        (Step::Claimed, 2, 0),
+        first,
+        (Step::Aborted { .. }, 0, 0),
+        rest @ ..,
+    ] = &steps[..]
+    else {
+        panic!("{steps:?}")
+    };
+    let [(Step::Claimed, 2, 0), last, (Step::Selected { .. }, 0, 2), ..] = rest else {
+        panic!("{steps:?}")
+    };
+    assert_eq!((first, last), (&surveyed, &surveyed));
 }
 
 #[test]

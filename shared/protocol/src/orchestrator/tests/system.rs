@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use vedette_model::{
     Answer, Command, DigestReply, EventName, Evidence, Fact, GroupName, GroupRecord, Health,
     Instruction, NodeAddr, NodeFault, NodeView, OdownVerdict, Opinion, Outcome, Proposal,
-    RecordCommitted, Revision, Role, Sender, Service, Setting, Settings, Upstream, Verb,
+    RecordCommitted, Revision, Role, Sender, Service, Setting, Settings, Step, Upstream, Verb,
 };
 
 /// Group number `g`, and its node number `n`.
@@ -242,6 +242,15 @@ impl System {
             (*command != Command::Inspect).then(|| (*at, node.clone(), command.clone()))
         });
         commands.collect()
+    }
+
+    /// The steps that were told, with how many voters promised and how many nodes were passed over.
+    pub fn steps(&self) -> Vec<(Step, usize, usize)> {
+        let steps = self.published().filter_map(|(_, fact)| {
+            let Fact::FailoverStep(told) = fact else { return None };
+            Some((told.step.clone(), told.votes.len(), told.rejected.len()))
+        });
+        steps.collect()
     }
 
     /// How often a ballot was asked for.

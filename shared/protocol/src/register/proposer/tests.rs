@@ -76,12 +76,18 @@ fn prepare(number: u64) -> ProposerOutput {
     })
 }
 
-fn elected(number: u64, adopted: Option<GroupRecord>, act_after: u64) -> ProposerOutput {
+fn elected(
+    number: u64,
+    adopted: Option<GroupRecord>,
+    act_after: u64,
+    votes: &[usize],
+) -> ProposerOutput {
     ProposerOutput::Elected {
         ballot: ballot(number, 1),
         adopted,
         act_after: at(act_after),
         failover_ms_ago: None,
+        votes: votes.iter().map(|n| voter(*n)).collect(),
     }
 }
 
@@ -105,7 +111,7 @@ fn a_majority_of_promises_elects() {
     assert_eq!(script.stand(0), [prepare(1)]);
     assert_eq!(script.hear(10, 1, 2, promise(None, 0)), []);
     assert_eq!(script.0.ballot(), None);
-    assert_eq!(script.hear(20, 1, 3, promise(None, 0)), [elected(1, None, 20)]);
+    assert_eq!(script.hear(20, 1, 3, promise(None, 0)), [elected(1, None, 20, &[2, 3])]);
     assert_eq!(script.0.ballot(), Some(&ballot(1, 1)));
     assert_eq!(script.hear(30, 1, 1, promise(None, 300)), [], "it is elected already");
 }
@@ -152,7 +158,7 @@ fn what_is_highest_by_ballot_then_revision_is_adopted() {
         for (n, which) in order.into_iter().enumerate() {
             said = script.hear(10, 1, n + 1, promise(accepted[which].clone(), 0));
         }
-        assert_eq!(said, [elected(1, Some(high.clone()), 10)]);
+        assert_eq!(said, [elected(1, Some(high.clone()), 10, &[1, 2, 3])]);
     }
 }
 
@@ -162,7 +168,7 @@ fn what_one_voter_accepted_is_adopted_although_the_others_know_nothing() {
     let _ = script.stand(0);
     let _ = script.hear(10, 1, 1, promise(None, 0));
     let said = script.hear(10, 1, 3, promise(Some((ballot(1, 2), revision(1))), 0));
-    assert_eq!(said, [elected(1, Some(revision(1)), 10)]);
+    assert_eq!(said, [elected(1, Some(revision(1)), 10, &[1, 3])]);
 }
 
 #[test]
@@ -170,7 +176,7 @@ fn nothing_is_done_before_the_longest_lease_is_over() {
     let mut script = Script::new();
     let _ = script.stand(0);
     let _ = script.hear(10, 1, 1, promise(None, 120));
-    assert_eq!(script.hear(40, 1, 2, promise(None, 250)), [elected(1, None, 290)]);
+    assert_eq!(script.hear(40, 1, 2, promise(None, 250)), [elected(1, None, 290, &[1, 2])]);
 }
 
 #[test]
@@ -221,7 +227,7 @@ fn a_voter_that_refused_may_promise_when_it_is_asked_again() {
     assert_eq!(script.hear(10, 1, 1, refused(Refusal::NotOdown, None)), []);
     assert_eq!(script.hear(110, 1, 1, promise(None, 0)), []);
     assert_eq!(script.hear(115, 1, 2, refused(Refusal::NotOdown, None)), [], "one of three");
-    assert_eq!(script.hear(120, 1, 3, promise(None, 0)), [elected(1, None, 120)]);
+    assert_eq!(script.hear(120, 1, 3, promise(None, 0)), [elected(1, None, 120, &[1, 3])]);
 }
 
 #[test]
