@@ -1,13 +1,19 @@
 //! The command line.
 
 mod change;
+mod past;
+mod switch;
+mod up;
 
 pub use change::{Changes, Monitor, Pause, Reset, Set};
+pub use past::{Explain, History};
+pub use switch::{Drain, Switchover};
+pub use up::Up;
 
 use crate::sentinel::{Import, Sentinel};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::path::PathBuf;
-use vedette_model::{GroupName, NodeAddr, VoterId};
+use vedette_model::{GroupName, VoterId};
 use vedette_runtime::config::LogFormat;
 use vedette_runtime::{CommonFlags, Overrides};
 
@@ -26,6 +32,7 @@ Examples:
   vedette up 127.0.0.1:6379              watch this master and its replicas, on this machine
   vedette status                         who lives, who is master, what needs attention
   vedette watch                          what happens, line by line
+  vedette history                        what happened; vedette explain mymaster: how, and why not
   vedette groups                         every group in one line; vedette nodes: every node
   vedette master mymaster                the master's address, for scripts
   vedette doctor                         what will hurt one day; vedette survive: what one loss would do
@@ -62,6 +69,9 @@ pub struct Common {
     /// Print the configuration as it would be used, without secrets, and exit
     #[arg(long, global = true)]
     pub print_config: bool,
+    /// Say on standard error what is waited for, as is done where that is a terminal
+    #[arg(long, global = true)]
+    pub progress: bool,
 }
 
 impl Common {
@@ -96,6 +106,15 @@ pub enum Verb {
     /// Shows facts as they pass, each in one line. Heartbeats, digests and what nodes say of themselves
     /// are left out, and so are repetitions of what was shown.
     Watch(Watch),
+    /// List what happened: failovers, those that did not come about, and changes
+    ///
+    /// As JetStream keeps it, for 90 days unless the orchestrators' configuration says otherwise.
+    History(History),
+    /// Explain a failover, or why there was none
+    ///
+    /// What the probers saw, who voted, who could be promoted and why not, what may have been lost,
+    /// and each step with its time.
+    Explain(Explain),
     /// Print a group's master
     ///
     /// Asks the orchestrators, which answer while they hear a majority of the voters; if none does,
@@ -104,6 +123,7 @@ pub enum Verb {
     /// List the groups, each in one line
     ///
     /// As the voters have them: master, epoch, replicas, settings, and what is the matter.
+    #[command(after_help = LIST_HELP)]
     Groups(Listing),
     /// List the nodes of a group or of all groups
     ///
@@ -131,10 +151,12 @@ pub enum Verb {
     /// group's record: it outlives restarts, and `vedette status` shows it.
     Pause(Pause),
     /// End a pause
+    #[command(after_help = ORDER_HELP)]
     Resume(Plain),
     /// Let a held group fail over again
     ///
     /// A group that failed over too often for reasons that come and go is held: find out why first.
+    #[command(after_help = ORDER_HELP)]
     Release(Plain),
     /// Change some of a group's settings
     ///
@@ -150,6 +172,7 @@ pub enum Verb {
     ///
     /// Its nodes stay as they are. No declaration in a groups file brings it back, only `vedette
     /// monitor` does.
+    #[command(after_help = ORDER_HELP)]
     Remove(Plain),
     /// Forget replicas that nobody sees
     ///
@@ -166,6 +189,7 @@ pub enum Verb {
     ///
     /// As a switchover if it answers, which loses nothing. Otherwise without it: then what no
     /// replica has received is lost.
+    #[command(after_help = ORDER_HELP)]
     Failover(Plain),
     /// Switch over every group whose master is this node
     ///
@@ -194,6 +218,8 @@ impl Verb {
             Self::Up(_) => "up",
             Self::Status(_) => "status",
             Self::Watch(_) => "watch",
+            Self::History(_) => "history",
+            Self::Explain(_) => "explain",
             Self::Master(_) => "master",
             Self::Groups(_) => "groups",
             Self::Nodes(_) => "nodes",
@@ -217,51 +243,11 @@ impl Verb {
     }
 }
 
-/// `vedette up`.
-#[derive(Debug, Clone, ClapArgs)]
-#[command(after_help = UP_EXAMPLES)]
-pub struct Up {
-    /// The master, its replicas, or all of them
-    #[arg(value_name = "HOST:PORT")]
-    pub nodes: Vec<NodeAddr>,
-    /// What the group is called; Sentinel's "master name"
-    #[arg(long, default_value = "mymaster", value_name = "NAME")]
-    pub group: GroupName,
-    /// Probers that must call the master down before it is replaced [default: 1]
-    #[arg(long, value_name = "COUNT")]
-    pub quorum: Option<u32>,
-    /// Milliseconds of silence after which a node is down, 100 to 3600000 [default: 5000]; a
-    /// crash is noticed much sooner
-    #[arg(long, value_name = "MS")]
-    pub down_after: Option<u64>,
-    /// Folder for the voters' promises and records and for NATS's own data
-    #[arg(long, default_value = "vedette-data", value_name = "DIR")]
-    pub data: PathBuf,
-    /// Port for nats-server on this machine [default: 4222, or a free one]
-    #[arg(long, value_name = "PORT")]
-    pub nats_port: Option<u16>,
-    /// Port for Sentinel clients on this machine [default: 26379, or a free one]
-    #[arg(long, value_name = "PORT")]
-    pub sentinel_port: Option<u16>,
-    /// ACL user on the nodes
-    #[arg(long, requires = "password_file")]
-    pub user: Option<String>,
-    /// File that holds the nodes' password and nothing else
-    #[arg(long, value_name = "FILE")]
-    pub password_file: Option<PathBuf>,
-}
+const LIST_HELP: &str = "\
+Exit code 0, whatever is listed; 1 if no voter answers.";
 
-const UP_EXAMPLES: &str = "\
-Examples:
-  vedette up 127.0.0.1:6379
-  vedette up 127.0.0.1:7001 127.0.0.1:7002 127.0.0.1:7003 --group orders --down-after 1000
-  vedette up 10.0.0.1:6379 --user vedette --password-file /etc/vedette/redis.pass
-  vedette up --data vedette-data         the group that this folder knows already
-  vedette up 127.0.0.1:6379 --nats nats://10.0.0.5:4222      with a NATS that runs already
-
-nats-server (2.10 or newer) comes from VEDETTE_NATS_SERVER, the path, or target/tools of the clone
-that this program was built in. One machine protects from a dead Redis, not from a dead machine:
-for that run the services apart, see deploy/.";
+const ORDER_HELP: &str = "\
+Exit code 0 when a majority of the voters has it, 1 if not.";
 
 const STATUS_EXAMPLES: &str = "\
 Examples:
@@ -291,7 +277,9 @@ Examples:
   vedette watch --group mymaster --json | jq .text
   vedette watch --all
 
-The first column is seconds since the start. A line without a sender did not come from a service.";
+The first column is seconds since the start. A line without a sender did not come from a service.
+
+Exit code 0 after Ctrl-C, 1 when the connection to NATS is closed.";
 
 /// `vedette master`.
 #[derive(Debug, Clone, ClapArgs)]
@@ -325,6 +313,7 @@ pub struct Listing {
 
 /// `vedette nodes`.
 #[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = LIST_HELP)]
 pub struct Nodes {
     /// Only this group
     pub group: Option<GroupName>,
@@ -345,46 +334,9 @@ Exit code 0 if no single loss is an outage, 1 if one is.";
 const COMPLETIONS_HELP: &str = "\
 Examples:
   vedette completions bash > /etc/bash_completion.d/vedette
-  vedette completions zsh > ~/.zfunc/_vedette";
+  vedette completions zsh > ~/.zfunc/_vedette
 
-/// `vedette switchover`.
-#[derive(Debug, Clone, ClapArgs)]
-#[command(after_help = SWITCHOVER_EXAMPLES)]
-pub struct Switchover {
-    #[command(flatten)]
-    pub plain: Plain,
-    /// Whom to make master [default: whom the selection rule prefers]
-    #[arg(long, value_name = "HOST:PORT")]
-    pub to: Option<NodeAddr>,
-    /// Change nothing: only say who would be promoted, or what stands in the way
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-const SWITCHOVER_EXAMPLES: &str = "\
-Examples:
-  vedette switchover mymaster --dry-run
-  vedette switchover mymaster --to 10.0.0.6:6379
-
-Exit code 0 when the other is master (or, with --dry-run, could be), 1 if not.";
-
-/// `vedette drain`.
-#[derive(Debug, Clone, ClapArgs)]
-#[command(after_help = DRAIN_EXAMPLES)]
-pub struct Drain {
-    /// The node, as the records name it
-    #[arg(value_name = "HOST:PORT")]
-    pub node: NodeAddr,
-    /// One JSON list instead of lines
-    #[arg(long)]
-    pub json: bool,
-}
-
-const DRAIN_EXAMPLES: &str = "\
-Examples:
-  vedette drain 10.0.0.5:6379 && systemctl stop redis
-
-Exit code 0 when it is master of no group any more, 1 if of any.";
+Exit code 0.";
 
 /// A verb that needs a group and nothing else.
 #[derive(Debug, Clone, ClapArgs)]
@@ -442,6 +394,41 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    /// Every verb, and those below it, with their words.
+    fn verbs() -> Vec<(String, clap::Command)> {
+        let mut all = Vec::new();
+        let mut below = vec![(String::new(), Args::command())];
+        while let Some((words, command)) = below.pop() {
+            for verb in command.get_subcommands() {
+                below.push((format!("{words} {}", verb.get_name()), verb.clone()));
+            }
+            if !words.is_empty() {
+                all.push((words.trim_start().to_owned(), command));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn every_verb_answers_in_json_and_says_its_exit_codes() {
+        // What a shell reads is no answer, and neither is a process that speaks to clients.
+        let plain = ["completions", "sentinel"];
+        let verbs = verbs();
+        assert!(verbs.len() > 20, "the list is clap's own");
+        for (words, command) in &verbs {
+            let json = |c: &clap::Command| c.get_arguments().any(|a| a.get_long() == Some("json"));
+            let above = words.split(' ').next().and_then(|first| {
+                verbs.iter().find(|(name, _)| name == first).map(|(_, command)| command)
+            });
+            let takes = json(command) || above.is_some_and(json);
+            assert_eq!(takes, !plain.contains(&words.as_str()), "vedette {words} --json");
+            let help = |c: &clap::Command| c.clone().render_long_help().to_string();
+            let says = help(command).contains("Exit code")
+                || above.is_some_and(|above| help(above).contains("Exit code"));
+            assert!(says, "vedette {words} --help does not say its exit codes");
+        }
     }
 
     #[test]

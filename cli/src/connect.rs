@@ -1,6 +1,7 @@
 //! A connection for asking.
 
 use crate::config::Config;
+use crate::progress;
 use anyhow::bail;
 use std::time::Duration;
 use vedette_runtime::{Bus, Shutdown, life};
@@ -14,7 +15,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// What is wrong with NATS, with what to do about it.
 pub async fn connect(config: &Config, shutdown: &Shutdown) -> anyhow::Result<Bus> {
     let nats = &config.common.nats;
-    match tokio::time::timeout(CONNECT_LIMIT, life::visit(nats, shutdown)).await {
+    let what = format!("nats at {}", shown(&nats.servers));
+    let visit = tokio::time::timeout(CONNECT_LIMIT, life::visit(nats, shutdown));
+    match progress::during(&what, visit).await {
         Ok(bus) => bus,
         Err(_) => bail!(
             "no nats server answers at {} within {} s: is `vedette up` or your nats-server \

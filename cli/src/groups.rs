@@ -5,7 +5,7 @@ use crate::columns::columns;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::out;
-use crate::status::{Heard, collect};
+use crate::status::{self, Heard, collect};
 use serde::Serialize;
 use std::time::Duration;
 use vedette_model::GroupRecord;
@@ -24,6 +24,10 @@ struct Line {
     down_after_ms: u64,
     /// `ok`, or what is the matter.
     state: String,
+    /// Why it is only observed; absent if it is not paused.
+    paused: Option<String>,
+    /// Absent if a person ends the pause.
+    pause_ends_within_ms: Option<u64>,
 }
 
 /// Prints the groups that the voters know; whether any does.
@@ -71,6 +75,8 @@ impl Line {
             quorum: record.settings.quorum.get(),
             down_after_ms: record.settings.down_after_ms,
             state: state(heard, record),
+            paused: record.pause.as_ref().map(|pause| pause.reason.clone()),
+            pause_ends_within_ms: record.pause.as_ref().and_then(|pause| pause.left_ms),
         }
     }
 }
@@ -93,8 +99,8 @@ fn state(heard: &Heard, record: &GroupRecord) -> String {
     if record.flapping.held {
         all.push("held".into());
     }
-    if record.pause.is_some() {
-        all.push("paused".into());
+    if let Some(pause) = &record.pause {
+        all.push(format!("paused ({})", status::pause_words(pause)));
     }
     if down_replicas > 0 {
         all.push(format!("{down_replicas} replicas down"));
@@ -128,6 +134,13 @@ mod tests {
         let record = heard.records.values_mut().next().unwrap();
         record.flapping.held = true;
         record.pause = Some(Pause::for_good("lunch".into()));
-        assert_eq!(line(&heard).state, "master down, held, paused, 1 replicas down");
+        let shown = line(&heard);
+        assert_eq!(shown.state, "master down, held, paused (lunch), 1 replicas down");
+        assert_eq!((shown.paused.as_deref(), shown.pause_ends_within_ms), (Some("lunch"), None));
+        let record = heard.records.values_mut().next().unwrap();
+        record.pause = Some(Pause { left_ms: Some(90_000), ..Pause::for_good("lunch".into()) });
+        let shown = line(&heard);
+        assert!(shown.state.contains("paused (lunch, ends by itself within 90 s)"), "{shown:?}");
+        assert_eq!(shown.pause_ends_within_ms, Some(90_000));
     }
 }

@@ -4,7 +4,7 @@
 use crate::args::{Changes, Monitor, Pause, Plain, Reset, Set};
 use crate::config::Config;
 use crate::connect::connect;
-use crate::{out, status, watch};
+use crate::{out, progress, status, watch};
 use anyhow::{Context as _, bail, ensure};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -15,7 +15,7 @@ use vedette_runtime::bus::Received;
 use vedette_runtime::{Bus, Shutdown};
 
 /// For one answer; an owner that cannot do it says so within four seconds.
-const ANSWER_LIMIT: Duration = Duration::from_millis(5_000);
+pub const ANSWER_LIMIT: Duration = Duration::from_millis(5_000);
 /// It is asked again this often: the question may meet a reconnect or a change of owner. To be
 /// asked twice makes no difference.
 const ASK_EVERY: Duration = Duration::from_millis(1_000);
@@ -113,20 +113,42 @@ pub async fn order(
     limit: Duration,
     json: bool,
 ) -> anyhow::Result<bool> {
-    let mut answers = bus.subscribe(&[]).await?;
-    let asked = ask(bus, &mut answers, &instruction);
-    let Ok(Some(reply)) = tokio::time::timeout(limit, asked).await else {
-        return Ok(false);
-    };
+    let Some(reply) = answer(bus, &instruction, limit).await? else { return Ok(false) };
     if json {
         out::line(&watch::value(&reply.clone().into())?.to_string())?;
     }
-    match reply.outcome {
-        Outcome::Done { now } | Outcome::Started { now } if !json => out::line(&now)?,
-        Outcome::Done { .. } | Outcome::Started { .. } => {}
-        Outcome::Refused { why } | Outcome::NoCandidate { why } => bail!("not done: {why}"),
+    let words = done(&reply)?;
+    if !json {
+        out::line(words)?;
     }
     Ok(true)
+}
+
+/// What came of an instruction; nothing if nobody answered in time.
+///
+/// # Errors
+/// What is wrong with NATS.
+pub async fn answer(
+    bus: &Bus,
+    instruction: &Instruction,
+    limit: Duration,
+) -> anyhow::Result<Option<InstructionReply>> {
+    let mut answers = bus.subscribe(&[]).await?;
+    let asked = ask(bus, &mut answers, instruction);
+    let whose = instruction.group.as_ref().map_or("the voters' roster", |group| group.as_str());
+    let what = format!("whoever looks after {whose}, to {instruction}");
+    Ok(progress::during(&what, tokio::time::timeout(limit, asked)).await.ok().flatten())
+}
+
+/// What holds now.
+///
+/// # Errors
+/// It was refused; with what to do about it.
+pub fn done(reply: &InstructionReply) -> anyhow::Result<&str> {
+    match &reply.outcome {
+        Outcome::Done { now } | Outcome::Started { now } => Ok(now),
+        Outcome::Refused { why } | Outcome::NoCandidate { why } => bail!("not done: {why}"),
+    }
 }
 
 /// Asks until somebody answers.
@@ -163,7 +185,8 @@ pub async fn hear(
     }
 }
 
-fn nobody(group: &GroupName, config: &Config) -> String {
+/// Nobody answered, in words.
+pub fn nobody(group: &GroupName, config: &Config) -> String {
     format!(
         "no orchestrator answers for {group} under the prefix {} within {} s: start one, or correct \
          --nats or --prefix; `vedette status` says what is missing. It may have been done all the \

@@ -4,6 +4,7 @@
 //!  args ─► config ─┬─► up       nats-server and seven services in one process tree
 //!                  ├─► status   who lives, who is master, why nothing happens
 //!                  ├─► watch    what is said on the bus, in words
+//!                  ├─► history, explain    what was said on it, and how a failover came about
 //!                  ├─► master   one address
 //!                  ├─► groups, nodes       what there is
 //!                  ├─► doctor, survive     what will hurt, and what one loss would do
@@ -18,10 +19,12 @@ mod config;
 mod connect;
 mod doctor;
 mod groups;
+mod history;
 mod instruct;
 mod master;
 mod nodes;
 mod out;
+mod progress;
 mod roster;
 mod sentinel;
 mod status;
@@ -30,6 +33,7 @@ mod switch;
 mod together;
 mod up;
 mod watch;
+mod when;
 
 use args::{Args, Verb};
 use clap::CommandFactory as _;
@@ -59,6 +63,9 @@ fn main() -> ExitCode {
     };
     if args.common.print_config {
         return print(&config);
+    }
+    if args.common.progress {
+        progress::want();
     }
     // The outcome is told in plain words; the log is for what happens meanwhile.
     let mut outcome = Ok(0);
@@ -117,6 +124,8 @@ async fn carry_out(args: Args, config: Config, shutdown: Shutdown) -> anyhow::Re
             Ok(if well { 0 } else { life::FAILURE })
         }
         Verb::Watch(wanted) => watch::run(&wanted, &config, &shutdown).await.map(|()| 0),
+        Verb::History(wanted) => history::run(&wanted, &config, &shutdown).await.map(|()| 0),
+        Verb::Explain(wanted) => history::explain(&wanted, &config, &shutdown).await.map(|()| 0),
         Verb::Master(wanted) => master::run(&wanted, &config, &shutdown).await.map(|()| 0),
         Verb::Groups(wanted) => groups::run(&wanted, &config, &shutdown).await.map(|()| 0),
         Verb::Nodes(wanted) => nodes::run(&wanted, &config, &shutdown).await.map(|()| 0),

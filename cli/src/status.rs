@@ -13,7 +13,7 @@ mod table;
 pub mod tests;
 
 pub use collect::{Heard, collect};
-pub use report::{Report, present, roster};
+pub use report::{Report, pause_words, present, roster};
 
 use crate::args::Listing;
 use crate::config::Config;

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::connect::connect;
 use crate::instruct::{ask, hear};
 use crate::status::collect;
-use crate::{master, out};
+use crate::{master, out, progress};
 use anyhow::{Context, bail};
 use serde::Serialize;
 use std::time::Duration;
@@ -85,7 +85,8 @@ async fn carried_out(
         }
         Some(reply)
     };
-    Ok(tokio::time::timeout(END_LIMIT, asking).await.ok().flatten())
+    let asking = tokio::time::timeout(END_LIMIT, asking);
+    Ok(progress::during(&format!("{group} to have another master"), asking).await.ok().flatten())
 }
 
 fn unknown(group: &GroupName, config: &Config) -> String {

@@ -100,7 +100,7 @@ impl Lines<'_> {
                 let line = json!({ "at_s": seconds(now), "sender": sender, "text": text });
                 out::line(&line.to_string())?;
             } else {
-                out::line(&columns(now, &sender, "-", &text))?;
+                out::line(&columns(seconds(now), &sender, "-", &text))?;
             }
         }
         Ok(())
@@ -108,7 +108,7 @@ impl Lines<'_> {
 
     fn print(&self, line: &Line<'_>, received: Option<&Received>) -> anyhow::Result<()> {
         if !self.wanted.json {
-            return out::line(&columns(line.now, line.sender, line.group, line.text));
+            return out::line(&columns(seconds(line.now), line.sender, line.group, line.text));
         }
         let mut object = json!({
             "at_s": seconds(line.now),
@@ -137,11 +137,12 @@ struct Line<'a> {
     seen: &'a Seen,
 }
 
-fn columns(now: Instant, sender: &str, group: &str, text: &str) -> String {
+/// One line of what is said, from seconds since a beginning.
+pub fn columns(seconds: f64, sender: &str, group: &str, text: &str) -> String {
     // What others sent stays in its line.
     let text: String =
         text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
-    format!("{:>9.3}  {sender:<16} {group:<12} {text}", seconds(now))
+    format!("{seconds:>9.3}  {sender:<16} {group:<12} {text}")
 }
 
 fn seconds(now: Instant) -> f64 {
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_line_stays_one_line() {
-        let line = columns(Instant::from_millis(1_500), "prober/p1", "g", "a\nb\u{1b}[2J");
+        let line = columns(1.5, "prober/p1", "g", "a\nb\u{1b}[2J");
         assert_eq!(line, "    1.500  prober/p1        g            a b [2J");
     }
 }

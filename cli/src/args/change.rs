@@ -19,7 +19,11 @@ pub struct Pause {
     pub time: Option<u64>,
 }
 
-fn millis(text: &str) -> Result<u64, String> {
+/// A time as people write it, in milliseconds.
+///
+/// # Errors
+/// What it must look like.
+pub fn millis(text: &str) -> Result<u64, String> {
     let unit = text.chars().last().and_then(|unit| match unit {
         's' => Some(1_000),
         'm' => Some(60_000),
@@ -105,6 +109,7 @@ fn quorum(text: &str) -> Result<Quorum, String> {
 
 /// `vedette reset`.
 #[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = RESET_EXAMPLES)]
 pub struct Reset {
     /// Groups, as a pattern: `*`, `?` and `[abc]`
     pub pattern: String,
@@ -112,6 +117,13 @@ pub struct Reset {
     #[arg(long)]
     pub json: bool,
 }
+
+const RESET_EXAMPLES: &str = "\
+Examples:
+  vedette reset mymaster
+  vedette reset 'ord*'
+
+Exit code 0 when a majority of the voters has it for each group that fits, 1 if not, or if none fits.";
 
 fn setting(text: &str) -> Result<Setting, String> {
     let (name, value) = text.split_once('=').ok_or("it must be NAME=VALUE")?;

@@ -6,6 +6,7 @@ use super::native::{File, files};
 use crate::out;
 use anyhow::{Context as _, bail};
 use clap::Args as ClapArgs;
+use serde_json::json;
 use std::fmt;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -20,6 +21,9 @@ pub struct Import {
     /// Write the files into this folder instead; none of them may be there already
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// The files' names and texts as JSON, or only the names with --out
+    #[arg(long)]
+    pub json: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -66,7 +70,22 @@ pub fn run(wanted: &Import) -> anyhow::Result<()> {
     let conf = understand(&wanted.file, &[])?;
     let files = files(&conf);
     match &wanted.out {
-        Some(folder) => write(folder, &files),
+        Some(folder) => {
+            let paths = write(folder, &files)?;
+            if wanted.json {
+                return out::line(&json!({ "written": paths }).to_string());
+            }
+            paths.iter().try_for_each(|path| out::line(&path.display().to_string()))
+        }
+        None if wanted.json => {
+            // A password is not printed.
+            let shown = files.iter().map(|file| {
+                let text = Some(&file.text).filter(|_| !file.secret);
+                json!({ "name": file.name, "secret": file.secret, "text": text })
+            });
+            let all = json!({ "files": shown.collect::<Vec<_>>() });
+            out::line(&serde_json::to_string_pretty(&all)?)
+        }
         None => out::text(&printed(&files)),
     }
 }
@@ -85,7 +104,9 @@ fn printed(files: &[File]) -> String {
     text
 }
 
-fn write(folder: &Path, files: &[File]) -> anyhow::Result<()> {
+/// Where each was written.
+fn write(folder: &Path, files: &[File]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut written = Vec::new();
     std::fs::create_dir_all(folder)
         .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     for file in files {
@@ -105,7 +126,7 @@ fn write(folder: &Path, files: &[File]) -> anyhow::Result<()> {
         opened
             .write_all(file.text.as_bytes())
             .with_context(|| format!("{} cannot be written", path.display()))?;
-        out::line(&path.display().to_string())?;
+        written.push(path);
     }
-    Ok(())
+    Ok(written)
 }

@@ -46,7 +46,9 @@ Examples:
   ln -s $(which vedette) redis-sentinel; ./redis-sentinel sentinel.conf
 
 Flags of Vedette's own stand before the word sentinel. What is done otherwise than by a Sentinel stands
-in docs/migration.md.";
+in docs/migration.md.
+
+Exit code 0 after SIGTERM or SIGINT, 1 for a file that cannot be followed or if a part of it ended.";
 
 /// The words after the program's name, if that name means a Sentinel.
 pub fn called(words: impl IntoIterator<Item = OsString>) -> Option<Vec<String>> {

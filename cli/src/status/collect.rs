@@ -1,6 +1,7 @@
 //! Asks everybody and keeps what they answer.
 
 use crate::config::Config;
+use crate::progress;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use vedette_model::{
@@ -47,7 +48,8 @@ pub async fn collect(bus: &Bus, limit: Duration) -> anyhow::Result<Heard> {
         }
     };
     // The time is always used up: nobody can say that all have answered.
-    let _ = tokio::time::timeout(limit, listen).await;
+    let listen = tokio::time::timeout(limit, listen);
+    let _ = progress::during("the services' answers", listen).await;
     heard.records.retain(|_, record| !record.removed);
     Ok(heard)
 }

@@ -4,7 +4,7 @@ use super::collect::Heard;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use vedette_model::{
-    Epoch, GroupName, GroupRecord, Health, Member, NodeState, Roster, Service, Standing,
+    Epoch, GroupName, GroupRecord, Health, Member, NodeState, Pause, Roster, Service, Standing,
 };
 
 /// The system, for people and scripts.
@@ -100,6 +100,12 @@ impl Report {
             groups,
         }
     }
+}
+
+/// Why it is paused, and when that ends if it does so by itself.
+pub fn pause_words(pause: &Pause) -> String {
+    let end = pause.left_ms.map(|ms| format!(", ends by itself within {} s", ms.div_ceil(1_000)));
+    format!("{}{}", pause.reason, end.unwrap_or_default())
 }
 
 /// The newest roster that anybody goes by; the configured one if nobody says.
@@ -253,13 +259,7 @@ fn judge(
         ));
     }
     if let Some(pause) = &record.pause {
-        let end =
-            pause.left_ms.map(|ms| format!(", ends by itself within {} s", ms.div_ceil(1_000)));
-        attention.push(format!(
-            "{name}: paused ({}{}): nothing is done to it",
-            pause.reason,
-            end.unwrap_or_default()
-        ));
+        attention.push(format!("{name}: paused ({}): nothing is done to it", pause_words(pause)));
     }
     if present(record).count() < 2 {
         attention.push(format!(

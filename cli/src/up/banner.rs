@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::connect::{connect, shown};
 use crate::status::collect;
 use crate::{master, out};
+use serde_json::json;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ pub struct Banner {
     flags: String,
     data: PathBuf,
     sentinels: SocketAddr,
+    servers: Vec<String>,
+    json: bool,
 }
 
 impl Banner {
@@ -56,6 +59,8 @@ impl Banner {
             flags,
             data: data.into(),
             sentinels,
+            servers: servers.iter().map(|server| shown(std::slice::from_ref(server))).collect(),
+            json: wanted.json,
         }
     }
 
@@ -63,15 +68,18 @@ impl Banner {
     pub async fn show(self, config: Config, shutdown: Shutdown) {
         let ready = tokio::time::timeout(READY_LIMIT, self.ready(&config, &shutdown)).await;
         let text = match ready {
+            Ok(Ok((record, members))) if self.json => self.object(&record, &members),
             Ok(Ok((record, members))) => self.text(&record, &members),
-            Ok(Err(error)) => format!("vedette is not ready: {error:#}\n"),
-            Err(_) => format!(
-                "vedette is started, but nobody knows the master of {} yet. What is missing:\n  {} \
-                 status{}\n",
-                self.group,
-                program(),
-                self.flags
-            ),
+            Ok(Err(error)) => return out::note(&format!("not ready: {error:#}")),
+            Err(_) => {
+                return out::note(&format!(
+                    "started, but nobody knows the master of {} yet. What is missing:\n  {} \
+                     status{}",
+                    self.group,
+                    program(),
+                    self.flags
+                ));
+            }
         };
         if let Err(error) = out::text(&text) {
             tracing::debug!(%error, "nobody reads standard output");
@@ -94,6 +102,20 @@ impl Banner {
         let members = heard.records.get(&self.group).map(|record| record.members.clone());
         let members = members.unwrap_or_default().into_iter().map(|member| member.addr);
         Ok((record, members.collect()))
+    }
+
+    /// One line.
+    fn object(&self, record: &MasterRecord, members: &[NodeAddr]) -> String {
+        let object = json!({
+            "group": self.group,
+            "master": record.master,
+            "epoch": record.epoch,
+            "members": members,
+            "nats": self.servers,
+            "sentinel": self.sentinels,
+            "data": self.data,
+        });
+        format!("{object}\n")
     }
 
     fn text(&self, record: &MasterRecord, members: &[NodeAddr]) -> String {

@@ -55,6 +55,8 @@ pub struct Group {
     pub failover: Option<Failover>,
     /// Why it is only observed.
     pub paused: Option<String>,
+    /// Absent if a person ends the pause.
+    pub pause_ends_within_ms: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -157,6 +159,7 @@ pub fn group(known: &Gateway, record: &GroupRecord, now: Instant) -> Group {
             epoch: plan.epoch.0,
         }),
         paused: record.pause.as_ref().map(|pause| pause.reason.clone()),
+        pause_ends_within_ms: record.pause.as_ref().and_then(|pause| pause.left_ms),
     }
 }
 
