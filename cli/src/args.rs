@@ -1,10 +1,12 @@
 //! The command line.
 
+mod apply;
 mod change;
 mod past;
 mod switch;
 mod up;
 
+pub use apply::Apply;
 pub use change::{Changes, Monitor, Pause, Reset, Set};
 pub use past::{Explain, History};
 pub use switch::{Drain, Switchover};
@@ -42,6 +44,7 @@ Examples:
   vedette pause mymaster --reason TEXT   only observe it; vedette resume mymaster ends that
   vedette release mymaster               let it fail over again after it was held
   vedette set mymaster quorum=3          change a setting
+  vedette apply groups.toml              all groups as this file says
   vedette sentinel sentinel.conf         one process in a Sentinel's place
   vedette import sentinel.conf           the same as Vedette's own files
 
@@ -174,6 +177,11 @@ pub enum Verb {
     /// monitor` does.
     #[command(after_help = ORDER_HELP)]
     Remove(Plain),
+    /// Have the groups of a file watched as it says
+    ///
+    /// Shows the difference first, and asks. Done twice is done once. Groups that the file does not
+    /// declare are left alone unless --prune is given.
+    Apply(Apply),
     /// Forget replicas that nobody sees
     ///
     /// Replicas that nobody has seen for 15 s are no longer shown nor waited for; one that comes
@@ -232,6 +240,7 @@ impl Verb {
             Self::Set(_) => "set",
             Self::Monitor(_) => "monitor",
             Self::Remove(_) => "remove",
+            Self::Apply(_) => "apply",
             Self::Reset(_) => "reset",
             Self::Switchover(_) => "switchover",
             Self::Failover(_) => "failover",

@@ -13,6 +13,7 @@
 //!  sentinel ─► one process in a Sentinel's place, also by that program's name
 //! ```
 
+mod apply;
 mod args;
 mod columns;
 mod config;
@@ -153,6 +154,10 @@ async fn carry_out(args: Args, config: Config, shutdown: Shutdown) -> anyhow::Re
         Verb::Monitor(wanted) => instruct::monitor(&wanted, &config, &shutdown).await.map(|()| 0),
         Verb::Remove(wanted) => {
             instruct::run(&wanted, Instructed::Remove, &config, &shutdown).await.map(|()| 0)
+        }
+        Verb::Apply(wanted) => {
+            let done = apply::run(&wanted, &config, &shutdown).await?;
+            Ok(if done { 0 } else { life::FAILURE })
         }
         Verb::Reset(wanted) => instruct::reset(&wanted, &config, &shutdown).await.map(|()| 0),
         Verb::Switchover(wanted) => {

@@ -37,6 +37,12 @@ pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "vedette: {text}");
 }
 
+/// Asks on standard error, on a line that the answer goes on.
+pub fn ask(question: &str) {
+    let mut err = io::stderr().lock();
+    let _ = err.write_all(question.as_bytes()).and_then(|()| err.flush());
+}
+
 /// Says on standard error why it did not work.
 pub fn complain(error: &Error) {
     note(&format!("{error:#}"));
