@@ -9,7 +9,7 @@ use vedette_live::{distribution, events, invariants, ms, rounds, tell, writing};
 use vedette_model::{EventName, Fact, NodeAddr, SwitchReason};
 
 /// Applications that write at the same time.
-const WRITERS: usize = 4;
+const WRITERS: usize = 8;
 /// Steps that a switchover has and a failover has not; each is explained in `fault.rs` of the
 /// orchestrator, as are the others.
 const POINTS: &[&str] = &[
@@ -70,7 +70,7 @@ async fn one_after_the_other_under_load_loses_nothing() -> Result<()> {
     let writers = several(&system).await?;
     let (mut master, rounds) = (system.master(), rounds(5)?);
     let before = full_synchronisations(&system.nodes).await?;
-    let (mut waited, mut seen) = (Vec::new(), Vec::new());
+    let (mut waited, mut seen, start) = (Vec::new(), Vec::new(), now());
     for round in 0..rounds {
         let mark = system.watcher.mark();
         let begun = now();
@@ -90,9 +90,12 @@ async fn one_after_the_other_under_load_loses_nothing() -> Result<()> {
         system.all_follow(&master).await?;
     }
     let after = full_synchronisations(&system.nodes).await?;
+    let took = start.elapsed().as_secs_f64();
     let count = nothing_is_lost(&system, &writers, &master).await?;
     tell(&format!(
-        "{rounds} switchovers, {count} acknowledged writes, 0 lost; writes waited in ms:"
+        "{rounds} switchovers, {count} acknowledged writes ({:.0} a second), 0 lost; writes waited in \
+         ms:",
+        count as f64 / took
     ));
     tell(&format!("  by the leader's clock      {}", distribution(&mut waited)));
     tell(&format!("  by {WRITERS} writers             {}", distribution(&mut seen)));
