@@ -21,8 +21,6 @@ use vedette_model::Service;
 use vedette_runtime::config::load;
 use vedette_runtime::{CommonConfig, life};
 
-/// Names NATS's servers, parted by commas.
-const NATS_URL: &str = "VEDETTE_NATS_URL";
 /// Programs whose name alone means Sentinel.
 const SENTINELS: [&str; 2] = ["redis-sentinel", "valkey-sentinel"];
 /// Programs that are one with `--sentinel`.
@@ -142,12 +140,9 @@ fn common(conf: &Conf, data: &Data, flags: &Common) -> anyhow::Result<CommonConf
     let mut common = config.common;
     common.id = data.id.to_string();
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    if flags.nats.is_empty() {
-        if let Some(urls) = set(NATS_URL) {
-            common.nats.servers = urls.split(',').map(|url| url.trim().to_owned()).collect();
-        } else if !conf.own.nats.is_empty() {
-            common.nats.servers.clone_from(&conf.own.nats);
-        }
+    let named = ["VEDETTE_NATS_URL", "VEDETTE_NATS__SERVERS"].iter().find_map(|name| set(name));
+    if flags.nats.is_empty() && named.is_none() && !conf.own.nats.is_empty() {
+        common.nats.servers.clone_from(&conf.own.nats);
     }
     if let (None, None, Some(prefix)) =
         (&flags.prefix, set("VEDETTE_NATS__PREFIX"), &conf.own.nats_prefix)

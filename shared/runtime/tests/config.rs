@@ -135,6 +135,19 @@ fn the_environment_takes_texts_that_look_like_numbers_and_lists_of_both_forms() 
 }
 
 #[test]
+fn nats_is_also_named_by_the_variable_that_everybody_tries_first() {
+    let layers = Layers::new().flags(&["--id", "v1"]);
+    let config = layers.variable("VEDETTE_NATS_URL", "nats://a:1,nats://b:2").load().unwrap();
+    assert_eq!(config.common.nats.servers, ["nats://a:1", "nats://b:2"]);
+}
+
+#[test]
+fn a_variable_that_names_a_level_is_refused_with_the_keys_below() {
+    let text = Layers::new().variable("VEDETTE_NATS", "nats://a:1").refusal();
+    says(&text, &["VEDETTE_NATS", "nats.servers", "nats.prefix"]);
+}
+
+#[test]
 fn other_programs_variables_are_let_alone() {
     let config = Layers::new()
         .flags(&["--id", "v1"])

@@ -11,6 +11,9 @@ use std::fs;
 use std::path::Path;
 use vedette_model::Service;
 
+/// The key that `VEDETTE_NATS_URL` sets, besides the variable that is made of its name.
+const NATS_URL: &str = "nats.servers";
+
 /// What flags set: keys, levels joined by dots, with their values.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
@@ -111,15 +114,21 @@ fn check_known(given: &Dict, known: &Value, prefix: &str, origin: &str) -> Resul
     for (name, value) in given {
         let key = format!("{prefix}{name}");
         let Some(below) = known.get(name) else {
-            let known = known.keys().map(|name| format!("{prefix}{name}"));
-            let known = known.collect::<Vec<_>>().join(", ");
-            return Err(ConfigError::Unknown { key, origin: origin.into(), known });
+            return Err(ConfigError::Unknown {
+                key,
+                origin: origin.into(),
+                known: listed(known, prefix),
+            });
         };
         if let Some(dict) = value.as_dict() {
             check_known(dict, below, &format!("{key}."), origin)?;
         }
     }
     Ok(())
+}
+
+fn listed(known: &Dict, prefix: &str) -> String {
+    known.keys().map(|name| format!("{prefix}{name}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A variable's key and value; nothing for a variable that is not ours. A name with levels can
@@ -130,7 +139,10 @@ fn environment_layer(
     defaults: &Value,
 ) -> Result<Option<(String, Value)>, ConfigError> {
     let Some(rest) = name.strip_prefix("VEDETTE_") else { return Ok(None) };
-    let key = rest.to_ascii_lowercase().replace("__", ".");
+    let key = match rest {
+        "NATS_URL" => NATS_URL.into(),
+        _ => rest.to_ascii_lowercase().replace("__", "."),
+    };
     let Some(default) = defaults.find_ref(&key) else {
         if !key.contains('.') {
             return Ok(None);
@@ -138,7 +150,13 @@ fn environment_layer(
         let known = "the keys that --print-config prints".into();
         return Err(ConfigError::Unknown { key, origin: format!("variable {name}"), known });
     };
-    Ok(Some((key, typed(text, default))))
+    let value = typed(text, default);
+    if let (Some(level), None) = (default.as_dict().filter(|d| !d.is_empty()), value.as_dict()) {
+        let known = listed(level, &format!("{key}."));
+        let origin = format!("variable {name}, as a single value");
+        return Err(ConfigError::Unknown { key, origin, known });
+    }
+    Ok(Some((key, value)))
 }
 
 /// A variable's text as what its key holds: passwords and ids may look like numbers and are none.
