@@ -179,11 +179,17 @@ fn quoted<'a>(text: &'a [u8], quote: u8, word: &mut Vec<u8>) -> Option<&'a [u8]>
                 word.push(b'\'');
                 at += 2;
             }
+            (b'\\', Some(b'x')) if quote == b'"' && hex(text.get(at + 2..at + 4)).is_some() => {
+                word.extend(hex(text.get(at + 2..at + 4)));
+                at += 4;
+            }
             (b'\\', Some(next)) if quote == b'"' => {
                 word.push(match next {
                     b'n' => b'\n',
                     b'r' => b'\r',
                     b't' => b'\t',
+                    b'a' => 7,
+                    b'b' => 8,
                     other => *other,
                 });
                 at += 2;
@@ -194,6 +200,12 @@ fn quoted<'a>(text: &'a [u8], quote: u8, word: &mut Vec<u8>) -> Option<&'a [u8]>
             }
         }
     }
+}
+
+/// The byte that two hexadecimal digits are.
+fn hex(digits: Option<&[u8]>) -> Option<u8> {
+    let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 #[cfg(test)]
@@ -228,6 +240,7 @@ mod tests {
         is_read("*-1\r\n", &[]);
         is_read("PING\r\n", &["PING"]);
         is_read("  sentinel   masters \n", &["sentinel", "masters"]);
+        is_read("ping \"\\x41\\x4g\\x\\b\"\r\n", &["ping", "Ax4gx\u{8}"]);
         is_read("set \"a b\" 'c d' \"x\\n\\\"y\"\r\n", &["set", "a b", "c d", "x\n\"y"]);
         is_read("\r\n", &[]);
     }

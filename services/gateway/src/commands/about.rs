@@ -1,6 +1,6 @@
 //! What this is, and who is here: `INFO`, `COMMAND`, `ACL`.
 
-use super::{Answers, COMMANDS, Client, VERSION, arity, lower, unknown_subcommand};
+use super::{Answers, COMMANDS, Client, VERSION, arity, idle, lower, unknown_subcommand};
 use crate::reply::Reply;
 use bytes::Bytes;
 use std::fmt::Write as _;
@@ -23,7 +23,8 @@ impl Answers {
         match (&*lower(verb), rest) {
             ("whoami", []) => Reply::bulk(client.user().map_or("", |user| &user.name)),
             ("users", []) => Reply::bulks(self.users.names()),
-            ("whoami" | "users", _) => arity(&format!("acl|{}", lower(verb))),
+            ("help", []) => idle::help("acl"),
+            ("whoami" | "users" | "help", _) => arity(&format!("acl|{}", lower(verb))),
             _ => unknown_subcommand(verb, "ACL"),
         }
     }
@@ -127,6 +128,7 @@ pub(super) fn command(rest: &[Bytes]) -> Reply {
         ("count", []) => Reply::Integer(i64::try_from(COMMANDS.len()).unwrap_or(0)),
         ("list", _) => Reply::bulks(COMMANDS.iter().map(|c| c.0)),
         ("docs", _) => Reply::Map(Vec::new()),
+        ("help", []) => idle::help("command"),
         ("info", []) => Reply::Array(COMMANDS.iter().map(of).collect()),
         ("info", names) => {
             let found = |name: &Bytes| {
@@ -135,7 +137,7 @@ pub(super) fn command(rest: &[Bytes]) -> Reply {
             };
             Reply::Array(names.iter().map(found).collect())
         }
-        ("count", _) => arity("command|count"),
+        (verb @ ("count" | "help"), _) => arity(&format!("command|{verb}")),
         _ => unknown_subcommand(verb, "COMMAND"),
     }
 }

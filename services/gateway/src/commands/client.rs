@@ -1,7 +1,7 @@
 //! Who a client is: `HELLO`, `AUTH`, `CLIENT`.
 
 use super::registry::Entry;
-use super::{Answers, Outcome, VERSION, arity, lower, shown, text, unknown_subcommand};
+use super::{Answers, Outcome, VERSION, arity, idle, lower, shown, text, unknown_subcommand};
 use crate::reply::{Proto, Reply};
 use crate::session::Told;
 use crate::users::{Refused, Rights, User};
@@ -233,6 +233,9 @@ impl Answers {
     }
 
     fn about_itself(&self, client: &mut Client, verb: (&str, &Bytes), rest: &[Bytes]) -> Reply {
+        if let Some(reply) = idle::client(verb.0, rest) {
+            return reply;
+        }
         match (verb.0, rest) {
             ("id", []) => Reply::Integer(client.id()),
             ("getname", []) if client.name.is_empty() => Reply::Null,
@@ -247,19 +250,9 @@ impl Answers {
                 client.note(("client", "info"));
                 Reply::Text(client.entry.line(self.clock.now()).to_string())
             }
-            // Nothing is cached, paused or evicted here: what clients ask for holds as it is.
-            ("reply", [on]) if lower(on) == "on" => Reply::ok(),
-            // Whoever is promised silence must not be answered.
-            ("reply", [_]) => Reply::err("CLIENT REPLY OFF and SKIP are not built yet"),
-            ("tracking", [_, ..])
-            | ("no-evict" | "caching", [_])
-            | ("pause", [_] | [_, _])
-            | ("unpause", []) => Reply::ok(),
-            ("getredir", []) => Reply::Integer(-1),
-            ("unblock", [_] | [_, _]) => Reply::Integer(0),
             (
                 "id" | "kill" | "getname" | "setname" | "setinfo" | "info" | "no-evict" | "caching"
-                | "reply" | "pause" | "unpause" | "getredir" | "unblock" | "tracking",
+                | "reply" | "pause" | "unpause" | "getredir" | "unblock" | "tracking" | "help",
                 _,
             ) => arity(&format!("client|{}", verb.0)),
             _ => unknown_subcommand(verb.1, "CLIENT"),

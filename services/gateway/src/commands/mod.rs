@@ -8,6 +8,7 @@ mod channels;
 mod client;
 mod entries;
 mod globals;
+mod idle;
 mod others;
 mod registry;
 mod rights;
@@ -274,8 +275,9 @@ impl Answers {
         }
         if client.proto() == Proto::Two && client.subscribes() && !channels::ALLOWED.contains(&name)
         {
+            let full = full_name(name, rest);
             return Reply::err(format!(
-                "Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+                "Can't execute '{full}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
                  RESET are allowed in this context"
             ))
             .into();
@@ -343,6 +345,16 @@ pub(crate) fn text(word: &Bytes) -> String {
 pub(crate) fn shown(word: &Bytes) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     text(word).chars().take(WORD_SHOWN).map(clean).collect()
+}
+
+/// A command's name with its subcommand, as errors tell it.
+fn full_name(name: &str, rest: &[Bytes]) -> String {
+    match (name, rest.first()) {
+        ("sentinel" | "client" | "acl" | "command", Some(second)) => {
+            format!("{name}|{}", shown(second).to_ascii_lowercase())
+        }
+        _ => name.into(),
+    }
 }
 
 fn unknown(name: &Bytes, rest: &[Bytes]) -> Reply {

@@ -1,6 +1,6 @@
 //! Which requests need more than the right to read.
 
-use super::{Client, is, lower};
+use super::{Client, full_name, is};
 use crate::reply::Reply;
 use crate::users::Rights;
 use bytes::Bytes;
@@ -35,11 +35,7 @@ pub(super) fn check(client: &Client, name: &str, rest: &[Bytes]) -> Result<(), R
     if client.may(needed(name, rest)) {
         return Ok(());
     }
-    let command = match (name, rest.first()) {
-        ("sentinel" | "client" | "acl", Some(second)) => format!("{name}|{}", lower(second)),
-        _ => name.into(),
-    };
-    let user = &user.name;
+    let (user, command) = (&user.name, full_name(name, rest));
     Err(Reply::Error(format!(
         "NOPERM User {user} has no permissions to run the '{command}' command"
     )))
@@ -47,6 +43,7 @@ pub(super) fn check(client: &Client, name: &str, rest: &[Bytes]) -> Result<(), R
 
 #[cfg(test)]
 mod tests {
+    use super::super::lower;
     use super::*;
 
     #[track_caller]

@@ -148,6 +148,35 @@ fn who_may_read_asks_and_who_is_admin_changes() {
 }
 
 #[test]
+fn where_there_is_nothing_to_do_the_words_are_looked_at_all_the_same() {
+    let mut talk = Talk::with(ClientsConfig::default());
+    for (line, wanted) in [
+        ("CLIENT PAUSE 1", "+OK"),
+        ("CLIENT PAUSE 1 write", "+OK"),
+        ("CLIENT PAUSE x", "-ERR timeout is not an integer or out of range"),
+        ("CLIENT PAUSE -1", "-ERR timeout is negative"),
+        ("CLIENT PAUSE x nonsense", "-ERR CLIENT PAUSE mode must be WRITE or ALL"),
+        ("CLIENT NO-EVICT off", "+OK"),
+        ("CLIENT NO-EVICT x", "-ERR syntax error"),
+        ("CLIENT TRACKING on", "+OK"),
+        ("CLIENT TRACKING x", "-ERR syntax error"),
+        ("CLIENT REPLY x", "-ERR syntax error"),
+        ("CLIENT UNBLOCK 5", ":0"),
+        ("CLIENT UNBLOCK x", "-ERR value is not an integer or out of range"),
+        ("CLIENT UNBLOCK 5 x", "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
+        ("CLIENT HELP x", "-ERR wrong number of arguments for 'client|help' command"),
+    ] {
+        talk.hears(line, wanted);
+    }
+    for container in ["CLIENT", "COMMAND", "ACL"] {
+        let text = talk.says(&format!("{container} HELP"));
+        assert!(text.contains(&format!("+{container} <subcommand>")), "{text}");
+    }
+    let _ = talk.says("SUBSCRIBE a");
+    assert!(talk.says("SENTINEL MYID").starts_with("-ERR Can't execute 'sentinel|myid'"));
+}
+
+#[test]
 fn without_users_there_is_no_login() {
     let mut talk = Talk::with(ClientsConfig::default());
     talk.hears("ACL WHOAMI", "$7\r\ndefault");
