@@ -1,6 +1,7 @@
 //! `vedette up` with real servers: what a newcomer does in the first ten minutes.
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,8 @@ impl Machine {
             if let Some(status) = up.ended() {
                 return Some(Err(status));
             }
-            up.log().contains(READY).then_some(Ok(()))
+            let log = up.log();
+            (log.contains(READY) || started(&log).is_some()).then_some(Ok(()))
         })
         .await;
         match ready.with_context(|| up.log())? {
@@ -105,6 +107,12 @@ impl Machine {
     }
 }
 
+/// What `--json` says was started.
+fn started(log: &str) -> Option<Value> {
+    let objects = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    objects.into_iter().find(|object| object["sentinel"].is_string())
+}
+
 fn free(port: u16) -> bool {
     std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
@@ -142,7 +150,10 @@ async fn a_master_dies_and_the_new_one_survives_a_restart_of_everything() -> Res
     machine.down().await?;
     machine.nodes[0].start()?;
     machine.nodes[0].answers().await?;
-    machine.up("up2", &[&first]).await?;
+    machine.up("up2", &[&first, "--json"]).await?;
+    let said = machine.up.as_ref().and_then(|up| started(&up.log()));
+    let said = said.context("it says as JSON what was started")?;
+    ensure!(said["master"] == new && said["epoch"] == 2, "{said}");
     machine.master_is(std::slice::from_ref(&new)).await?;
     let new = machine.nodes.iter().find(|node| node.addr().to_string() == new);
     let new = new.context("the new master is one of the nodes")?.addr().clone();

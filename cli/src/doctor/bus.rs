@@ -71,4 +71,32 @@ pub async fn look(bus: &Bus, all: &mut Vec<Finding>) {
             findings.end(format!("{} copies on disk", config.num_replicas));
         }
     }
+    history(bus, all).await;
+}
+
+/// Nobody needs it for a failover, and everybody after one.
+async fn history(bus: &Bus, all: &mut Vec<Finding>) {
+    let mut findings = Findings::about("history".into(), all);
+    let context = jetstream::new(bus.client().clone());
+    let asked = context.get_stream(bus.subjects().history_stream());
+    match tokio::time::timeout(ANSWER_LIMIT, asked).await {
+        Err(_) => findings.warn(true, "does not answer: what happens now is not kept"),
+        Ok(Err(error)) => findings.warn(
+            true,
+            format!(
+                "nothing is kept of what happens ({error}): an orchestrator that may make the \
+                 stream does so within seconds; see its log"
+            ),
+        ),
+        Ok(Ok(stream)) => {
+            let (config, state) = (&stream.cached_info().config, &stream.cached_info().state);
+            findings.warn(
+                config.storage != StorageType::File,
+                "what happened is kept in memory only and gone with the server",
+            );
+            let days = config.max_age.as_secs() / 86_400;
+            let kib = state.bytes / 1_024;
+            findings.end(format!("{} facts of the last {days} days, {kib} KiB", state.messages));
+        }
+    }
 }

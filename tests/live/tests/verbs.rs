@@ -37,7 +37,12 @@ async fn what_will_hurt_one_day_is_found_at_the_nodes() -> Result<()> {
     let plan = Plan { password: Some("secret".into()), ..Plan::default() };
     let mut system = System::start(plan).await?;
     system.announce(&["auth-error", "NOPERM", "denied", "login"]);
-    says(&system, &["doctor"], &["keeps nothing on its disk", "min-replicas-to-write 1"]).await?;
+    says(
+        &system,
+        &["doctor"],
+        &["keeps nothing on its disk", "min-replicas-to-write 1", "facts of the last 90 days"],
+    )
+    .await?;
     let node = &system.nodes[2];
     let _: String = node.command(&["ACL", "SETUSER", "default", "-replicaof"]).await?;
     let _: String = node.command(&["CONFIG", "SET", "masterauth", ""]).await?;

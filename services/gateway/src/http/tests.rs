@@ -1,11 +1,14 @@
 //! What is answered to which path.
 
 use super::routes::{Answer, Site};
-use crate::commands::tests::answers;
+use super::shown;
+use crate::commands::tests::{answers, record, view};
 use crate::config::ClientsConfig;
 use hyper::{Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::watch;
+use vedette_model::Pause;
+use vedette_runtime::Clock;
 
 struct Script {
     site: Site,
@@ -54,6 +57,16 @@ fn groups_masters_and_nodes_are_shown() {
     for path in ["/groups/other", "/groups/orders/x", "/groups/orders/master/x", "/", "/x", "//"] {
         let _ = script.is(path, 404);
     }
+}
+
+#[test]
+fn a_pause_is_shown_with_its_reason_and_its_end() {
+    let clock = Clock::start();
+    let mut record = record();
+    record.pause = Some(Pause { left_ms: Some(90_000), ..Pause::for_good("lunch".into()) });
+    let shown = shown::group(&view(&clock), &record, clock.now());
+    let (paused, left) = (shown.paused.as_deref(), shown.pause_ends_within_ms);
+    assert_eq!((paused, left), (Some("lunch"), Some(90_000)));
 }
 
 #[test]
