@@ -95,6 +95,9 @@ pub fn steps(incident: &Incident) -> impl Iterator<Item = &FailoverStep> {
 
 /// What may have been lost, in words.
 pub fn loss(loss: LossBound) -> String {
+    if loss == (LossBound { bytes: Some(0), as_of_ms: Some(0) }) {
+        return "nothing lost".into();
+    }
     let bytes = loss.bytes.map_or_else(|| "an unknown number of".into(), |b| b.to_string());
     let since = loss
         .as_of_ms

@@ -291,3 +291,11 @@ fn the_list_holds_what_else_happened_and_a_gap_as_a_gap() {
     assert_eq!(entries.json().unwrap().len(), 3);
     assert_eq!(tape.report(0).gaps, [gap]);
 }
+
+#[test]
+fn a_handover_that_lost_nothing_says_so() {
+    let handed_over = LossBound { bytes: Some(0), as_of_ms: Some(0) };
+    assert_eq!(super::reason::loss(handed_over), "nothing lost");
+    let unknown = super::reason::loss(LossBound::default());
+    assert_eq!(unknown, "lost at most an unknown number of bytes");
+}
