@@ -110,6 +110,8 @@ async fn complete(system: &System, places: &[Place]) -> Result<Vec<String>> {
         })
         .await?;
     }
+    // A master that died before it has listed its replicas could not be replaced.
+    system.members_are_known().await?;
     Ok(ids)
 }
 
