@@ -14,6 +14,8 @@ mod bug_late_voter_denied_a_living_leader;
 mod bug_master_back_as_replica;
 #[path = "../scenarios/bug_promise_too_old.rs"]
 mod bug_promise_too_old;
+#[path = "../scenarios/bug_promoted_target_restarted.rs"]
+mod bug_promoted_target_restarted;
 #[path = "../scenarios/bug_target_replaced.rs"]
 mod bug_target_replaced;
 #[path = "../scenarios/row01_shared_address.rs"]

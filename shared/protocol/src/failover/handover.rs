@@ -294,14 +294,19 @@ impl Failover {
             self.frozen_at = old.offset;
         }
         match (old, target) {
-            (_, Some(Ok(target))) if target.role == Role::Master => self.handed_over(&target, now),
+            (old, Some(Ok(target))) if self.was_promoted(&old, &target) => {
+                self.handed_over(&target, now);
+            }
             (Some(Ok(old)), _) if old.role == Role::Master => {
                 self.undo("the leader fell silent before the master had handed over");
+            }
+            (Some(Ok(old)), _) if !is_frozen(&node, &old) => {
+                self.undo("the leader fell silent, and the master follows another");
             }
             (Some(Ok(old)), Some(Ok(target))) if is_level(&old, &target) => {
                 self.handed_over(&target, now);
             }
-            (Some(Ok(old)), Some(Ok(_))) if is_frozen(&node, &old) => {
+            (Some(Ok(old)), Some(Ok(target))) if target.role == Role::Replica => {
                 self.level(Level { old, frozen: true }, now + FROZEN_LIMIT, now);
             }
             (Some(Ok(_)), _) => {
@@ -311,6 +316,17 @@ impl Failover {
                 self.undo("the leader fell silent, and the master is not reached");
             }
         }
+    }
+
+    /// Whether the target says that it is master, and goes on with what the old one held. It may
+    /// have been restarted since it was promoted, with less or with nothing.
+    fn was_promoted(&self, old: &Look, target: &NodeView) -> bool {
+        let Some((node, _)) = self.parties() else { return false };
+        let ours = |id| self.record.as_ref().is_some_and(|record| record.lineage.contains(id));
+        let goes_on = target.replid2.as_ref().is_some_and(ours) || ours(&target.replid);
+        let short = matches!(old, Some(Ok(old))
+            if is_frozen(&node, old) && target.offset < old.offset);
+        target.role == Role::Master && goes_on && !short
     }
 
     /// The target was seen to hold all of it.

@@ -332,6 +332,27 @@ fn who_takes_over_before_the_master_is_frozen_undoes_it() {
 }
 
 #[test]
+fn a_target_that_was_restarted_since_it_was_promoted_is_not_promoted_again() {
+    let mut empty = promoted(2);
+    (empty.replid2, empty.offset) = (None, 0);
+    empty.replid = history(99);
+    let mut behind = promoted(2);
+    behind.offset = 999;
+    for restarted in [empty, behind] {
+        let (_, mine, said) = taken_over(frozen(1_000), done(restarted));
+        let back = proposed(&said).failover.expect("a plan");
+        assert_eq!((back.failed, back.target), (node(1), node(1)), "the old one is master again");
+        assert!(back.epoch > mine.failover.expect("a plan").epoch);
+    }
+}
+
+#[test]
+fn a_master_that_follows_another_by_then_has_not_handed_over() {
+    let (_, mine, said) = taken_over(done(replica_view(1, 3, 1_000)), holds(2, 1_000));
+    undone(said, &mine);
+}
+
+#[test]
 fn who_takes_over_after_that_finishes_it() {
     let (_, _, said) = taken_over(frozen(1_000), holds(2, 1_000));
     assert_eq!(deeds(said), [Act::Promote(node(2))]);
