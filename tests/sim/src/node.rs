@@ -199,8 +199,9 @@ impl Node {
         self.incarnation += 1;
         self.attempt += 1;
         self.run_id = run_id(rng);
-        let begun = self.replid.clone();
         let before = std::mem::replace(&mut self.replid, repl_id(rng));
+        // What its disk calls its history; one that is empty or keeps no name of it begins another.
+        let begun = if self.is.keeps == Keeps::All { before.clone() } else { self.replid.clone() };
         self.replid2 = (self.is.keeps == Keeps::All).then_some(before);
         self.second_offset = self.offset + 1;
         if self.is.keeps == Keeps::Nothing {
