@@ -13,19 +13,18 @@
 //! in the majority, alive or not. Nobody is added before the founding is known to be over: from then
 //! on a lone founder that has lost its memory must not begin anew.
 
+mod claim;
+
 use super::conf::Conf;
 use super::data::Data;
 use crate::instruct::ask;
 use anyhow::{Context as _, bail, ensure};
-use std::collections::BTreeMap;
+use claim::{Claim, Voters, newer, proposed, roster_in};
 use std::time::Duration;
-use vedette_model::{
-    Fact, FactKind, Heartbeat, Instant, Instruction, NodeAddr, Outcome, Roster, RosterVersion,
-    Service, StatusQuery, Verb, VoterId,
-};
+use vedette_model::{FactKind, Instant, Instruction, NodeAddr, Outcome, Roster, StatusQuery, Verb};
 use vedette_runtime::retained::RetainedError;
 use vedette_runtime::retained::founding::{self, Founding};
-use vedette_runtime::{Bus, Clock, Received, Shutdown};
+use vedette_runtime::{Bus, Clock, Shutdown};
 
 /// How long voters may take to say that they are there.
 const LISTEN: Duration = Duration::from_millis(1_500);
@@ -37,18 +36,12 @@ const JETSTREAM_PATIENCE: Duration = Duration::from_secs(5);
 const REMIND_EVERY: Duration = Duration::from_secs(10);
 /// For one change of the roster.
 const CHANGE_LIMIT: Duration = Duration::from_secs(20);
-/// A voter that was not heard for so long is gone.
-const GONE_AFTER: Duration = Duration::from_secs(4);
 
 /// One process's place.
 pub struct Seat {
     bus: Bus,
     clock: Clock,
-    id: VoterId,
-    /// Where clients reach it.
-    address: NodeAddr,
-    /// Whether it may ask to be added: who was taken off stays off.
-    is_new: bool,
+    claim: Claim,
     told: Option<Instant>,
 }
 
@@ -66,8 +59,8 @@ impl Seat {
     ) -> anyhow::Result<Option<(Self, Roster)>> {
         let remembered = data.roster().await?;
         let is_new = remembered.is_none();
-        let (id, clock) = (data.id.clone(), Clock::start());
-        let mut seat = Self { bus, clock, id, address, is_new, told: None };
+        let claim = Claim { id: data.id.clone(), address, is_new };
+        let mut seat = Self { bus, clock: Clock::start(), claim, told: None };
         let first = async {
             match remembered {
                 Some(roster) => Ok(roster),
@@ -83,7 +76,7 @@ impl Seat {
     }
 
     async fn first(&mut self, conf: &Conf) -> anyhow::Result<Roster> {
-        let own = proposed(conf, &self.id)?;
+        let own = proposed(conf, &self.claim.id)?;
         let started = self.clock.now();
         loop {
             let patience = self.clock.now().since(started) > JETSTREAM_PATIENCE;
@@ -128,7 +121,7 @@ impl Seat {
         let mut newest: Option<Roster> = None;
         let listen = async {
             while let Some(received) = heard.recv().await {
-                newest = newer(newest.take(), roster_in(&received));
+                newest = newer(newest.take(), roster_in(&received.fact));
             }
         };
         // The time is always used up: nobody can say that all have answered.
@@ -138,13 +131,12 @@ impl Seat {
 
     /// Whether a process without memory may begin with it.
     fn may_begin(&self, founding: Founding) -> anyhow::Result<Founding> {
-        let alone = founding.roster.voters() == [self.id.clone()];
         ensure!(
-            !(alone && founding.founded),
+            self.claim.may_begin(&founding),
             "this was the only voter, {}, and its memory is gone: nobody knows any more what it had \
              decided. Bring its folder back (dir), or start over: delete the bucket {} after a look \
              at which nodes are masters, and name them in the file",
-            self.id,
+            self.claim.id,
             self.bus.subjects().founding_bucket()
         );
         Ok(founding)
@@ -168,67 +160,25 @@ impl Seat {
                 () = self.clock.sleep_until(next) => {}
                 received = heard.recv() => {
                     let received = received.context("the bus ended")?;
-                    voters.hear(&received, self.clock.now());
+                    voters.hear(&received.fact, self.clock.now());
                     continue;
                 }
             }
             next = self.clock.now() + LOOK_EVERY;
             let Some(newest) = voters.newest.clone() else { continue };
-            if written.as_ref().is_none_or(|w| !self.is_written(w, &newest)) {
-                match founding::keep(&self.bus, &self.news(newest.clone())).await {
+            if written.as_ref().is_none_or(|w| !self.claim.is_written(w, &newest)) {
+                match founding::keep(&self.bus, &self.claim.news(newest.clone())).await {
                     Ok(now) => written = Some(now),
                     Err(error) => self.tell(&format!("who votes cannot be written down: {error}")),
                 }
             }
             // Not before the founding is known to be over.
             let Some(now) = written.as_ref().filter(|written| written.founded) else { continue };
-            let settled = self.clock.now().since(started) > GONE_AFTER;
-            if let Some(verb) = self.wish(now, &newest, &voters, settled) {
+            let at = self.clock.now();
+            if let Some(verb) = self.claim.wish(now, &newest, &voters, started, at) {
                 self.change(verb, &shutdown).await;
             }
         }
-    }
-
-    fn news(&self, roster: Roster) -> Founding {
-        let mut news = Founding { founded: true, ..Founding::first(roster) };
-        if news.roster.contains(&self.id) {
-            news.addresses.insert(self.id.clone(), self.address.clone());
-        }
-        news
-    }
-
-    fn is_written(&self, written: &Founding, newest: &Roster) -> bool {
-        written.founded
-            && written.roster.version >= newest.version
-            && (!newest.contains(&self.id)
-                || written.addresses.get(&self.id) == Some(&self.address))
-    }
-
-    /// What is to be changed for this process to vote: first the one in whose place it is goes.
-    fn wish(
-        &self,
-        written: &Founding,
-        newest: &Roster,
-        voters: &Voters,
-        settled: bool,
-    ) -> Option<Verb> {
-        if !self.is_new || newest.contains(&self.id) {
-            return None;
-        }
-        let now = self.clock.now();
-        let before = written
-            .addresses
-            .iter()
-            .find(|(id, at)| **at == self.address && **id != self.id && newest.contains(id));
-        let Some((before, _)) = before else { return Some(Verb::AddVoter(self.id.clone())) };
-        let gone = settled && !voters.lives(before, now);
-        // Alive at the same address: the addresses are announced wrongly, and each counts.
-        let verb = if voters.lives(before, now) {
-            Verb::AddVoter(self.id.clone())
-        } else {
-            Verb::RemoveVoter(before.clone())
-        };
-        (gone || matches!(verb, Verb::AddVoter(_))).then_some(verb)
     }
 
     async fn change(&mut self, verb: Verb, shutdown: &Shutdown) {
@@ -262,65 +212,4 @@ impl Seat {
         self.told = Some(now);
         tracing::info!("{what}");
     }
-}
-
-/// The voters that are heard.
-#[derive(Debug, Default)]
-struct Voters {
-    newest: Option<Roster>,
-    heard: BTreeMap<VoterId, Instant>,
-}
-
-impl Voters {
-    fn hear(&mut self, received: &Received, now: Instant) {
-        self.newest = newer(self.newest.take(), roster_in(received));
-        if let Some(beat) = voter_beat(received)
-            && let Ok(id) = VoterId::parse(&beat.id)
-        {
-            self.heard.insert(id, now);
-            self.heard.retain(|_, heard| now.since(*heard) < GONE_AFTER);
-        }
-    }
-
-    fn lives(&self, id: &VoterId, now: Instant) -> bool {
-        self.heard.get(id).is_some_and(|heard| now.since(*heard) < GONE_AFTER)
-    }
-}
-
-fn voter_beat(received: &Received) -> Option<&Heartbeat> {
-    let Fact::Heartbeat(beat) = &received.fact else { return None };
-    (beat.service == Service::Voter).then_some(beat)
-}
-
-fn roster_in(received: &Received) -> Option<&Roster> {
-    voter_beat(received)?.roster.as_ref()
-}
-
-fn newer(known: Option<Roster>, heard: Option<&Roster>) -> Option<Roster> {
-    match (known, heard) {
-        (Some(known), Some(heard)) if heard.version > known.version => Some(heard.clone()),
-        (None, Some(heard)) => Some(heard.clone()),
-        (known, _) => known,
-    }
-}
-
-/// The roster that this process would begin with.
-fn proposed(conf: &Conf, id: &VoterId) -> anyhow::Result<Roster> {
-    let mut ids = if conf.own.voters.is_empty() {
-        conf.own.known.iter().cloned().collect()
-    } else {
-        let voters = conf.own.voters.clone();
-        ensure!(
-            voters.iter().any(|voter| voter == id.as_str()),
-            "sentinel voters names {}, and this process is {id}: set its sentinel myid to one of \
-             them, or correct the list",
-            voters.join(", ")
-        );
-        voters
-    };
-    if !ids.iter().any(|known| known == id.as_str()) {
-        ids.push(id.to_string());
-    }
-    let ids: Result<Vec<_>, _> = ids.iter().map(|id| VoterId::parse(id)).collect();
-    Ok(Roster::parse(RosterVersion(1), ids?)?)
 }
