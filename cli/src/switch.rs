@@ -4,10 +4,10 @@
 use crate::args::{Drain, Plain, Switchover};
 use crate::config::Config;
 use crate::connect::connect;
-use crate::instruct::{ask, hear};
+use crate::instruct::{ask, done, hear};
 use crate::status::collect;
 use crate::{master, out, progress};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::Serialize;
 use std::time::Duration;
 use vedette_model::{Epoch, GroupName, Instruction, InstructionReply, NodeAddr, Outcome, Verb};
@@ -57,11 +57,8 @@ async fn one(
     if wanted.json {
         out::line(&serde_json::to_string(&reply)?)?;
     }
-    match reply.outcome {
-        Outcome::Done { now } | Outcome::Started { now } if !wanted.json => out::line(&now),
-        Outcome::Done { .. } | Outcome::Started { .. } => Ok(()),
-        Outcome::Refused { why } | Outcome::NoCandidate { why } => bail!("not done: {why}"),
-    }
+    let words = done(&reply)?;
+    if wanted.json { Ok(()) } else { out::line(words) }
 }
 
 /// Asks until somebody says how it ended; nothing if nobody does in time.
@@ -120,14 +117,7 @@ struct Drained {
 pub async fn drain(wanted: &Drain, config: &Config, shutdown: &Shutdown) -> anyhow::Result<bool> {
     let bus = connect(config, shutdown).await?;
     let heard = collect(&bus, LISTEN).await?;
-    if heard.voters.is_empty() {
-        bail!(
-            "no voter answers under the prefix {}: which groups have {} as their master is not \
-             known; `vedette status` says what is missing",
-            config.common.nats.prefix,
-            wanted.node
-        );
-    }
+    heard.ensure_voters(config)?;
     let of_node = heard.records.values().filter(|record| record.master == wanted.node);
     let mut all = Vec::new();
     for record in of_node {
