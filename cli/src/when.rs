@@ -1,33 +1,17 @@
 //! Wall-clock times for people, in UTC.
 
-const DAY_US: u64 = 86_400_000_000;
+use time::OffsetDateTime;
+use time::format_description::StaticFormatDescription;
+use time::macros::format_description;
 
-/// `2026-11-22 00:10:03.123Z`, from microseconds since 1970.
+const TEXT: StaticFormatDescription =
+    format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3]Z");
+
+/// `2026-11-22 00:10:03.123Z`, from microseconds since 1970; the bare number if the calendar ends
+/// before it.
 pub fn utc(us: u64) -> String {
-    let (date, ms) = (date(us / DAY_US), us % DAY_US / 1_000);
-    let (seconds, ms) = (ms / 1_000, ms % 1_000);
-    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    format!("{date} {hours:02}:{minutes:02}:{seconds:02}.{ms:03}Z")
-}
-
-/// The day of the Gregorian calendar, from days since 1970.
-fn date(mut days: u64) -> String {
-    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
-    let mut year = 1970;
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(leap(year));
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    format!("{year:04}-{month:02}-{:02}", days + 1)
+    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(us) * 1_000).ok();
+    at.and_then(|at| at.format(TEXT).ok()).unwrap_or_else(|| format!("{us} µs since 1970"))
 }
 
 #[cfg(test)]
@@ -45,5 +29,6 @@ mod tests {
         ] {
             assert_eq!(utc(seconds * 1_000_000 + 7_999), format!("{text}.007Z"));
         }
+        assert_eq!(utc(u64::MAX), "18446744073709551615 µs since 1970");
     }
 }

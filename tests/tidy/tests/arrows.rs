@@ -187,6 +187,7 @@ const TABLE: &[Row] = &[
             "serde",
             "serde_json",
             "tempfile",
+            "time",
             "tokio",
             "tracing",
         ],
