@@ -18,6 +18,15 @@ fn holds_all(world: &mut World, what: &str) {
     assert_eq!(lost, 0, "{what}: acknowledged bytes are gone");
 }
 
+/// A world in which the first master is handing over and has come so far.
+fn handing_over(moment: Moment, seed: u64) -> (World, Site) {
+    let mut world = World::settled(Options::new(seed));
+    let old = world.master();
+    ask(&mut world);
+    world.run_until_moment(moment, secs(5));
+    (world, old)
+}
+
 /// The end of what was asked for: nothing under way, one master, and writes are taken.
 fn rests(world: &mut World, what: &str) {
     world.run_until(&format!("{what}: it rests"), secs(25), |w| {
@@ -145,10 +154,7 @@ fn a_target_that_dies_at_any_step_gives_the_role_back_or_keeps_it() {
     for (number, moment) in (0..).zip([Moment::Selected, Moment::Paused, Moment::Frozen]) {
         for seed in 0..20 {
             let what = format!("{moment:?} seed {seed}");
-            let mut world = World::settled(Options::new(seed * 100 + number));
-            let old = world.master();
-            ask(&mut world);
-            world.run_until_moment(moment, secs(5));
+            let (mut world, old) = handing_over(moment, seed * 100 + number);
             let target = world.record().failover.as_ref().map(|plan| plan.target.clone());
             let target =
                 world.replicas().into_iter().find(|r| Some(world.addr(*r)) == target.as_ref());
@@ -173,10 +179,7 @@ fn a_master_that_dies_while_it_hands_over_is_replaced() {
     for (number, moment) in (0..).zip([Moment::Selected, Moment::Paused, Moment::Frozen]) {
         for seed in 0..20 {
             let what = format!("{moment:?} seed {seed}");
-            let mut world = World::settled(Options::new(seed * 100 + number));
-            let old = world.master();
-            ask(&mut world);
-            world.run_until_moment(moment, secs(5));
+            let (mut world, old) = handing_over(moment, seed * 100 + number);
             world.kill(old);
             world.run_until(&format!("{what}: another"), secs(10), |w| w.master() != old);
             world.start(old);
