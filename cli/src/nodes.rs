@@ -103,7 +103,7 @@ pub async fn inspect(
     node: &NodeAddr,
     credentials: Option<&Credentials>,
 ) -> Result<NodeView, NodeFault> {
-    let errand = Errand { node, credentials, name: "vedette-cli", limit: ANSWER_LIMIT };
+    let errand = Errand { node, credentials, name: "vedette-cli", limit: ANSWER_LIMIT, kept: None };
     match carry_out(errand, &Command::Inspect, || true).await {
         Answer::Done { view, .. } => Ok(view),
         Answer::Failed(fault) => Err(fault),

@@ -79,7 +79,8 @@ pub async fn look(record: &GroupRecord, all: &mut Vec<Finding>) {
 }
 
 async fn answers(node: &NodeAddr, credentials: Option<&Credentials>) -> Result<Answers, NodeFault> {
-    let errand = Errand { node, credentials, name: "vedette-doctor", limit: ANSWER_LIMIT };
+    let errand =
+        Errand { node, credentials, name: "vedette-doctor", limit: ANSWER_LIMIT, kept: None };
     let mut questions: Vec<Vec<&str>> = vec![vec!["INFO"], vec!["TIME"], vec!["ACL", "WHOAMI"]];
     questions.extend(SETTINGS.iter().map(|name| vec!["CONFIG", "GET", name]));
     questions.extend(COMMANDS.iter().map(|words| vec!["COMMAND", "INFO", words[0]]));

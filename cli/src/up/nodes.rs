@@ -1,14 +1,14 @@
 //! Asks the given nodes who they are, and whom they follow, until the master is found.
 
+use crate::nodes::inspect;
 use anyhow::bail;
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
-use vedette_model::{Answer, Command, Credentials, NodeAddr, NodeFault, NodeView, Role, RunId};
-use vedette_node::command::{Errand, carry_out};
+use vedette_model::{Credentials, NodeAddr, NodeFault, NodeView, Role, RunId};
 
-/// For one node's answer.
+/// For looking up one name.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// Nodes that are asked, and how far a chain of replicas is followed.
 const NODES: usize = 64;
@@ -67,17 +67,6 @@ async fn by_number(addr: &NodeAddr) -> NodeAddr {
     let best = found.iter().find(|address| address.is_ipv4()).or(found.first());
     best.and_then(|best| NodeAddr::new(&best.ip().to_string(), best.port()).ok())
         .unwrap_or_else(|| addr.clone())
-}
-
-async fn inspect(
-    node: &NodeAddr,
-    credentials: Option<&Credentials>,
-) -> Result<NodeView, NodeFault> {
-    let errand = Errand { node, credentials, name: "vedette-up", limit: ANSWER_LIMIT };
-    match carry_out(errand, &Command::Inspect, || true).await {
-        Answer::Done { view, .. } => Ok(view),
-        Answer::Failed(fault) => Err(fault),
-    }
 }
 
 impl Found {

@@ -1,11 +1,12 @@
-//! Commands to nodes: each in a task and over a connection of its own, so many at a time, each
-//! answered within its limit whatever happens.
+//! Commands to nodes: each in a task and over a connection that nobody else uses meanwhile, so many
+//! at a time, each answered within its limit whatever happens.
 
 use crate::fault::FaultPoint;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use vedette_model::{Answer, Command, Credentials, Instant, NodeAddr, NodeFault};
+use vedette_node::Kept;
 use vedette_node::command::{Errand, carry_out};
 use vedette_protocol::orchestrator::Input;
 use vedette_runtime::Clock;
@@ -21,6 +22,7 @@ pub struct Errands {
     answers: mpsc::Sender<Input>,
     fault: Arc<FaultPoint>,
     places: Arc<Semaphore>,
+    kept: Kept,
 }
 
 /// One command to one node, as the machine wants it done.
@@ -50,20 +52,20 @@ impl Errands {
         at_a_time: usize,
     ) -> Self {
         let places = Arc::new(Semaphore::new(at_a_time));
-        Self { name: name.into(), clock, answers, fault, places }
+        Self { name: name.into(), clock, answers, fault, places, kept: Kept::default() }
     }
 
     /// Sets off at once; the answer comes by itself.
     pub fn send(&self, order: Order) {
         let (name, clock) = (Arc::clone(&self.name), self.clock.clone());
         let (answers, places) = (self.answers.clone(), Arc::clone(&self.places));
-        let fault = Arc::clone(&self.fault);
+        let (fault, kept) = (Arc::clone(&self.fault), self.kept.clone());
         let end = clock.now() + Duration::from_millis(order.limit_ms);
         tokio::spawn(async move {
             let ticket = order.ticket;
             let waited = tokio::time::timeout(end.since(clock.now()), places.acquire());
             let answer = match waited.await {
-                Ok(_place) => carry_out_until(end, &name, &clock, &fault, order).await,
+                Ok(_place) => carry_out_until(end, &name, &kept, &clock, &fault, order).await,
                 Err(_elapsed) => {
                     tracing::warn!(
                         node = %order.node,
@@ -82,6 +84,7 @@ impl Errands {
 async fn carry_out_until(
     end: Instant,
     name: &str,
+    kept: &Kept,
     clock: &Clock,
     fault: &FaultPoint,
     order: Order,
@@ -91,6 +94,7 @@ async fn carry_out_until(
         credentials: order.credentials.as_ref(),
         name,
         limit: end.since(clock.now()),
+        kept: Some(kept),
     };
     let permitted = || order.not_after.is_none_or(|until| clock.now() <= until);
     let answer = carry_out(errand, &order.command, permitted).await;

@@ -1,8 +1,9 @@
-//! An orchestrator's errand: one [`Command`] over a connection of its own.
+//! An orchestrator's errand: one [`Command`], over a connection that nobody else uses meanwhile.
 
 use crate::client_list::who_changed;
 use crate::conn::{Conn, Stage};
 use crate::dial::Lookups;
+use crate::kept::{Kept, Line};
 use crate::link::view;
 use crate::reply::{ErrorCode, ErrorReply, Reply};
 use std::time::Duration;
@@ -19,6 +20,9 @@ pub struct Errand<'a> {
     pub name: &'a str,
     /// For connecting, sending and all answers together.
     pub limit: Duration,
+    /// Where a connection may be left from the command before, and is left for the next one. None:
+    /// it is opened and closed.
+    pub kept: Option<&'a Kept>,
 }
 
 /// Carries out a command and always answers within the limit.
@@ -73,23 +77,52 @@ async fn attempt(
     if changes && !permitted() {
         return Err(NodeFault::Expired);
     }
-    let Some(mut change) = Change::of(command, errand.node) else {
-        let mut conn = open(errand, stage).await?;
-        return keep_role(&mut conn, command, permitted).await;
-    };
-    if change.ask_who {
+    let mut change = Change::of(command, errand.node);
+    if let Some(change) = change.as_mut().filter(|change| change.ask_who) {
         // Before the change, which may close that client's connection.
         change.changed_by = who_changed(errand.node, errand.credentials, errand.name).await;
     }
-    let mut conn = open(errand, stage).await?;
+    let kept = errand.kept.and_then(|kept| kept.take(errand.node, errand.credentials));
+    if let Some(line) = kept {
+        *stage = Stage::Talking;
+        match over(line, errand, command, change.clone(), &permitted).await {
+            // The process may have been restarted since: every command may be sent twice.
+            Err(NodeFault::Broken(_)) => {}
+            answer => return answer,
+        }
+    }
+    let line = Line { conn: open(errand, stage).await?, run_id: None };
+    over(line, errand, command, change, &permitted).await
+}
+
+/// Carries it out over this connection, which is kept if it was of use.
+async fn over(
+    mut line: Line,
+    errand: Errand<'_>,
+    command: &Command,
+    change: Option<Change>,
+    permitted: impl Fn() -> bool,
+) -> Result<Answer, NodeFault> {
+    let conn = &mut line.conn;
     if let Command::Promote { run_id: Some(wanted) } = command {
         // The connection ends with the process, so that it is this one that is promoted.
-        conn.send(&pack(&["INFO"]));
-        if view(conn.next().await?)?.run_id != *wanted {
+        if line.run_id.is_none() {
+            conn.send(&pack(&["INFO"]));
+            line.run_id = Some(view(conn.next().await?)?.run_id);
+        }
+        if line.run_id.as_ref() != Some(wanted) {
             return Err(NodeFault::Replaced);
         }
     }
-    change.carry_out(&mut conn, errand.node, permitted).await
+    let answer = match change {
+        None => keep_role(conn, command, permitted).await?,
+        Some(change) => change.carry_out(conn, errand.node, permitted).await?,
+    };
+    if let (Some(kept), Answer::Done { view, .. }) = (errand.kept, &answer) {
+        line.run_id = Some(view.run_id.clone());
+        kept.put(errand.node, errand.credentials, line);
+    }
+    Ok(answer)
 }
 
 /// What changes no role: one command at most, and `INFO` after it.
@@ -136,6 +169,7 @@ enum Part {
 
 /// A change of role as a transaction: all of it reaches the server in one write, and no client's
 /// command comes between its parts.
+#[derive(Debug, Clone)]
 struct Change {
     /// `REPLICAOF`, or `SLAVEOF` where that is unknown: before Redis 5, or renamed.
     verb: &'static str,

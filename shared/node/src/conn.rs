@@ -28,6 +28,12 @@ pub(crate) struct Conn {
     send_error: Option<io::Error>,
 }
 
+impl std::fmt::Debug for Conn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conn").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
 /// How far opening a connection came, to say where its time went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {

@@ -3,7 +3,7 @@
 //! ```text
 //!  link     a prober's lasting connection: PING, INFO    ┐          ┌─ dial   address → socket
 //!  command  an orchestrator's errand: inspect, promote,  ├─► conn ──┼─ reply  answers told apart
-//!           follow, each over a connection of its own    ┘          └─ info   INFO → NodeView
+//!           follow, over a connection that is kept       ┘          └─ info   INFO → NodeView
 //! ```
 
 mod client_list;
@@ -11,9 +11,11 @@ pub mod command;
 mod conn;
 mod dial;
 pub mod info;
+mod kept;
 pub mod link;
 pub mod reply;
 
 pub use dial::Lookups;
+pub use kept::Kept;
 pub use link::Link;
 pub use reply::{ErrorCode, ErrorReply, Reply};

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use vedette_harness::{LIMIT, within};
 use vedette_model::{Answer, Command, Credentials, NodeAddr, NodeFault, NodeView, Role};
 use vedette_node::command::{Errand, carry_out};
-use vedette_node::{Link, Lookups};
+use vedette_node::{Kept, Link, Lookups};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -22,8 +22,15 @@ async fn errand(
     command: &Command,
     permitted: impl Fn() -> bool + Send,
 ) -> Answer {
-    let errand = Errand { node, credentials, name: "vedette-test", limit: SOON };
+    let errand = Errand { node, credentials, name: "vedette-test", limit: SOON, kept: None };
     carry_out(errand, command, permitted).await
+}
+
+/// As [`errand`], over a connection that is kept.
+async fn keeping(kept: &Kept, server: &Server, command: &Command) -> Answer {
+    let (node, name) = (server.addr(), "vedette-test");
+    let errand = Errand { node, credentials: None, name, limit: SOON, kept: Some(kept) };
+    carry_out(errand, command, || true).await
 }
 
 async fn send(server: &Server, command: &Command) -> Answer {
@@ -410,7 +417,7 @@ async fn a_dead_node_refuses_and_a_stopped_one_is_given_up_in_time() {
     server.stop().unwrap();
     let limit = Duration::from_millis(100);
     let node = server.addr();
-    let stopped = Errand { node, credentials: None, name: "vedette-test", limit };
+    let stopped = Errand { node, credentials: None, name: "vedette-test", limit, kept: None };
     let answer = tokio::time::timeout(
         LIMIT,
         carry_out(stopped, &Command::Promote { run_id: None }, || true),
@@ -418,4 +425,59 @@ async fn a_dead_node_refuses_and_a_stopped_one_is_given_up_in_time() {
     .await;
     assert_eq!(answer, Ok(Answer::Failed(NodeFault::TimedOut)));
     server.cont().unwrap();
+}
+
+#[tokio::test]
+async fn the_next_command_goes_over_the_connection_of_the_one_before() {
+    let server = Server::start(&[]).await;
+    let kept = Kept::default();
+    let run_id = done(keeping(&kept, &server, &Command::Inspect).await).0.run_id;
+    done(keeping(&kept, &server, &Command::PauseWrites { for_ms: 10 }).await);
+    done(keeping(&kept, &server, &Command::Freeze).await);
+    done(keeping(&kept, &server, &Command::Promote { run_id: Some(run_id) }).await);
+    let statistics = server.statistics().await;
+    assert!(statistics.contains("cmdstat_client|setname:calls=1,"), "{statistics}");
+    assert!(statistics.contains("cmdstat_info:calls=4,"), "who it is, is known: {statistics}");
+}
+
+#[tokio::test]
+async fn a_kept_connection_does_not_hide_that_the_process_was_restarted() {
+    let mut server = Server::start(&[]).await;
+    let kept = Kept::default();
+    let before = done(keeping(&kept, &server, &Command::Inspect).await).0.run_id;
+    server.kill9().unwrap();
+    server.restart().unwrap();
+    server.answers().await.unwrap();
+    let promote = Command::Promote { run_id: Some(before.clone()) };
+    let answer = keeping(&kept, &server, &promote).await;
+    assert_eq!(answer, Answer::Failed(NodeFault::Replaced));
+    let now = done(keeping(&kept, &server, &Command::Inspect).await).0.run_id;
+    assert_ne!(now, before);
+}
+
+#[tokio::test]
+async fn another_login_gets_a_connection_of_its_own() {
+    let server = Server::start(&[]).await;
+    server.run(&["ACL", "SETUSER", "other", "on", ">secret", "+@all"]).await;
+    let kept = Kept::default();
+    done(keeping(&kept, &server, &Command::Inspect).await);
+    let (node, login) = (server.addr(), user("other", "wrong"));
+    let credentials = Some(&login);
+    let other = Errand { node, credentials, name: "vedette-test", limit: SOON, kept: Some(&kept) };
+    let answer = carry_out(other, &Command::Inspect, || true).await;
+    assert!(matches!(answer, Answer::Failed(NodeFault::Denied(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_is_closed() {
+    let server = Server::start(&[]).await;
+    let kept = Kept::default();
+    done(keeping(&kept, &server, &Command::Inspect).await);
+    let ours = async || -> bool {
+        let list: String = server.command(&["CLIENT", "LIST"]).await.unwrap();
+        list.contains("name=vedette-test")
+    };
+    assert!(ours().await);
+    let gone = async || (!ours().await).then_some(());
+    within(LIMIT, "it is closed", gone).await.unwrap();
 }
