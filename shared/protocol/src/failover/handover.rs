@@ -1,7 +1,7 @@
 //! The planned switchover, between the plan and the promotion: the old master hands over.
 //!
 //! ```text
-//!  [plan committed] ─► pause writes ─► level? ─► freeze ─► level? ─► promote, as in any failover
+//!  [plan committed] ─► pause writes ─► level? ─► freeze ─► still? ─► promote, as in any failover
 //!          │ a failure: unpause, [plan erased]      │ a failure: [plan for the old master],
 //!          ▼ nothing has changed                    ▼ which is promoted again
 //!
@@ -15,7 +15,8 @@
 //! *Level*: the target holds every byte of the old master's history. That counts when the old
 //! master is frozen: from then on it takes no write, whatever becomes of the leader and of any
 //! clock. The pause before that is a courtesy: writes wait for some milliseconds instead of being
-//! refused.
+//! refused. The target is looked at again only if the frozen master holds more than the target was
+//! seen to hold before.
 
 use super::{Act, Failover, Phase, Selection};
 use crate::happening::Happening;
@@ -51,8 +52,8 @@ pub(super) enum Handing {
     Pausing { sent: Instant },
     /// The target is looked at until it is level.
     Levelling { level: Level, until: Instant, look_at: Instant, asked: bool },
-    /// The old master is being frozen.
-    Freezing { until: Instant },
+    /// The old master is being frozen. The target held all of it when it was seen last.
+    Freezing { until: Instant, target: NodeView },
     /// What came of that is not known: it is looked at.
     Doubting { until: Instant, look_at: Instant, asked: bool },
 }
@@ -125,7 +126,9 @@ impl Failover {
         };
         match handing {
             Handing::Pausing { sent } if *node == old => self.paused(answer, sent, now),
-            Handing::Freezing { until } if *node == old => self.frozen(answer, until, now),
+            Handing::Freezing { until, target } if *node == old => {
+                self.frozen(answer, &target, until, now);
+            }
             Handing::Doubting { until, .. } if *node == old => self.doubted(answer, until, now),
             Handing::Levelling { level, until, .. } if *node == target => {
                 self.looked(level, answer, until, now);
@@ -220,7 +223,7 @@ impl Failover {
             if level.frozen {
                 self.handed_over(target, now)
             } else {
-                self.freeze(until)
+                self.freeze(target.clone(), until)
             }
             return;
         }
@@ -230,17 +233,27 @@ impl Failover {
         self.handing_timeout(now);
     }
 
-    fn freeze(&mut self, until: Instant) {
+    fn freeze(&mut self, seen: NodeView, until: Instant) {
         let Some((old, target)) = self.parties() else { return };
-        self.phase = Phase::Handing(Handing::Freezing { until });
+        self.phase = Phase::Handing(Handing::Freezing { until, target: seen });
         self.acts.push_back(Act::Freeze(old));
         self.acts.push_back(Act::Step(Step::Level { target }));
     }
 
-    fn frozen(&mut self, answer: Result<NodeView, NodeFault>, until: Instant, now: Instant) {
+    fn frozen(
+        &mut self,
+        answer: Result<NodeView, NodeFault>,
+        target: &NodeView,
+        until: Instant,
+        now: Instant,
+    ) {
         let Some((old, _)) = self.parties() else { return };
         match answer {
-            Ok(view) if is_frozen(&old, &view) => self.is_frozen(view, now),
+            Ok(view) if is_frozen(&old, &view) && is_level(&view, target) => {
+                self.note_frozen(&view);
+                self.handed_over(target, now);
+            }
+            Ok(view) if is_frozen(&old, &view) => self.look_again(view, now),
             Ok(_) => self.doubt(until, now),
             Err(NodeFault::Expired) => self.undo("the leader's permission had ended"),
             Err(
@@ -264,7 +277,7 @@ impl Failover {
     fn doubted(&mut self, answer: Result<NodeView, NodeFault>, until: Instant, now: Instant) {
         let Some((old, _)) = self.parties() else { return };
         match answer {
-            Ok(view) if is_frozen(&old, &view) => self.is_frozen(view, now),
+            Ok(view) if is_frozen(&old, &view) => self.look_again(view, now),
             Ok(_) => self.undo("the master could not be made to refuse writes"),
             Err(_) => {
                 let look_at = now + LOOK_AGAIN;
@@ -275,10 +288,15 @@ impl Failover {
     }
 
     /// The old master takes no writes any more, and the leader knows how much it holds.
-    fn is_frozen(&mut self, old: NodeView, now: Instant) {
+    fn note_frozen(&mut self, old: &NodeView) {
         self.frozen_at = old.offset;
-        self.level(Level { old, frozen: true }, now + FROZEN_LIMIT, now);
         self.acts.push_back(Act::Step(Step::Frozen));
+    }
+
+    /// It is frozen, and the target was not seen to hold all of it yet.
+    fn look_again(&mut self, old: NodeView, now: Instant) {
+        self.note_frozen(&old);
+        self.level(Level { old, frozen: true }, now + FROZEN_LIMIT, now);
     }
 
     /// Both were looked at, or had their time: goes on where the leader before stopped.

@@ -78,9 +78,7 @@ fn freezing() -> (Script, GroupRecord) {
 fn promoting() -> (Script, GroupRecord) {
     let (mut script, plan) = freezing();
     let said = script.answer(15, 1, frozen(1_000));
-    assert_eq!(said, [Act::Inspect(node(2)), Act::Step(Step::Frozen)]);
-    let said = script.answer(16, 2, holds(2, 1_000));
-    assert_eq!(said[0], Act::Promote(node(2)));
+    assert_eq!(said[..2], [Act::Step(Step::Frozen), Act::Promote(node(2))]);
     (script, plan)
 }
 
@@ -191,7 +189,7 @@ fn a_freeze_whose_answer_is_lost_is_looked_into() {
     let (mut script, _) = freezing();
     assert_eq!(script.answer(15, 1, lost()), [Act::Inspect(node(1))]);
     let said = script.answer(16, 1, frozen(1_000));
-    assert_eq!(said, [Act::Inspect(node(2)), Act::Step(Step::Frozen)], "it worked");
+    assert_eq!(said, [Act::Step(Step::Frozen), Act::Inspect(node(2))], "it worked");
 
     let (mut script, plan) = freezing();
     let _ = script.answer(15, 1, lost());
