@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use vedette_model::{Credentials, NodeAddr, NodeFault};
 use vedette_node::link::{Ask, Heard, Link};
 use vedette_node::{ErrorCode, Lookups, Reply};
-use vedette_protocol::prober::{Input, LinkEvent, PingReply, Watch};
+use vedette_protocol::prober::{Input, LinkEvent, PingReply, RoleReply, Watch};
 
 /// For connecting and logging in; the machine counts on an answer within a second.
 const CONNECT_LIMIT: Duration = Duration::from_millis(900);
@@ -177,6 +177,7 @@ fn event(node: &NodeAddr, heard: Result<Heard, NodeFault>) -> Result<LinkEvent, 
     match heard {
         Ok(Heard::Pong(reply)) => Ok(LinkEvent::Pong(ping_reply(reply))),
         Ok(Heard::Info(view)) => Ok(LinkEvent::Info(view)),
+        Ok(Heard::Role(reply)) => Ok(LinkEvent::Role(role_reply(&reply))),
         Ok(Heard::Greeted(refused)) => Err(refused),
         Err(fault) => {
             tracing::debug!(%node, %fault, "link lost");
@@ -202,6 +203,28 @@ fn ping_reply(reply: Reply) -> PingReply {
         | Reply::Nil
         | Reply::Unexpected(_)) => PingReply::Other(other.to_string()),
     }
+}
+
+fn role_reply(reply: &Reply) -> RoleReply {
+    let Reply::Array(words) = reply else { return RoleReply::Refused };
+    match words.as_slice() {
+        [Reply::Text(role), Reply::Integer(offset), Reply::Array(replicas)] if role == "master" => {
+            let least = replicas.iter().map(acknowledged).min();
+            let offset = u64::try_from(*offset).unwrap_or(0);
+            RoleReply::Master { offset, replicas: replicas.len(), least }
+        }
+        [Reply::Text(role), _, _, Reply::Text(state), _] if role == "slave" => {
+            RoleReply::Replica { linked: state == "connected" }
+        }
+        _ => RoleReply::Refused,
+    }
+}
+
+/// What a replica in the master's list has acknowledged: address, port, offset in words.
+fn acknowledged(replica: &Reply) -> u64 {
+    let Reply::Array(words) = replica else { return 0 };
+    let Some(Reply::Text(offset)) = words.get(2) else { return 0 };
+    offset.parse().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -323,6 +346,26 @@ mod tests {
         links.connect(watch, 1, None);
         let told = tokio::time::timeout(Duration::from_secs(1), heard(&mut events)).await;
         assert_eq!(told, Ok((1, LinkEvent::ConnectFailed(NodeFault::TimedOut))));
+    }
+
+    #[test]
+    fn role_is_read_as_masters_and_replicas_say_it() {
+        let text = |text: &str| Reply::Text(text.into());
+        let listed = |offset| Reply::Array(vec![text("10.0.0.2"), text("6379"), text(offset)]);
+        let replicas = Reply::Array(vec![listed("90"), listed("80")]);
+        let master = Reply::Array(vec![text("master"), Reply::Integer(100), replicas]);
+        assert_eq!(
+            role_reply(&master),
+            RoleReply::Master { offset: 100, replicas: 2, least: Some(80) }
+        );
+        for (state, linked) in [("connected", true), ("sync", false), ("connect", false)] {
+            let (host, port, offset) = (text("10.0.0.1"), Reply::Integer(6379), Reply::Integer(-1));
+            let replica = Reply::Array(vec![text("slave"), host, port, text(state), offset]);
+            assert_eq!(role_reply(&replica), RoleReply::Replica { linked });
+        }
+        for other in [text("OK"), Reply::Array(vec![text("sentinel"), Reply::Array(vec![])])] {
+            assert_eq!(role_reply(&other), RoleReply::Refused);
+        }
     }
 
     #[test]

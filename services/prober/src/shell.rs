@@ -31,6 +31,7 @@ impl Shell {
             }
             Output::Ping { watch } => self.links.ask(&watch, Ask::Ping),
             Output::Info { watch } => self.links.ask(&watch, Ask::Info),
+            Output::Role { watch } => self.links.ask(&watch, Ask::Role),
             Output::Forget { watch } => self.links.forget(&watch),
         }
     }

@@ -88,6 +88,7 @@ impl Stage {
                     }
                     Output::Ping { watch } => self.links.ask(&watch, Ask::Ping),
                     Output::Info { watch } => self.links.ask(&watch, Ask::Info),
+                    Output::Role { watch } => self.links.ask(&watch, Ask::Role),
                     Output::Forget { watch } => self.links.forget(&watch),
                 }
             }

@@ -23,6 +23,8 @@ pub enum Ask {
     Ping,
     /// `INFO`.
     Info,
+    /// `ROLE`.
+    Role,
 }
 
 /// What an answer is owed for.
@@ -39,6 +41,8 @@ pub enum Heard {
     Pong(Reply),
     /// To `INFO`.
     Info(Result<NodeView, NodeFault>),
+    /// To `ROLE`: any reply, errors included.
+    Role(Reply),
     /// To a greeting: the error, if it was refused.
     Greeted(Option<String>),
 }
@@ -79,6 +83,7 @@ impl Link {
         let bytes: &[u8] = match ask {
             Ask::Ping => b"*1\r\n$4\r\nPING\r\n",
             Ask::Info => b"*1\r\n$4\r\nINFO\r\n",
+            Ask::Role => b"*1\r\n$4\r\nROLE\r\n",
         };
         self.send(bytes, Owed::Asked(ask))
     }
@@ -108,6 +113,7 @@ impl Link {
         match self.awaiting.pop_front() {
             Some(Owed::Asked(Ask::Ping)) => Ok(Heard::Pong(reply)),
             Some(Owed::Asked(Ask::Info)) => Ok(Heard::Info(view(reply))),
+            Some(Owed::Asked(Ask::Role)) => Ok(Heard::Role(reply)),
             Some(Owed::Greeting) => {
                 let Reply::Error(error) = reply else { return Ok(Heard::Greeted(None)) };
                 Ok(Heard::Greeted(Some(error.text)))

@@ -73,6 +73,29 @@ pub enum LinkEvent {
     Pong(PingReply),
     /// `INFO` was answered.
     Info(Result<NodeView, NodeFault>),
+    /// `ROLE` was answered.
+    Role(RoleReply),
+}
+
+/// Every kind of answer to `ROLE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoleReply {
+    /// It is a master.
+    Master {
+        /// Where its stream of replication stands, in bytes.
+        offset: u64,
+        /// Replicas that it sends its stream to.
+        replicas: usize,
+        /// The lowest offset that one of them has acknowledged.
+        least: Option<u64>,
+    },
+    /// It is a replica.
+    Replica {
+        /// Whether its link is up and it is not synchronising.
+        linked: bool,
+    },
+    /// An error, or something else: it is not asked again on this connection.
+    Refused,
 }
 
 /// Every kind of answer to `PING`.
@@ -116,6 +139,11 @@ pub enum Output {
     },
     /// Send `INFO` on the node's connection; the answer may never come.
     Info {
+        /// Which node.
+        watch: Watch,
+    },
+    /// Send `ROLE` on the node's connection; the answer may never come.
+    Role {
         /// Which node.
         watch: Watch,
     },

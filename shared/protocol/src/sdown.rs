@@ -1,9 +1,9 @@
 //! Is this node down, as far as I can see?
 //!
 //! ```text
-//!  Connected, Lost ──►┌────────────────────────────────────────────┐──► Connect, Ping, Info
+//!  Connected, Lost ──►┌────────────────────────────────────────────┐──► Connect, Ping, Info, Role
 //!  ConnectFailed   ──►│  Up ── silence ≥ down_after ─────► Down    │──► Report (Up / Down + why)
-//!  Pong, Info      ──►│     ── link broken, refused twice          │──► View (what INFO said)
+//!  Pong, Info, Role──►│     ── link broken, refused twice          │──► View (what INFO said)
 //!  Name            ──►│        over crash_grace ─────────► Down    │──► Event (auth, dns, busy, …)
 //!  company         ──►│     ── busy, loading, reborn, wrong        │
 //!  time            ──►│        role, disk full too long ─► Down    │
@@ -19,6 +19,7 @@
 //! after the cut.
 
 mod link;
+mod role;
 mod trouble;
 mod verdict;
 
@@ -27,6 +28,7 @@ use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use core::time::Duration;
 use link::{Crash, Link};
+use role::Roles;
 use trouble::Loading;
 use vedette_model::{EventName, Instant, NodeState, NodeView, RunId, Settings};
 
@@ -48,6 +50,8 @@ pub enum Act {
     Ping,
     /// Send `INFO`.
     Info,
+    /// Send `ROLE`.
+    Role,
     /// Tell the voters.
     Report(NodeState),
     /// Tell the orchestrators. Whoever knows the group answers with [`Watcher::keep_company`].
@@ -120,6 +124,7 @@ pub struct Watcher {
     next_ping: Instant,
     pings_under_way: u32,
     next_info: Instant,
+    roles: Roles,
     identity: Identity,
     // What the answers, or their lack, say.
     unanswered_since: Option<Instant>,
@@ -165,6 +170,7 @@ impl Watcher {
             next_ping: now,
             pings_under_way: 0,
             next_info: now,
+            roles: Roles::default(),
             identity: Identity::Known,
             unanswered_since: Some(now),
             reopened: false,
@@ -199,6 +205,9 @@ impl Watcher {
     pub fn set_trouble(&mut self, in_trouble: bool, now: Instant) {
         if in_trouble && !self.in_trouble {
             self.next_info = now;
+        }
+        if !in_trouble && self.in_trouble {
+            self.ask_role_from(now);
         }
         self.in_trouble = in_trouble;
     }
@@ -276,6 +285,7 @@ impl Watcher {
             LinkEvent::Lost => self.lost(now),
             LinkEvent::Pong(reply) => self.pong(reply, now),
             LinkEvent::Info(answer) => self.info(answer, now),
+            LinkEvent::Role(reply) => self.role(&reply, now),
         }
         self.judge(now);
     }

@@ -57,13 +57,17 @@ impl Network {
         Ok(network)
     }
 
-    /// A namespace with an address for one process; `name` has at most 15 letters.
+    /// The namespace of this name, with an address for one process; `name` has at most 15 letters.
     ///
     /// # Errors
     /// If it cannot be made.
     pub fn add(&mut self, name: &str) -> Result<Home> {
         ensure!(name.len() <= 15, "{name} is too long for the name of an interface");
-        let host = format!("10.66.0.{}", self.names.len());
+        let known = self.names.iter().position(|known| *known == self.full(name));
+        let host = format!("10.66.0.{}", known.unwrap_or(self.names.len()));
+        if known.is_some() {
+            return Ok(Home::of(self.full(name), host));
+        }
         let (hub, own) = (self.full("hub"), self.namespace(name)?);
         ip(&[
             "link", "add", "eth0", "netns", &own, "type", "veth", "peer", "name", name, "netns",

@@ -164,11 +164,20 @@ impl System {
     /// # Errors
     /// If it cannot be started.
     pub fn start_gateway(&mut self, id: &str, keys: &[&str]) -> Result<SocketAddr> {
-        let at = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
+        let at = self.free_at(id)?;
         let mut all = vec![format!("clients.listen = \"{at}\"")];
         all.extend(keys.iter().map(ToString::to_string));
         self.start_service_with(Service::Gateway, id, &all)?;
         Ok(at)
+    }
+
+    /// An address where a service can listen, in its home if it has one.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn free_at(&mut self, id: &str) -> Result<SocketAddr> {
+        let host = home(&mut self.network, id)?.host().parse()?;
+        Ok(SocketAddr::new(host, ports::free()?))
     }
 
     fn start_service_with(&mut self, service: Service, id: &str, keys: &[String]) -> Result<()> {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use vedette_harness::{LIMIT, Plan, Process, System, now, ports, within};
-use vedette_live::{finish, ms, switched, tell, writing};
+use vedette_harness::{LIMIT, Node, Plan, Process, System, now, ports, within};
+use vedette_live::{finish, in_network, ms, switched, tell, writing};
 use vedette_model::NodeAddr;
 
 /// One command or check of this test.
@@ -36,7 +36,7 @@ async fn check(at: SocketAddr, system: &System, kind: &str, node: &NodeAddr) -> 
 
 /// Starts a gateway with its second port. Where that is.
 async fn gateway(system: &mut System, id: &str) -> Result<SocketAddr> {
-    let at = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
+    let at = system.free_at(id)?;
     let key = format!("http.listen = \"{at}\"");
     let _ = system.start_gateway(id, &[&key])?;
     within(LIMIT, &format!("{id} is ready"), async || {
@@ -230,20 +230,30 @@ async fn writes_move_with_the_master_and_never_to_two() -> Result<()> {
     finish(system, writer, &new).await
 }
 
+/// Waits until the check of reads says so of a replica. After how many milliseconds that was.
+async fn reads(
+    at: SocketAddr,
+    system: &System,
+    node: &NodeAddr,
+    limit: &str,
+    wanted: u16,
+) -> Result<f64> {
+    let since = now();
+    let path = format!("/groups/{}/replica?node={node}{limit}", system.group());
+    within(LIMIT, &format!("reads from {node}: {wanted}"), async || {
+        (status(at, &path).await.ok()? == wanted).then_some(())
+    })
+    .await?;
+    Ok(ms(since, now()))
+}
+
 #[tokio::test]
 async fn a_replica_that_hangs_gets_no_reads_and_a_dead_master_takes_none_away() -> Result<()> {
     let mut system = System::start(Plan::default()).await?;
     system.announce(&["sdown", "odown", "down", "leader", "convert"]);
     let at = gateway(&mut system, "g1").await?;
     let addrs: Vec<NodeAddr> = system.nodes.iter().map(|node| node.addr().clone()).collect();
-    let becomes = async |n: usize, wanted: u16| {
-        let since = now();
-        within(LIMIT, &format!("replica check of node {n} is {wanted}"), async || {
-            (check(at, &system, "replica", &addrs[n]).await.ok()? == wanted).then_some(())
-        })
-        .await?;
-        Ok::<f64, anyhow::Error>(ms(since, now()))
-    };
+    let becomes = async |n: usize, wanted| reads(at, &system, &addrs[n], "", wanted).await;
     becomes(1, 200).await?;
     becomes(2, 200).await?;
     system.nodes[1].stop()?;
@@ -279,4 +289,71 @@ async fn a_replica_that_hangs_gets_no_reads_and_a_dead_master_takes_none_away() 
     let new = switch.master.master.clone();
     system.all_follow(&new).await?;
     finish(system, writer, &new).await
+}
+
+/// A field of what the node says of replication.
+async fn says(node: &Node, field: &str, wanted: &str) -> Option<()> {
+    (node.info("replication").await.ok()?.get(field)? == wanted).then_some(())
+}
+
+#[test]
+fn a_replica_that_is_cut_off_or_synchronises_gets_no_reads_for_as_long() -> Result<()> {
+    in_network(async |network| {
+        // Smaller than what is written while it is away: it comes back with a full synchronisation,
+        // which begins a while after it was asked for.
+        let lines =
+            ["repl-backlog-size 16384", "repl-diskless-sync yes", "repl-diskless-sync-delay 4"];
+        let node_lines = lines.map(Into::into).into();
+        let plan = Plan { node_lines, ..Plan::default() };
+        let mut system = System::start_servers_at(plan, Some(network)).await?;
+        system.start_services()?;
+        system.ready().await?;
+        let at = gateway(&mut system, "g1").await?;
+        let writer = writing(&system).await?;
+        let addr = system.nodes[1].addr().clone();
+        let becomes = async |limit, wanted| reads(at, &system, &addr, limit, wanted).await;
+        let near = "&max_lag=1000";
+        becomes(near, 200).await?;
+
+        // Nobody tells the replica that nothing comes any more: it says for a minute that it is linked.
+        let path = [("redis1", "redis2"), ("redis2", "redis1")];
+        let path = path.map(|(from, to)| (from.to_string(), to.to_string()));
+        system.network().context("there is one")?.cut(&path)?;
+        let behind = becomes(near, 503).await?;
+        becomes("", 200).await?;
+
+        // Now both ends know.
+        let others = async |kill: &str| -> Result<()> {
+            for (n, kind) in [(0, "replica"), (1, "master")] {
+                let kill = [kill, "KILL", "TYPE", kind];
+                let _killed: u32 = system.nodes[n].command(&kill).await?;
+            }
+            Ok(())
+        };
+        others("CLIENT").await?;
+        let out = becomes("", 503).await?;
+        let much = "x".repeat(1_000_000);
+        let _ok: String = system.nodes[0].command(&["SET", "much", &much]).await?;
+        system.network().context("there is one")?.cut(&[])?;
+        let (group, mut wrong) = (system.group(), 0);
+        within(LIMIT, "it is linked again", async || {
+            let path = format!("/groups/{group}/replica?node={addr}");
+            let readable = status(at, &path).await.ok()? == 200;
+            let linked = says(&system.nodes[1], "master_link_status", "up").await;
+            wrong += u32::from(readable && linked.is_none());
+            linked
+        })
+        .await?;
+        let stats = system.nodes[0].info("stats").await?;
+        ensure!(stats["sync_full"] == "3", "it came back with a part only: {stats:?}");
+        ensure!(wrong == 0, "{wrong} times it could be read from while it synchronised");
+        let back = becomes(near, 200).await?;
+        tell(&format!(
+            "no reads: {behind:.0} ms after it was cut off, {out:.0} ms after its link broke, and none \
+             until {back:.0} ms after it was level again"
+        ));
+        ensure!(behind < 2_500.0 && out < 2_000.0 && back < 2_000.0);
+        let master = system.master();
+        finish(system, writer, &master).await
+    })
 }

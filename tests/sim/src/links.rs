@@ -5,9 +5,9 @@ use crate::net::Site;
 use crate::node::{Life, Mood, lacks};
 use crate::world::{Due, World};
 use std::time::Duration;
-use vedette_model::{Answer, BallotNumber, Command, Instant, NodeAddr, NodeFault};
+use vedette_model::{Answer, BallotNumber, Command, Instant, NodeAddr, NodeFault, NodeView, Role};
 use vedette_protocol::orchestrator;
-use vedette_protocol::prober::{self, LinkEvent, PingReply};
+use vedette_protocol::prober::{self, LinkEvent, PingReply, RoleReply};
 
 /// A connection of a prober.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +48,20 @@ pub(crate) struct Question {
     answer: Answerer,
 }
 
+/// `ROLE` says in short what `INFO` does.
+fn role(view: &NodeView) -> RoleReply {
+    match view.role {
+        Role::Master => RoleReply::Master {
+            offset: view.offset,
+            replicas: view.replicas.len(),
+            least: view.replicas.iter().map(|seen| seen.offset).min(),
+        },
+        Role::Replica => {
+            RoleReply::Replica { linked: view.upstream.as_ref().is_some_and(|up| up.link_up) }
+        }
+    }
+}
+
 impl World {
     pub(crate) fn prober_output(&mut self, index: usize, output: prober::Output) {
         match output {
@@ -71,6 +85,14 @@ impl World {
                         Mood::Busy => Err(NodeFault::Error(words("BUSY"))),
                         Mood::Denies => Err(NodeFault::Denied(words("NOAUTH"))),
                         Mood::Well | Mood::Misconf | Mood::Unresolved => Ok(world.view(node)),
+                    })
+                });
+            }
+            prober::Output::Role { watch } => {
+                self.ask(index, watch, |world, node| {
+                    LinkEvent::Role(match world.nodes[node].mood {
+                        Mood::Busy | Mood::Denies => RoleReply::Refused,
+                        Mood::Well | Mood::Misconf | Mood::Unresolved => role(&world.view(node)),
                     })
                 });
             }
@@ -143,7 +165,8 @@ impl World {
             | LinkEvent::ConnectFailed(_)
             | LinkEvent::Lost
             | LinkEvent::Name(_)
-            | LinkEvent::Info(_) => Due::Link { to, life, watch, attempt, what: Box::new(what) },
+            | LinkEvent::Info(_)
+            | LinkEvent::Role(_) => Due::Link { to, life, watch, attempt, what: Box::new(what) },
         };
         self.schedule(after, due);
     }

@@ -36,6 +36,7 @@ impl Prober {
             }
             Act::Ping => self.outputs.push_back(Output::Ping { watch: watch.clone() }),
             Act::Info => self.outputs.push_back(Output::Info { watch: watch.clone() }),
+            Act::Role => self.outputs.push_back(Output::Role { watch: watch.clone() }),
             Act::Report(state) => self.report(watch, state, now),
             Act::View(view) => self.view(watch, view, now),
             Act::Event(name, cause) => self.tell(watch, name, cause, now),

@@ -99,6 +99,7 @@ fn reports<'a>(said: impl IntoIterator<Item = &'a Output>) -> Vec<SdownReport> {
         | Output::Connect { .. }
         | Output::Ping { .. }
         | Output::Info { .. }
+        | Output::Role { .. }
         | Output::Forget { .. } => None,
     };
     said.into_iter().filter_map(report).collect()
@@ -112,6 +113,7 @@ fn events<'a>(said: impl IntoIterator<Item = &'a Output>) -> Vec<(EventName, Str
         | Output::Connect { .. }
         | Output::Ping { .. }
         | Output::Info { .. }
+        | Output::Role { .. }
         | Output::Forget { .. } => None,
     };
     said.into_iter().filter_map(event).collect()

@@ -7,7 +7,7 @@ use vedette_model::{Instant, NodeFault};
 /// A connection attempt that has not ended by itself is given up by us.
 const CONNECT_LIMIT: Duration = Duration::from_millis(1_500);
 /// Pings under way at most; a silent node gets no more.
-const PINGS_UNDER_WAY: u32 = 4;
+pub(super) const PINGS_UNDER_WAY: u32 = 4;
 /// While a crash is suspected, reconnects come a tenth of its grace apart, but no faster.
 const FASTEST_RECONNECT: Duration = Duration::from_millis(5);
 
@@ -41,7 +41,10 @@ impl Watcher {
         match self.link {
             Link::Closed => self.next_connect,
             Link::Opening { since } => since + CONNECT_LIMIT,
-            Link::Open => self.next_ping.min(self.next_info),
+            Link::Open => {
+                let asks = self.next_ping.min(self.next_info);
+                self.role_due().map_or(asks, |role| asks.min(role))
+            }
         }
     }
 
@@ -64,6 +67,7 @@ impl Watcher {
         self.identity = if self.company.master { Identity::Unknown } else { Identity::Known };
         self.next_ping = now;
         self.next_info = now;
+        self.roles_anew(now);
         self.tick_open(now);
     }
 
@@ -76,6 +80,9 @@ impl Watcher {
         }
         if now >= self.next_info {
             self.ask_info(now);
+        }
+        if self.role_due().is_some_and(|at| now >= at) {
+            self.ask_role(now);
         }
         if now >= self.next_ping {
             self.next_ping = now + self.limits.ping_every;

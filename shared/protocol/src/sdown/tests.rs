@@ -4,6 +4,7 @@ mod crash;
 mod identity;
 mod loading;
 mod replies;
+mod role;
 mod stall;
 mod writes;
 
@@ -78,7 +79,9 @@ impl Script {
                 }
                 (Act::Ping, Node::Says(reply)) => Some(LinkEvent::Pong(reply.clone())),
                 (Act::Ping, Node::Mute | Node::Fails(_) | Node::Hangs)
-                | (Act::Info | Act::Report(_) | Act::View(_) | Act::Event(..), _) => None,
+                | (Act::Info | Act::Role | Act::Report(_) | Act::View(_) | Act::Event(..), _) => {
+                    None
+                }
             };
             said.push((now, act));
             if let Some(event) = event {
@@ -107,7 +110,8 @@ fn master() -> Company {
 }
 
 fn told(acts: Vec<(u64, Act)>) -> Vec<(u64, Act)> {
-    let traffic = |act: &Act| matches!(act, Act::Connect { .. } | Act::Ping | Act::Info);
+    let traffic =
+        |act: &Act| matches!(act, Act::Connect { .. } | Act::Ping | Act::Info | Act::Role);
     acts.into_iter().filter(|(_, act)| !traffic(act)).collect()
 }
 
@@ -115,7 +119,9 @@ fn told(acts: Vec<(u64, Act)>) -> Vec<(u64, Act)> {
 fn events(said: &[(u64, Act)]) -> Vec<(u64, EventName)> {
     let name = |(at, act): &(u64, Act)| match act {
         Act::Event(name, _) => Some((*at, *name)),
-        Act::Connect { .. } | Act::Ping | Act::Info | Act::Report(_) | Act::View(_) => None,
+        Act::Connect { .. } | Act::Ping | Act::Info | Act::Role | Act::Report(_) | Act::View(_) => {
+            None
+        }
     };
     said.iter().filter_map(name).collect()
 }

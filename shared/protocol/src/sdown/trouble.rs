@@ -143,6 +143,7 @@ impl Watcher {
                          rdb_last_bgsave_status and aof_last_write_status, free space there";
             self.enter(EventName::WriteImpaired, cause.into());
         }
+        self.see_role(&view);
         if self.identity == Identity::Unknown && !view.loading {
             self.identity = Identity::Told;
         }

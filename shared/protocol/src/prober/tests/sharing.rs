@@ -48,7 +48,9 @@ fn moves(done: &[(u64, Output)]) -> Vec<(u64, Output)> {
     let is_move = |output: &Output| match output {
         Output::Forget { .. } => true,
         Output::Connect { attempt, .. } => *attempt == 1,
-        Output::Publish(_) | Output::Ping { .. } | Output::Info { .. } => false,
+        Output::Publish(_) | Output::Ping { .. } | Output::Info { .. } | Output::Role { .. } => {
+            false
+        }
     };
     done.iter().filter(|(_, output)| is_move(output)).cloned().collect()
 }
@@ -138,6 +140,7 @@ fn a_group_is_not_left_while_one_of_its_nodes_is_down() {
             Output::Publish(_)
             | Output::Ping { .. }
             | Output::Info { .. }
+            | Output::Role { .. }
             | Output::Forget { .. } => None,
         })
         .max()

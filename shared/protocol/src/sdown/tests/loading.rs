@@ -29,7 +29,12 @@ fn loading_events(said: &[Act]) -> Vec<&str> {
         .filter(|act| event(act))
         .map(|act| match act {
             Act::Event(_, cause) => cause.as_str(),
-            Act::Connect { .. } | Act::Ping | Act::Info | Act::Report(_) | Act::View(_) => "",
+            Act::Connect { .. }
+            | Act::Ping
+            | Act::Info
+            | Act::Role
+            | Act::Report(_)
+            | Act::View(_) => "",
         })
         .collect()
 }

@@ -1,6 +1,7 @@
 //! A prober that was stopped, or woke late, says nothing of what it did not see.
 
 use super::*;
+use crate::prober::RoleReply;
 use proptest::prelude::*;
 
 fn suspect(late: u64) -> Act {
@@ -98,6 +99,11 @@ fn link_events() -> impl Strategy<Value = LinkEvent> {
         1 => Just(LinkEvent::Info(Ok(replica_view(1, 2, 0)))),
         1 => Just(LinkEvent::Info(Ok(master_view(1, 0)))),
         1 => Just(LinkEvent::Info(Err(NodeFault::TimedOut))),
+        1 => any::<bool>().prop_map(|linked| LinkEvent::Role(RoleReply::Replica { linked })),
+        1 => any::<(u64, usize, Option<u64>)>().prop_map(|(offset, replicas, least)| {
+            LinkEvent::Role(RoleReply::Master { offset, replicas, least })
+        }),
+        1 => Just(LinkEvent::Role(RoleReply::Refused)),
         1 => any::<bool>().prop_map(move |ok| LinkEvent::Name(if ok { Ok(()) } else { Err(text()) })),
         1 => Just(LinkEvent::Info(Err(NodeFault::Denied(text())))),
     ]
