@@ -3,6 +3,8 @@
 # the one that shifts clocks.
 # CLIENT_TOOLS=1 beforehand: also Python's venv and Node, for the tests of the examples in clients/,
 # and HAProxy, for the test of deploy/haproxy.cfg.
+# DEPLOY_TOOLS=1 beforehand: also what deploy/check.py needs: systemd-analyze, and a Python with its
+# packages in VEDETTE_DEPLOY_PYTHON.
 # BOTH_SERVERS=1 beforehand: also Valkey, for what is tested with both, in VEDETTE_VALKEY_SERVER.
 #
 # Afterwards VEDETTE_REDIS_SERVER and VEDETTE_NATS_SERVER name the two servers. Set beforehand they
@@ -166,6 +168,16 @@ find_client_tools() {
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 }
 
+find_deploy_tools() {
+    command -v systemd-analyze >/dev/null || install_packages systemd
+    python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3 python3-venv
+    local own=$TOOLS/deploy-python
+    [ -x "$own/bin/python3" ] || python3 -m venv "$own" || give_up "python3 makes no environment in $own: see its words above"
+    "$own/bin/python3" -m pip install --quiet --disable-pip-version-check --requirement deploy/requirements.txt ||
+        give_up "pip could not fetch what deploy/requirements.txt lists: check the network"
+    export VEDETTE_DEPLOY_PYTHON=$own/bin/python3
+}
+
 # Python with redis-py, for a plain Sentinel client; the demo does without where it cannot be had.
 # Afterwards VEDETTE_DEMO_PYTHON names it.
 find_demo_client() {
@@ -190,3 +202,4 @@ find_nats
 [ -z "${NETWORK_TOOLS:-}" ] || find_network_tools
 [ -z "${BOTH_SERVERS:-}" ] || find_valkey
 [ -z "${CLIENT_TOOLS:-}" ] || find_client_tools
+[ -z "${DEPLOY_TOOLS:-}" ] || find_deploy_tools
