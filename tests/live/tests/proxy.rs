@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use vedette_harness::{LIMIT, Node, Plan, Process, System, now, ports, within};
-use vedette_live::{finish, in_network, ms, switched, tell, writing};
+use vedette_harness::{GROUP, LIMIT, Node, Plan, Process, System, now, ports, within};
+use vedette_live::{
+    distribution, finish, in_network, invariants, ms, rounds, switched, tell, writing,
+};
 use vedette_model::NodeAddr;
 
 /// One command or check of this test.
@@ -356,4 +358,62 @@ fn a_replica_that_is_cut_off_or_synchronises_gets_no_reads_for_as_long() -> Resu
         let master = system.master();
         finish(system, writer, &master).await
     })
+}
+
+/// Files and sockets that a process holds open.
+fn open_files(process: &Process) -> Result<usize> {
+    let folder = format!("/proc/{}/fd", process.pid().context("it runs")?);
+    Ok(std::fs::read_dir(folder)?.count())
+}
+
+#[tokio::test]
+async fn many_changes_of_master_leave_no_socket_open() -> Result<()> {
+    let mut system = System::start(Plan::of_many_failovers()).await?;
+    system.announce(&[]);
+    let gateways = [gateway(&mut system, "g1").await?, gateway(&mut system, "g2").await?];
+    let (proxy, writes, _reads) = proxy(&system, &gateways, &system.path()?)?;
+    let through = Through::port(writes)?;
+    let count = |system: &System| -> Result<usize> {
+        let services = system.services.iter().map(|service| open_files(service));
+        services.chain([open_files(&proxy)]).sum()
+    };
+    let (rounds, mut waited, mut first) = (rounds(12)?, Vec::new(), None);
+    let mut master = 0;
+    for round in 0..rounds {
+        let (mark, old) = (system.watcher.mark(), system.nodes[master].addr().clone());
+        // Most are planned: those are quick.
+        let dies = round % 10 == 9;
+        if dies {
+            system.nodes[master].kill9()?;
+        } else {
+            let _said = system.vedette(&["switchover", GROUP]).await?;
+        }
+        let (announced, new) =
+            system.watcher.new_master(mark, LIMIT, &system.group(), &old).await?;
+        let what = format!("round {round}: writes go on through the proxy");
+        let write = within(LIMIT, &what, async || through.first_after(announced)).await?;
+        waited.push(ms(announced, write));
+        if dies {
+            system.nodes[master].start()?;
+            system.nodes[master].answers().await?;
+        }
+        system.all_follow(&new.master).await?;
+        let found = system.nodes.iter().position(|node| *node.addr() == new.master);
+        master = found.context("the new master is one of them")?;
+        // Each node has been the master by then, and was given up.
+        if round == 3 {
+            first = Some(count(&system)?);
+        }
+    }
+    let (before, after) = (first.context("four rounds at least")?, count(&system)?);
+    tell(&format!(
+        "{rounds} changes of master; announcement to first write through the proxy, in ms: {}; open \
+         files of all services and the proxy: {before} after four, {after} in the end",
+        distribution(&mut waited)
+    ));
+    through.writer.abort();
+    // Connections that are kept for a moment come and go.
+    ensure!(after <= before + 20, "{before} open files became {after}");
+    invariants(&system)?;
+    system.finish().await
 }
