@@ -65,7 +65,8 @@ impl Masters {
     /// Begins to watch a group. `prefix` is the word at the beginning of all subjects, `vedette`
     /// unless `nats.prefix` says otherwise; `group` is the plain name, without escapes. The client
     /// needs the right to subscribe to `<prefix>.v1.master.<group>` and to its inbox, to publish
-    /// to `<prefix>.v1.ask.master.<group>`, and to read the bucket `<prefix>-masters`.
+    /// to `<prefix>.v1.ask.master.<group>`, and to read the bucket `<prefix>-masters`, from the
+    /// JetStream domain `<prefix>` if there is one.
     ///
     /// Starts one task on the present tokio runtime; it ends with the returned value.
     ///
@@ -80,7 +81,7 @@ impl Masters {
         let announcements = nats.subscribe(subjects.master(&group)).await?;
         let (tell, newest) = watch::channel(None);
         let doubt = Arc::new(Notify::new());
-        let bucket = Bucket::new(&nats, &subjects, &group);
+        let bucket = Bucket::new(&nats, prefix, &subjects, &group);
         let watcher = Watcher { nats, group, question, bucket, tell, doubt: Arc::clone(&doubt) };
         let task = tokio::spawn(watcher.run(announcements));
         let changes = stream::unfold(newest.clone(), next).boxed();

@@ -1,4 +1,4 @@
-//! The rights that docs/operations.md gives to applications suffice.
+//! The rights that deploy/nats/rights.conf gives to applications suffice.
 
 mod support;
 
@@ -9,39 +9,22 @@ use support::{Orchestrator, announce, next, retain};
 use vedette_client::Masters;
 use vedette_harness::NatsServer;
 
-const USERS: &str = r#"
-no_auth_user: all
-jetstream {}
-authorization {
-  users: [
-    { user: all, password: all }
-    { user: app, password: secret, permissions: {
-        publish: [ "vedette.v1.ask.master.*", "$JS.API.INFO", "$JS.API.STREAM.INFO.KV_vedette-masters",
-                   "$JS.API.STREAM.MSG.GET.KV_vedette-masters", "$JS.API.DIRECT.GET.KV_vedette-masters.>" ]
-        subscribe: [ "vedette.v1.master.*", "vedette.v1.event.*.*", "_INBOX.>" ] } }
-  ]
-}
-"#;
-
 #[tokio::test]
 async fn those_of_an_application_suffice_for_all_three_ways() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let file = folder.path().join("users.conf");
-    std::fs::write(&file, USERS)?;
-    let nats =
-        NatsServer::start_with(&["--config", &file.to_string_lossy()], folder.path()).await?;
+    let nats = NatsServer::start_with_rights(folder.path()).await?;
     retain(&nats, (1, 1, 7001)).await?;
 
     let complaints = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&complaints);
-    let client = ConnectOptions::with_user_and_password("app".into(), "secret".into())
+    let client = ConnectOptions::with_user_and_password("application".into(), "application".into())
         .event_callback(move |event| {
             if let Event::ServerError(error) = event {
                 heard.lock().expect("a list").push(error.to_string());
             }
             std::future::ready(())
         })
-        .connect(nats.url())
+        .connect(format!("127.0.0.1:{}", nats.port()))
         .await?;
     let mut masters = Masters::watch(client, "vedette", "orders.eu").await?;
     ensure!(next(&mut masters).await? == (1, 7001), "the bucket");

@@ -54,8 +54,8 @@ pub async fn run(
     Ok(())
 }
 
-fn input(Received { fact, reply_to, .. }: Received) -> Option<Input> {
-    Some(Input::Fact { fact, reply_to })
+fn input(received: Received) -> Option<Input> {
+    Some(Input::Fact(received.fact))
 }
 
 /// The machine, with the number of events it has not settled where the end can read it.
@@ -139,7 +139,6 @@ impl Effects<Counted> for Shell {
         for output in outputs {
             match output {
                 Output::Publish(fact) => self.bus.publish(&fact).await,
-                Output::Reply { to, fact } => self.bus.reply(&to, &fact).await,
                 Output::Deliver { ticket, sink, event, attempt } => {
                     events::delivering(&sink, &event, attempt);
                     answers.extend(self.deliver(ticket, &sink, event).await);

@@ -7,7 +7,7 @@
 //!                      └────────┼─► lane "webhook" ─────────────────────► Deliver
 //!                               └─► lane "…" ───────────────────────────► Deliver
 //!  Delivery (ticket, outcome) ────► its lane ───────────────────────────► GaveUp, Failing, Recovered
-//!  Fact: StatusQuery ─────────────► Reply (Heartbeat)
+//!  Fact: StatusQuery ─────────────► Publish (Heartbeat)
 //!  every second ──────────────────► Publish (Heartbeat)
 //!
 //!  one event in one lane:
@@ -85,13 +85,8 @@ impl Sink {
 /// What a notifier hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// A message from the bus, with the subject its answer goes to if it wants one.
-    Fact {
-        /// The message.
-        fact: Fact,
-        /// Where to answer.
-        reply_to: Option<String>,
-    },
+    /// A message from the bus.
+    Fact(Fact),
     /// What came of an [`Output::Deliver`]. Every delivery must be answered, whatever happens.
     Delivery {
         /// The delivery's ticket.
@@ -117,13 +112,6 @@ pub enum Outcome {
 pub enum Output {
     /// Tell the bus.
     Publish(Fact),
-    /// Answer.
-    Reply {
-        /// The subject.
-        to: String,
-        /// The answer.
-        fact: Fact,
-    },
     /// Hand the event to the sink and answer with the ticket within a limit of the sink's own.
     Deliver {
         /// Comes back with the outcome.
@@ -250,19 +238,13 @@ impl Notifier {
         self.pulse.beat(health, Vec::new()).into()
     }
 
-    fn on_fact(&mut self, fact: &Fact, reply_to: Option<String>, now: Instant) {
+    fn on_fact(&mut self, fact: &Fact, now: Instant) {
         match fact {
             Fact::Event(event) => self.on_event(event, now),
-            Fact::StatusQuery(_) => match reply_to {
-                Some(to) => {
-                    let fact = self.heartbeat();
-                    self.outputs.push_back(Output::Reply { to, fact });
-                }
-                None => {
-                    let why = "a status query that names no subject to answer to".into();
-                    self.outputs.push_back(Output::Ignored { why });
-                }
-            },
+            Fact::StatusQuery(_) => {
+                let fact = self.heartbeat();
+                self.outputs.push_back(Output::Publish(fact));
+            }
             Fact::SdownReport(_)
             | Fact::NodeReport(_)
             | Fact::OdownVerdict(_)
@@ -298,7 +280,7 @@ impl Machine for Notifier {
 
     fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::Fact { fact, reply_to } => self.on_fact(&fact, reply_to, now),
+            Input::Fact(fact) => self.on_fact(&fact, now),
             Input::Delivery { ticket, outcome } => self.on_delivery(ticket, outcome, now),
         }
         self.pump(now);

@@ -139,11 +139,22 @@ impl Subjects {
         unescape_group(self.tail(subject)?.strip_prefix("ask.master.")?).ok()
     }
 
+    /// Whether answers may go there: a mailbox of ours, or an inbox of NATS. Whoever asks names the
+    /// subject, and we would publish there with our own rights.
+    pub fn is_mailbox(&self, subject: &str) -> bool {
+        if subject.starts_with('$') {
+            return false;
+        }
+        match subject.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('.')) {
+            Some(ours) => ours.starts_with("v1.reply."),
+            None => true,
+        }
+    }
+
     /// Whether a fact may come on this subject: its own, or, where it may be an answer, a reply
     /// subject or an inbox of NATS.
     pub(crate) fn allows(&self, subject: &str, fact: &Fact) -> bool {
-        let mailbox = self.tail(subject).is_none_or(|tail| tail.starts_with("reply."));
-        if mailbox {
+        if self.is_mailbox(subject) {
             return may_answer(fact.kind());
         }
         self.of(fact).as_deref() == Some(subject)

@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 const LOOPBACK: &str = "127.0.0.1";
+/// Who may say what, as it is shipped.
+const RIGHTS: &str = include_str!("../../../deploy/nats/rights.conf");
 
 /// One server. It answers the verbs of a [`Process`] too.
 pub struct NatsServer {
@@ -84,6 +86,37 @@ impl NatsServer {
         Ok(server)
     }
 
+    /// Starts one server with the users of `deploy/nats/rights.conf`, each with its name for a
+    /// password, and one more in each account who may do everything: `all`, as whom the harness
+    /// connects, and `all-applications`. Without TLS.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn start_with_rights(folder: &Path) -> Result<Self> {
+        let all = "users: [ { user: all, password: all }";
+        let own = "users: [ { user: all-applications, password: all-applications }";
+        let mut text = RIGHTS.replace("users: [", own).replacen(own, all, 1);
+        for user in Self::USERS {
+            let variable = Self::password_variable(user);
+            anyhow::ensure!(text.contains(&variable), "rights.conf has no {user}");
+            text = text.replace(&format!("${variable}"), user);
+        }
+        let file = folder.join("rights.conf");
+        std::fs::write(&file, format!("jetstream: enabled\n{text}"))?;
+        let mut server = Self::start_with(&["--config", &file.to_string_lossy()], folder).await?;
+        server.url = format!("nats://all:all@{LOOPBACK}:{}", server.port);
+        Ok(server)
+    }
+
+    /// The users of `deploy/nats/rights.conf`.
+    pub const USERS: [&str; 7] =
+        ["prober", "voter", "orchestrator", "notifier", "gateway", "operator", "application"];
+
+    /// The variable that holds a user's password.
+    pub fn password_variable(user: &str) -> String {
+        format!("VEDETTE_{}_PASSWORD", user.to_uppercase())
+    }
+
     /// Starts it again on its old port with other arguments than in its life before.
     ///
     /// # Errors
@@ -147,7 +180,14 @@ fn own_and(arguments: &[&str], port: u16) -> Vec<String> {
 
 /// A client that notices a dead server soon, and tries no others than these.
 pub(crate) async fn connect(urls: &[String]) -> Result<async_nats::Client> {
-    ConnectOptions::new()
+    let login = urls.first().and_then(|url| Some(url.split_once("://")?.1.split_once('@')?.0));
+    let options = match login.and_then(|login| login.split_once(':')) {
+        Some((user, password)) => {
+            ConnectOptions::with_user_and_password(user.into(), password.into())
+        }
+        None => ConnectOptions::new(),
+    };
+    options
         .name("vedette-harness")
         .ping_interval(Duration::from_millis(500))
         .connection_timeout(Duration::from_secs(2))

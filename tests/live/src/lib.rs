@@ -2,6 +2,7 @@
 
 pub mod chaos;
 pub mod compare;
+pub mod papers;
 pub mod plain;
 pub mod workshop;
 

@@ -6,9 +6,6 @@ use fred::prelude::{
     Builder, ClientLike, Config, ReconnectPolicy, Server, ServerConfig, SetsInterface,
 };
 use fred::types::config::UnresponsiveConfig;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-};
 use redis::sentinel::{SentinelClient, SentinelServerType};
 use redis::{AsyncCommands, AsyncConnectionConfig};
 use std::collections::BTreeSet;
@@ -18,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use vedette_harness::{GROUP, Home, LIMIT, Plan, Process, System, now, ports, within};
+use vedette_live::papers::Papers;
 use vedette_live::{invariants, ms, rounds, tell, workshop};
 use vedette_model::NodeAddr;
 
@@ -343,27 +341,12 @@ async fn sentinels_clients_follow_through_gateways() -> Result<()> {
 /// A certificate for this machine, and what a gateway is configured with to show it: whoever does
 /// not log in may read, and so may the user `app`. The CA that clients trust, and those keys.
 fn certificates(folder: &Path) -> Result<(PathBuf, Vec<String>)> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    // Of one name with its issuer OpenSSL would take the certificate for a self-signed one.
-    params.distinguished_name.push(DnType::CommonName, "the clients' CA");
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(vec!["127.0.0.1".to_string()])?;
-    params.distinguished_name.push(DnType::CommonName, "gateway");
-    params.use_authority_key_identifier_extension = true;
-    let own = params.signed_by(&key, &ca)?;
-    let [trusted, certificate, private] =
-        ["ca.pem", "gateway.pem", "gateway.key"].map(|name| folder.join(name));
-    std::fs::write(&trusted, ca.pem())?;
-    std::fs::write(&certificate, own.pem())?;
-    std::fs::write(&private, key.serialize_pem())?;
+    let Papers { authority, certificate, key } = Papers::issue(folder, &["127.0.0.1"])?;
     let keys = vec![
         format!("clients.tls.certificate = {certificate:?}"),
-        format!("clients.tls.key = {private:?}"),
+        format!("clients.tls.key = {key:?}"),
         "clients.users.app.password = \"hush\"".into(),
         "clients.users.default.rights = \"read\"".into(),
     ];
-    Ok((trusted, keys))
+    Ok((authority, keys))
 }

@@ -236,7 +236,7 @@ const TABLE: &[Row] = &[
         // as applications link it.
         folder: "tests/live",
         ours: &["client", "harness", "model", "wire"],
-        others: &["anyhow", "async-nats", "futures", "redis", "serde_json", "tokio"],
+        others: &["anyhow", "async-nats", "futures", "rcgen", "redis", "serde_json", "tokio"],
         never: &["vedette-runtime", "vedette-protocol"],
     },
 ];

@@ -57,7 +57,7 @@ impl Script {
 
     fn hear(&mut self, millis: u64, event: &Event) -> Vec<Output> {
         let fact = Fact::Event(event.clone());
-        self.0.handle(Input::Fact { fact, reply_to: None }, at(millis));
+        self.0.handle(Input::Fact(fact), at(millis));
         self.drain()
     }
 
@@ -68,9 +68,9 @@ impl Script {
 
     fn health(&mut self, millis: u64) -> Health {
         let fact = Fact::StatusQuery(StatusQuery {});
-        self.0.handle(Input::Fact { fact, reply_to: Some("r".to_string()) }, at(millis));
+        self.0.handle(Input::Fact(fact), at(millis));
         match self.drain().as_slice() {
-            [Output::Reply { to, fact: Fact::Heartbeat(beat) }] if to == "r" => beat.health.clone(),
+            [Output::Publish(Fact::Heartbeat(beat))] => beat.health.clone(),
             other => panic!("expected one heartbeat, got {other:?}"),
         }
     }
@@ -283,9 +283,8 @@ fn what_is_of_no_use_is_ignored() {
         more: false,
     };
     let inputs = [
-        Input::Fact { fact: Fact::Event(long), reply_to: None },
-        Input::Fact { fact: Fact::DigestReply(reply), reply_to: None },
-        Input::Fact { fact: Fact::StatusQuery(StatusQuery {}), reply_to: None },
+        Input::Fact(Fact::Event(long)),
+        Input::Fact(Fact::DigestReply(reply)),
         Input::Delivery { ticket: 99, outcome: Outcome::Delivered },
     ];
     for input in inputs {

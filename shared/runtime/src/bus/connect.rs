@@ -109,6 +109,8 @@ async fn options(
         .connection_timeout(CONNECT_LIMIT)
         .client_capacity(OUTBOUND_LIMIT)
         .subscription_capacity(INBOUND_LIMIT)
+        // Also of the servers that these tell us of later.
+        .require_tls(config.servers.iter().any(|url| url.starts_with("tls://")))
         .reconnect_delay_callback(move |attempts| reconnect_delay(attempts, count))
         .event_callback(move |event| {
             link.heard(&event);
@@ -125,6 +127,9 @@ async fn options(
             .credentials_file(path)
             .await
             .map_err(|source| BusError::Credentials { path: path.clone(), source })?;
+    }
+    if let Some(path) = &config.ca_file {
+        options = options.add_root_certificates(path.clone());
     }
     Ok(options)
 }

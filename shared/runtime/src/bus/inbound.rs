@@ -31,7 +31,7 @@ pub struct Received {
     pub header: Option<Header>,
     /// What it says.
     pub fact: Fact,
-    /// Where its answer goes, if it wants one.
+    /// Where its answer goes, if it wants one and names a mailbox.
     pub reply_to: Option<String>,
 }
 
@@ -196,6 +196,7 @@ fn understood(inner: &Inner, message: &Message) -> Result<Received, DecodeError>
     let (header, fact) =
         vedette_wire::decode_message(&inner.subjects, &message.subject, lookup, &message.payload)?;
     let reply_to = message.reply.as_ref().map(ToString::to_string);
+    let reply_to = reply_to.filter(|to| inner.subjects.is_mailbox(to));
     Ok(Received { header, fact, reply_to })
 }
 

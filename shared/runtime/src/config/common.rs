@@ -71,6 +71,9 @@ pub struct NatsConfig {
     pub token: Option<Secret>,
     /// Path of a `.creds` file, instead of a user.
     pub credentials_file: Option<PathBuf>,
+    /// PEM file of the authority whose certificates the servers show, instead of the system's. Read
+    /// again at each connect. A `tls://` URL insists on TLS; with `nats://` the server decides.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Default for NatsConfig {
@@ -82,6 +85,7 @@ impl Default for NatsConfig {
             password: None,
             token: None,
             credentials_file: None,
+            ca_file: None,
         }
     }
 }

@@ -210,6 +210,18 @@ fn answers_may_come_to_mailboxes_and_inboxes() {
 }
 
 #[test]
+fn answers_go_to_mailboxes_and_inboxes_only() {
+    for mailbox in [&subjects().reply(&sender())[..], "_INBOX.abc.1", "_R_.abc.1", "mine"] {
+        assert!(subjects().is_mailbox(mailbox), "{mailbox}");
+    }
+    let ours = ["vedette.v1.master.orders", "vedette.v1.record.orders", "vedette.v2.reply.a.b.1"];
+    let others = ["$KV.vedette-masters.orders", "$JS.API.STREAM.PURGE.a", "vedette.history.gap"];
+    for subject in ours.into_iter().chain(others) {
+        assert!(!subjects().is_mailbox(subject), "{subject}");
+    }
+}
+
+#[test]
 fn each_bad_header_has_its_error() {
     let fact = sample(FactKind::Beat);
     let payload = encode(&fact).unwrap();

@@ -1,0 +1,321 @@
+//! The whole system with the files of `deploy/nats` and nothing else: three servers that speak TLS
+//! only, and each process with its own credentials.
+
+use anyhow::{Context as _, Result, ensure};
+use async_nats::ConnectOptions;
+use futures::StreamExt as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tokio::process::Command;
+use vedette_client::Masters;
+use vedette_harness::{
+    GROUP, Home, LIMIT, NatsServer, Node, Process, ServiceProcess, binary, ports, within,
+};
+use vedette_live::compare::Asked;
+use vedette_live::papers::Papers;
+use vedette_live::tell;
+use vedette_model::{NodeAddr, Service};
+
+const SERVER: &str = include_str!("../../../../deploy/nats/server.conf");
+const RIGHTS: &str = include_str!("../../../../deploy/nats/rights.conf");
+
+/// Nobody else's, so that a user cannot be mixed up with its password.
+fn password(user: &str) -> String {
+    format!("{user}-hush")
+}
+
+struct Bus {
+    servers: Vec<Process>,
+    urls: Vec<String>,
+    authority: PathBuf,
+}
+
+impl Bus {
+    /// Three servers by the shipped file, each with its own name and addresses.
+    fn start(folder: &Path) -> Result<Self> {
+        let tls = folder.join("tls");
+        std::fs::create_dir(&tls)?;
+        let authority = Papers::issue(&tls, &["127.0.0.1"])?.authority;
+        let ports: Vec<u16> = (0..6).map(|_| ports::free()).collect::<Result<_>>()?;
+        let (clients, routes) = ports.split_at(3);
+        let mut servers = Vec::new();
+        for n in 0..3 {
+            let own = folder.join(format!("nats{}", n + 1));
+            std::fs::create_dir(&own)?;
+            let mut changes = vec![
+                ("server_name: nats1".to_string(), format!("server_name: nats{}", n + 1)),
+                ("0.0.0.0:4222".into(), format!("127.0.0.1:{}", clients[n])),
+                ("0.0.0.0:6222".into(), format!("127.0.0.1:{}", routes[n])),
+                ("/etc/nats/tls".into(), tls.to_string_lossy().into()),
+                ("/var/lib/nats".into(), own.join("store").to_string_lossy().into()),
+            ];
+            for (other, port) in routes.iter().enumerate() {
+                changes.push((format!("10.0.0.1{}:6222", other + 1), format!("127.0.0.1:{port}")));
+            }
+            let mut text = SERVER.to_string();
+            for (from, to) in changes {
+                ensure!(text.contains(&from), "server.conf has no {from}");
+                text = text.replace(&from, &to);
+            }
+            std::fs::write(own.join("server.conf"), text)?;
+            std::fs::write(own.join("rights.conf"), RIGHTS)?;
+            let secrets = NatsServer::USERS
+                .iter()
+                .map(|user| (NatsServer::password_variable(user), password(user)));
+            let file = own.join("server.conf").to_string_lossy().into_owned();
+            servers.push(Process::spawn_at(
+                Home::loopback(),
+                secrets.collect(),
+                &format!("nats{}", n + 1),
+                binary::nats()?,
+                vec!["--config".into(), file],
+                folder,
+            )?);
+        }
+        let urls = clients.iter().map(|port| format!("tls://127.0.0.1:{port}")).collect();
+        Ok(Self { servers, urls, authority })
+    }
+
+    /// What a process in this user's name is told.
+    fn login(&self, user: &str) -> Vec<(String, String)> {
+        [
+            ("VEDETTE_NATS__USER", user.to_string()),
+            ("VEDETTE_NATS__PASSWORD", password(user)),
+            ("VEDETTE_NATS__CA_FILE", self.authority.to_string_lossy().into_owned()),
+            ("VEDETTE_NATS_URL", self.urls.join(",")),
+        ]
+        .map(|(name, value)| (name.to_string(), value))
+        .into()
+    }
+
+    async fn client(&self, user: &str) -> Result<async_nats::Client> {
+        let options = ConnectOptions::with_user_and_password(user.into(), password(user))
+            .add_root_certificates(self.authority.clone());
+        Ok(options.connect(self.urls.as_slice()).await?)
+    }
+
+    /// Runs the command as an operator; what it printed.
+    async fn vedette(&self, words: &[&str]) -> Result<String> {
+        let mut command = Command::new(binary::command_line()?);
+        command.args(words).envs(self.login("operator")).kill_on_drop(true);
+        let output = tokio::time::timeout(LIMIT, command.output()).await.context("no end")??;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        ensure!(!complaints.contains("Permissions Violation"), "{words:?}: {complaints}");
+        ensure!(!said.is_empty(), "{words:?} ended with {}: {complaints}", output.status);
+        Ok(said)
+    }
+
+    async fn says(&self, words: &[&str], what: &str) -> Result<()> {
+        let doing = format!("vedette {} says {what:?}", words.join(" "));
+        let holds = async || self.vedette(words).await.ok()?.contains(what).then_some(());
+        let outcome = within(LIMIT, &doing, holds).await;
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let last = self.vedette(words).await.unwrap_or_else(|error| format!("{error:#}"));
+                Err(error.context(format!("it says: {last}")))
+            }
+        }
+    }
+}
+
+/// Voters, probers, orchestrators, a notifier and a gateway.
+struct Crew {
+    processes: Vec<ServiceProcess>,
+    gateway: SocketAddr,
+}
+
+impl Crew {
+    fn start(bus: &Bus, master: &NodeAddr, folder: &Path) -> Result<Self> {
+        let groups = folder.join("groups.toml");
+        let text = format!(
+            "[[group]]\nname = \"{GROUP}\"\nmaster = \"{master}\"\nquorum = 2\n\
+             down_after_ms = 1000\nhold_off_ms = 500\npassword = \"nodes-hush\"\n"
+        );
+        std::fs::write(&groups, text)?;
+        std::fs::set_permissions(&groups, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        let gateway = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
+        let mut crew = Self { processes: Vec::new(), gateway };
+        for id in ["v1", "v2", "v3", "p1", "p2", "p3", "o1", "o2", "n1", "g1"] {
+            crew.join(bus, id, folder)?;
+        }
+        Ok(crew)
+    }
+
+    fn join(&mut self, bus: &Bus, id: &str, folder: &Path) -> Result<()> {
+        let (service, keys) = match &id[..1] {
+            "v" => (Service::Voter, vec![format!("store = {:?}", store(folder, id))]),
+            "p" => (Service::Prober, Vec::new()),
+            "o" => {
+                let groups = folder.join("groups.toml");
+                (Service::Orchestrator, vec![format!("groups_file = {groups:?}")])
+            }
+            "n" => (Service::Notifier, Vec::new()),
+            _ => (Service::Gateway, vec![format!("clients.listen = \"{}\"", self.gateway)]),
+        };
+        let own = (Home::loopback(), bus.login(service.as_str()));
+        // The file names the servers too; what the environment says counts.
+        let process = ServiceProcess::start_at(own, service, id, &bus.urls, &keys, "json", folder)?;
+        self.processes.push(process);
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<()> {
+        for process in &mut self.processes {
+            let status = process.terminate(LIMIT).await?;
+            ensure!(status.success(), "{} ended with {status}", process.name());
+            let log = process.log();
+            let refused: Vec<_> = log
+                .lines()
+                .filter(|line| line.contains("refuses") || line.contains("Violation"))
+                .collect();
+            ensure!(refused.is_empty(), "{} lacks a right: {refused:#?}", process.name());
+        }
+        Ok(())
+    }
+}
+
+fn store(folder: &Path, id: &str) -> PathBuf {
+    folder.join(format!("{id}.redb"))
+}
+
+async fn next(masters: &mut Masters, old: Option<&NodeAddr>) -> Result<NodeAddr> {
+    let changed = async {
+        loop {
+            let master = masters.next().await.context("the stream ended")?.master;
+            if Some(&master) != old {
+                return anyhow::Ok(master);
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, changed).await.context("the application hears of no master")?
+}
+
+#[tokio::test]
+async fn the_whole_system_works_with_exactly_these_credentials() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let at = folder.path();
+    let bus = Bus::start(at)?;
+    within(LIMIT, "JetStream answers", async || {
+        let client = bus.client("operator").await.ok()?;
+        async_nats::jetstream::new(client).query_account().await.ok()
+    })
+    .await?;
+    let mut nodes = Node::start_group(2, at, Some("nodes-hush")).await?;
+    let first = nodes[0].addr().clone();
+    let mut crew = Crew::start(&bus, &first, at)?;
+    let mut masters = Masters::watch(bus.client("application").await?, "vedette", GROUP).await?;
+    ensure!(next(&mut masters, None).await? == first);
+    looks(&bus, &first).await?;
+
+    nodes[0].kill9()?;
+    let second = next(&mut masters, Some(&first)).await?;
+    bus.says(&["explain", GROUP], &format!("failover: {first} → {second}")).await?;
+    bus.says(&["history"], &format!("failover: {first} → {second}")).await?;
+    gateway_says(&crew, &second).await?;
+    nodes[0].start()?;
+    bus.says(&["groups"], "  ok\n").await?;
+
+    commands(&bus, &mut crew, at).await?;
+    let third = next(&mut masters, Some(&second)).await?;
+    forgets(&bus, &mut crew, at).await?;
+    kept(&bus, &third).await?;
+    tls_only(&bus).await?;
+
+    tell(&format!("{first} → {second} by kill -9 → {third} by `vedette switchover`"));
+    crew.finish().await?;
+    for server in &bus.servers {
+        let log = server.log();
+        let refused: Vec<_> = log.lines().filter(|line| line.contains("Violation")).collect();
+        ensure!(refused.is_empty(), "{}: {refused:#?}", server.name());
+    }
+    Ok(())
+}
+
+/// The verbs that only look.
+async fn looks(bus: &Bus, master: &NodeAddr) -> Result<()> {
+    let master = master.to_string();
+    bus.says(&["groups"], "  ok\n").await?;
+    for (verb, says) in [
+        (&["status"][..], master.as_str()),
+        (&["nodes"], &master),
+        (&["master", GROUP], &master),
+        (&["doctor"], "facts of the last 90 days"),
+        (&["survive"], "voter/v1"),
+        (&["roster"], "v3"),
+    ] {
+        bus.says(verb, says).await?;
+    }
+    Ok(())
+}
+
+async fn gateway_says(crew: &Crew, master: &NodeAddr) -> Result<()> {
+    within(LIMIT, "the gateway names the new master", async || {
+        let mut asked = Asked::connect(crew.gateway).await.ok()?;
+        let answer = asked.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", GROUP]).await.ok()?;
+        format!("{answer:?}").contains(&master.port().to_string()).then_some(())
+    })
+    .await
+}
+
+/// What people want done: by the command, by a gateway, and with the roster.
+async fn commands(bus: &Bus, crew: &mut Crew, folder: &Path) -> Result<()> {
+    bus.vedette(&["set", GROUP, "down_after_ms=1200"]).await?;
+    bus.says(&["groups", "--json"], "1200").await?;
+    let mut asked = Asked::connect(crew.gateway).await?;
+    asked.ask(&["SENTINEL", "SET", GROUP, "down-after-milliseconds", "1300"]).await?;
+    bus.says(&["groups", "--json"], "1300").await?;
+    crew.join(bus, "v4", folder)?;
+    bus.says(&["roster", "add", "v4"], "v4").await?;
+    bus.says(&["roster"], "v4").await?;
+    bus.vedette(&["switchover", GROUP]).await?;
+    Ok(())
+}
+
+/// A voter that has lost its file asks the others for its memory.
+async fn forgets(bus: &Bus, crew: &mut Crew, folder: &Path) -> Result<()> {
+    let voter = crew.processes.iter_mut().find(|process| process.name() == "v3");
+    let voter = voter.context("v3 is one of them")?;
+    voter.kill9()?;
+    std::fs::remove_file(store(folder, "v3"))?;
+    voter.start()?;
+    within(LIMIT, "v3 has its memory again", async || {
+        let status = bus.vedette(&["status"]).await.ok()?;
+        let well = !status.contains("memory") && !status.contains("v3 is gone");
+        (well && status.contains("v3")).then_some(())
+    })
+    .await
+}
+
+/// `nats kv get` asks what this asks.
+async fn kept(bus: &Bus, master: &NodeAddr) -> Result<()> {
+    let context = async_nats::jetstream::with_domain(bus.client("application").await?, "vedette");
+    within(LIMIT, "the bucket names the master", async || {
+        let store = context.get_key_value("vedette-masters").await.ok()?;
+        let kept = store.get("orders=2Eeu").await.ok()??;
+        String::from_utf8_lossy(&kept).contains(&master.to_string()).then_some(())
+    })
+    .await
+}
+
+/// Without TLS, and with another authority's certificate, nobody gets in.
+async fn tls_only(bus: &Bus) -> Result<()> {
+    let url = bus.urls[0].clone();
+    let login = || ConnectOptions::with_user_and_password("operator".into(), password("operator"));
+    let strange = login().connect(&url).await;
+    ensure!(strange.is_err(), "it trusts a certificate that nobody vouches for");
+    let mut stream = tokio::net::TcpStream::connect(url.trim_start_matches("tls://")).await?;
+    let words = format!(
+        "CONNECT {{\"user\":\"operator\",\"pass\":\"{}\"}}\r\nPING\r\n",
+        password("operator")
+    );
+    tokio::io::AsyncWriteExt::write_all(&mut stream, words.as_bytes()).await?;
+    let mut answer = Vec::new();
+    // Cut, or told why and cut: in no case is the ping answered.
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer);
+    let _ = tokio::time::timeout(LIMIT, read).await.context("it is neither cut nor answered")?;
+    let answer = String::from_utf8_lossy(&answer);
+    ensure!(!answer.contains("PONG"), "without TLS: {answer}");
+    Ok(())
+}
