@@ -74,18 +74,28 @@ pub fn load_from<C: ServiceConfig>(
     if let Some(path) = file {
         figment = figment.merge(file_layer(path, &defaults)?);
     }
+    let mut unsure = Vec::new();
     for (name, text) in environment {
         if let Some((key, value)) = environment_layer(&name, &text, &defaults)? {
-            let layer = Serialized::default(&key, value);
-            figment = figment.merge(Named { layer, name: format!("environment variable {name}") });
+            let name = format!("environment variable {name}");
+            figment = figment.merge(named(&key, &value, name.clone()));
+            if matches!(defaults.find_ref(&key), Some(Value::Empty(..))) {
+                unsure.push((key, parsed(&text), name));
+            }
+        }
+    }
+    // What a key without a default holds is not known before: a text, and if that is refused what
+    // the text reads as.
+    for (key, value, name) in unsure {
+        if figment.extract::<C>().is_err_and(|error| error.path.join(".") == key) {
+            figment = figment.merge(named(&key, &value, name));
         }
     }
     if let Some(refused) = overrides.refused {
         return Err(ConfigError::Value(refused));
     }
     for (key, value) in overrides.set {
-        let layer = Serialized::default(key, value);
-        figment = figment.merge(Named { layer, name: "the command line".into() });
+        figment = figment.merge(named(key, &value, "the command line".into()));
     }
     // Alone first: where it is flattened into another struct, errors lose their key.
     figment.extract::<CommonConfig>().map_err(|error| described(&error))?;
@@ -174,6 +184,11 @@ fn typed(text: &str, like: &Value) -> Value {
 
 fn parsed(text: &str) -> Value {
     text.parse().unwrap_or_else(|_| Value::from(text))
+}
+
+/// One key of a layer that says where it comes from.
+fn named<'a>(key: &str, value: &'a Value, name: String) -> Named<Serialized<&'a Value>> {
+    Named { layer: Serialized::default(key, value), name }
 }
 
 /// A layer that says where it comes from.
