@@ -207,30 +207,3 @@ impl ServiceFlags for Flags {
             .set("http.listen", self.http.as_ref())
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use vedette_model::Service;
-    use vedette_runtime::config::load_from;
-
-    #[test]
-    fn a_variable_of_a_key_without_a_default_holds_what_the_key_does() {
-        let load = |port: &str| {
-            let all = [
-                ("VEDETTE_ID", "g1"),
-                ("VEDETTE_CLIENTS__ANNOUNCE_HOST", "7"),
-                ("VEDETTE_CLIENTS__ANNOUNCE_PORT", port),
-            ];
-            let all = all.map(|(name, value)| (name.to_string(), value.to_string()));
-            load_from::<Config>(Service::Gateway, None, all, Overrides::default())
-        };
-        let clients = load("26379").unwrap().clients;
-        assert_eq!(
-            (clients.announce_host.as_deref(), clients.announce_port),
-            (Some("7"), Some(26_379))
-        );
-        let refusal = load("many").unwrap_err().to_string();
-        assert!(refusal.contains("clients.announce_port in environment variable"), "{refusal}");
-    }
-}

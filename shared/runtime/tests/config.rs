@@ -236,3 +236,49 @@ fn what_is_printed_can_be_used_as_a_file_except_for_the_secrets() {
     config.common.nats.servers = vec!["nats://******@a:1".into()];
     assert_eq!(again, config);
 }
+
+/// Keys that hold nothing unless they are given.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Given {
+    name: Option<String>,
+    first: Option<u16>,
+    second: Option<u16>,
+    on: Option<bool>,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Bare {
+    #[serde(flatten)]
+    common: CommonConfig,
+    given: Given,
+}
+
+impl ServiceConfig for Bare {
+    fn common(&self) -> &CommonConfig {
+        &self.common
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn variables_of_keys_without_a_default_hold_what_the_keys_do_in_any_order() {
+    let load = |second: &str| {
+        let all = [
+            ("VEDETTE_ID", "v1"),
+            ("VEDETTE_GIVEN__SECOND", second),
+            ("VEDETTE_GIVEN__NAME", "7"),
+            ("VEDETTE_GIVEN__ON", "true"),
+            ("VEDETTE_GIVEN__FIRST", "1"),
+        ];
+        let all = all.map(|(name, value)| (name.to_string(), value.to_string()));
+        load_from::<Bare>(Service::Voter, None, all, Overrides::default())
+    };
+    let name = Some("7".to_string());
+    let given = Given { name, first: Some(1), second: Some(2), on: Some(true) };
+    assert_eq!(load("2").unwrap().given, given);
+    let refusal = load("two").unwrap_err().to_string();
+    assert!(refusal.contains("given.second in environment variable"), "{refusal}");
+}

@@ -86,10 +86,11 @@ pub fn load_from<C: ServiceConfig>(
     }
     // What a key without a default holds is not known before: a text, and if that is refused what
     // the text reads as.
-    for (key, value, name) in unsure {
-        if figment.extract::<C>().is_err_and(|error| error.path.join(".") == key) {
-            figment = figment.merge(named(&key, &value, name));
-        }
+    while let Err(error) = figment.extract::<C>() {
+        let refused = error.path.join(".");
+        let Some(at) = unsure.iter().position(|(key, ..)| *key == refused) else { break };
+        let (key, value, name) = unsure.swap_remove(at);
+        figment = figment.merge(named(&key, &value, name));
     }
     if let Some(refused) = overrides.refused {
         return Err(ConfigError::Value(refused));
