@@ -9,7 +9,7 @@ use std::time::Duration;
 use vedette_model::{Credentials, NodeAddr, NodeFault, NodeView, Role, RunId};
 
 /// For looking up one name.
-const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+const LOOK_UP_LIMIT: Duration = Duration::from_secs(2);
 /// Nodes that are asked, and how far a chain of replicas is followed.
 const NODES: usize = 64;
 const STEPS: usize = 8;
@@ -59,7 +59,7 @@ pub async fn find(given: &[NodeAddr], credentials: Option<&Credentials>) -> anyh
 /// The node under the number that nodes call each other by; its name where that does not resolve.
 async fn by_number(addr: &NodeAddr) -> NodeAddr {
     let looked_up = tokio::net::lookup_host((addr.host().to_owned(), addr.port()));
-    let Ok(Ok(found)) = tokio::time::timeout(ANSWER_LIMIT, looked_up).await else {
+    let Ok(Ok(found)) = tokio::time::timeout(LOOK_UP_LIMIT, looked_up).await else {
         return addr.clone();
     };
     let found: Vec<_> = found.collect();
