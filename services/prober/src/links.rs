@@ -206,8 +206,18 @@ fn ping_reply(reply: Reply) -> PingReply {
 }
 
 fn role_reply(reply: &Reply) -> RoleReply {
-    let Reply::Array(words) = reply else { return RoleReply::Refused };
-    match words.as_slice() {
+    let words = match reply {
+        Reply::Array(words) => words.as_slice(),
+        Reply::Error(error) if error.code == ErrorCode::Denied || error.says_unknown() => {
+            return RoleReply::Refused;
+        }
+        Reply::Error(_)
+        | Reply::Text(_)
+        | Reply::Integer(_)
+        | Reply::Nil
+        | Reply::Unexpected(_) => return RoleReply::Unclear,
+    };
+    match words {
         [Reply::Text(role), Reply::Integer(offset), Reply::Array(replicas)] if role == "master" => {
             let least = replicas.iter().map(acknowledged).min();
             let offset = u64::try_from(*offset).unwrap_or(0);
@@ -216,7 +226,7 @@ fn role_reply(reply: &Reply) -> RoleReply {
         [Reply::Text(role), _, _, Reply::Text(state), _] if role == "slave" => {
             RoleReply::Replica { linked: state == "connected" }
         }
-        _ => RoleReply::Refused,
+        _ => RoleReply::Unclear,
     }
 }
 
@@ -233,6 +243,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
     use vedette_model::GroupName;
+    use vedette_node::ErrorReply;
 
     const LIMIT: Duration = Duration::from_secs(10);
 
@@ -364,8 +375,14 @@ mod tests {
             assert_eq!(role_reply(&replica), RoleReply::Replica { linked });
         }
         for other in [text("OK"), Reply::Array(vec![text("sentinel"), Reply::Array(vec![])])] {
-            assert_eq!(role_reply(&other), RoleReply::Refused);
+            assert_eq!(role_reply(&other), RoleReply::Unclear);
         }
+        let error = |code, text: &str| Reply::Error(ErrorReply { code, text: text.into() });
+        let denied = error(ErrorCode::Denied, "NOPERM this user has no permissions");
+        let unknown = error(ErrorCode::Other, "ERR unknown command 'ROLE'");
+        assert_eq!([denied, unknown].map(|e| role_reply(&e)), [RoleReply::Refused; 2]);
+        let busy = error(ErrorCode::Busy, "BUSY Redis is busy running a script.");
+        assert_eq!(role_reply(&busy), RoleReply::Unclear, "a script ends");
     }
 
     #[test]

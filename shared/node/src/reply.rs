@@ -111,7 +111,7 @@ impl ErrorReply {
     }
 
     /// Whether the server does not know the command: it is older, or the command was renamed.
-    pub(crate) fn says_unknown(&self) -> bool {
+    pub fn says_unknown(&self) -> bool {
         self.text.starts_with("ERR unknown command")
     }
 

@@ -78,7 +78,7 @@ pub enum LinkEvent {
 }
 
 /// Every kind of answer to `ROLE`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoleReply {
     /// It is a master.
     Master {
@@ -94,8 +94,10 @@ pub enum RoleReply {
         /// Whether its link is up and it is not synchronising.
         linked: bool,
     },
-    /// An error, or something else: it is not asked again on this connection.
+    /// It may not be asked, or does not know the command: it is not asked again on this connection.
     Refused,
+    /// Another error, as of a server that is busy, or something else.
+    Unclear,
 }
 
 /// Every kind of answer to `PING`.

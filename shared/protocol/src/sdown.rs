@@ -285,7 +285,7 @@ impl Watcher {
             LinkEvent::Lost => self.lost(now),
             LinkEvent::Pong(reply) => self.pong(reply, now),
             LinkEvent::Info(answer) => self.info(answer, now),
-            LinkEvent::Role(reply) => self.role(&reply, now),
+            LinkEvent::Role(reply) => self.role(reply, now),
         }
         self.judge(now);
     }

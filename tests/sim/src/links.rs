@@ -91,7 +91,8 @@ impl World {
             prober::Output::Role { watch } => {
                 self.ask(index, watch, |world, node| {
                     LinkEvent::Role(match world.nodes[node].mood {
-                        Mood::Busy | Mood::Denies => RoleReply::Refused,
+                        Mood::Busy => RoleReply::Unclear,
+                        Mood::Denies => RoleReply::Refused,
                         Mood::Well | Mood::Misconf | Mood::Unresolved => role(&world.view(node)),
                     })
                 });

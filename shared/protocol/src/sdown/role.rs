@@ -1,6 +1,6 @@
 //! What changes between two `INFO`s and readers must know soon: a replica's link, which replicas a
-//! master has, and how far these are behind. `ROLE` is small enough to ask for it again and again; as soon as it says
-//! something else than `INFO` did, `INFO` is asked for.
+//! master has, and how far these are behind. `ROLE` is small enough to ask for it again and again;
+//! as soon as it says something else than `INFO` did, `INFO` is asked for.
 
 use super::link::PINGS_UNDER_WAY;
 use super::{Act, Watcher};
@@ -53,13 +53,14 @@ impl Watcher {
         };
     }
 
-    pub(super) fn role(&mut self, reply: &RoleReply, now: Instant) {
+    pub(super) fn role(&mut self, reply: RoleReply, now: Instant) {
         let before = &self.roles;
-        let (linked, listed, behind) = match *reply {
+        let (linked, listed, behind) = match reply {
             RoleReply::Refused => {
                 self.roles.refused = true;
                 return;
             }
+            RoleReply::Unclear => return,
             RoleReply::Replica { linked } => (Some(linked), None, false),
             RoleReply::Master { offset, replicas, least } => {
                 let held = least.zip(before.listed);

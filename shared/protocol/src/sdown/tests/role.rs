@@ -51,6 +51,14 @@ fn who_may_not_say_is_asked_again_on_another_connection_only() {
 }
 
 #[test]
+fn who_cannot_say_at_the_moment_is_asked_again() {
+    let mut script = known(replica_view(1, 2, 0));
+    assert!(!is_looked_into(&mut script, 10, RoleReply::Unclear));
+    assert_eq!(times(&script.run(1_600, &WELL), &Act::Role), [800, 1_600]);
+    assert!(is_looked_into(&mut script, 1_610, replica(false)), "what was known is known");
+}
+
+#[test]
 fn a_link_that_breaks_or_is_back_is_looked_into_at_once() {
     let mut script = known(replica_view(1, 2, 0));
     assert!(!is_looked_into(&mut script, 800, replica(true)), "as INFO said");

@@ -104,6 +104,7 @@ fn link_events() -> impl Strategy<Value = LinkEvent> {
             LinkEvent::Role(RoleReply::Master { offset, replicas, least })
         }),
         1 => Just(LinkEvent::Role(RoleReply::Refused)),
+        1 => Just(LinkEvent::Role(RoleReply::Unclear)),
         1 => any::<bool>().prop_map(move |ok| LinkEvent::Name(if ok { Ok(()) } else { Err(text()) })),
         1 => Just(LinkEvent::Info(Err(NodeFault::Denied(text())))),
     ]
