@@ -2,12 +2,14 @@
 
 mod apply;
 mod change;
+mod notify;
 mod past;
 mod switch;
 mod up;
 
 pub use apply::Apply;
 pub use change::{Changes, Monitor, Pause, Reset, Set};
+pub use notify::{Notify, NotifyVerb, Which};
 pub use past::{Explain, History};
 pub use switch::{Drain, Switchover};
 pub use up::Up;
@@ -39,6 +41,7 @@ Examples:
   vedette master mymaster                the master's address, for scripts
   vedette doctor                         what will hurt one day; vedette survive: what one loss would do
   vedette roster                         who votes
+  vedette notify test                    does a notification arrive everywhere?
   vedette switchover mymaster            another node becomes master, and no write is lost
   vedette drain 10.0.0.5:6379            this node shall be master of nothing: it is to be stopped
   vedette pause mymaster --reason TEXT   only observe it; vedette resume mymaster ends that
@@ -207,6 +210,8 @@ pub enum Verb {
     ///
     /// Without `add` or `remove`: the roster that the voters go by, and how each of them is.
     Roster(Roster),
+    /// Show who tells which sink what happened, try it, and have told again what did not arrive
+    Notify(Notify),
     /// Run in a Sentinel's place, as its sentinel.conf says
     ///
     /// One process: prober, voter, orchestrator and gateway. Several of them find each other over
@@ -246,6 +251,7 @@ impl Verb {
             Self::Failover(_) => "failover",
             Self::Drain(_) => "drain",
             Self::Roster(_) => "roster",
+            Self::Notify(_) => "notify",
             Self::Sentinel(_) => "sentinel",
             Self::Import(_) => "import",
         }

@@ -1,8 +1,11 @@
 //! What the command is configured with: how to reach the bus, and who votes.
 
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use vedette_node::Tls;
 use vedette_runtime::config::ServiceConfig;
-use vedette_runtime::{CommonConfig, ConfigError, RosterConfig};
+use vedette_runtime::{CommonConfig, ConfigError, NodesConfig, RosterConfig};
 
 /// The configuration of everything but `up`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +18,15 @@ pub struct Config {
 }
 
 impl Config {
+    /// How nodes are spoken to over TLS, if they are.
+    ///
+    /// # Errors
+    /// The file that is at fault.
+    pub fn nodes_tls(&self) -> anyhow::Result<Option<Arc<Tls>>> {
+        let NodesConfig { ca_file, certificate_file, key_file } = self.common.nodes.clone();
+        Tls::configured(ca_file, certificate_file, key_file).context("nodes")
+    }
+
     fn with_log_level(level: &str) -> Self {
         let mut common = CommonConfig { id: "cli".into(), ..CommonConfig::default() };
         common.log.level = level.into();

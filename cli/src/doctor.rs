@@ -4,7 +4,8 @@
 //!  status ────────────► what needs attention now ──┐
 //!  heartbeats, records ► system: voters, quorums ──┤
 //!  JetStream ─────────► bus: what is retained ─────┼─► findings, each with what to do
-//!  the nodes themselves ► node: disk, rights, … ───┘
+//!  the nodes themselves ► node: disk, rights, … ───┤
+//!  the command's file ──► own: who may open it ────┘
 //! ```
 
 mod bus;
@@ -18,8 +19,10 @@ use crate::connect::connect;
 use crate::out;
 use crate::status::{Report, collect};
 use serde::Serialize;
+use std::path::Path;
 use std::time::Duration;
 use vedette_runtime::Shutdown;
+use vedette_runtime::config::exposed;
 
 /// How urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -94,7 +97,13 @@ impl<'a> Findings<'a> {
 ///
 /// # Errors
 /// What is wrong with NATS, or that no voter answers, with what to do about it.
-pub async fn run(wanted: &Listing, config: &Config, shutdown: &Shutdown) -> anyhow::Result<bool> {
+pub async fn run(
+    wanted: &Listing,
+    file: Option<&Path>,
+    config: &Config,
+    shutdown: &Shutdown,
+) -> anyhow::Result<bool> {
+    let tls = config.nodes_tls()?;
     let connection = connect(config, shutdown).await?;
     let heard = collect(&connection, Duration::from_millis(wanted.wait)).await?;
     heard.ensure_voters(config)?;
@@ -103,10 +112,13 @@ pub async fn run(wanted: &Listing, config: &Config, shutdown: &Shutdown) -> anyh
     for text in Report::of(&heard, &roster).attention {
         all.push(Finding { level: Level::Error, about: "now".into(), text });
     }
+    if let Some(file) = file {
+        own(file, &mut all);
+    }
     system::look(&heard, &roster, &mut all);
     bus::look(&connection, &mut all).await;
     for record in heard.records.values() {
-        node::look(record, &mut all).await;
+        node::look(record, tls.as_ref(), &mut all).await;
     }
     let worst = all.iter().map(|finding| finding.level).max();
     if wanted.json {
@@ -121,4 +133,36 @@ pub async fn run(wanted: &Listing, config: &Config, shutdown: &Shutdown) -> anyh
         out::text(&columns(["", "ABOUT", "FOUND"], &rows))?;
     }
     Ok(worst.is_none_or(|worst| worst < Level::Error))
+}
+
+/// Looks at the command's own configuration file: whoever reads it can do what its owner can.
+fn own(file: &Path, all: &mut Vec<Finding>) {
+    let mut findings = Findings::about("configuration".into(), all);
+    if let Some(found) = exposed(file) {
+        findings.add(Level::Warning, found);
+    }
+    findings.end(format!("{} shows no secret to others", file.display()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_file_with_a_password_that_others_may_open_is_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cli.toml");
+        std::fs::write(&file, "[nats]\nuser = \"operator\"\npassword = \"hush\"\n").unwrap();
+        for (mode, level) in [(0o640, Level::Warning), (0o604, Level::Warning), (0o600, Level::Ok)]
+        {
+            std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+            let mut all = Vec::new();
+            own(&file, &mut all);
+            let [finding] = all.as_slice() else { panic!("{all:?}") };
+            assert_eq!(finding.level, level, "{mode:o}: {finding:?}");
+            assert!(!finding.text.contains("hush"), "{finding:?}");
+        }
+    }
 }

@@ -8,6 +8,7 @@
 //!                  ├─► master   one address
 //!                  ├─► groups, nodes       what there is
 //!                  ├─► doctor, survive     what will hurt, and what one loss would do
+//!                  ├─► notify   the sinks, a sample, what did not arrive
 //!                  ├─► pause, set, monitor, …   what people want done with a group
 //!                  └─► import   a sentinel.conf in Vedette's own files
 //!  sentinel ─► one process in a Sentinel's place, also by that program's name
@@ -24,6 +25,7 @@ mod history;
 mod instruct;
 mod master;
 mod nodes;
+mod notify;
 mod out;
 mod progress;
 mod roster;
@@ -74,6 +76,10 @@ fn main() -> ExitCode {
     let named = life::Named { service: args.verb.name(), id: &common.id };
     let ended = life::run_process(&named, &common.log, &common.telemetry, |shutdown| {
         let outcome = &mut outcome;
+        // The doctor says it among what else it found.
+        if !matches!(args.verb, Verb::Doctor(_)) {
+            life::warn_if_exposed(args.common.config.as_deref());
+        }
         async move {
             *outcome = carry_out(args, config, shutdown).await;
             Ok(())
@@ -131,7 +137,8 @@ async fn carry_out(args: Args, config: Config, shutdown: Shutdown) -> anyhow::Re
         Verb::Groups(wanted) => groups::run(&wanted, &config, &shutdown).await.map(|()| 0),
         Verb::Nodes(wanted) => nodes::run(&wanted, &config, &shutdown).await.map(|()| 0),
         Verb::Doctor(wanted) => {
-            let well = doctor::run(&wanted, &config, &shutdown).await?;
+            let well =
+                doctor::run(&wanted, args.common.config.as_deref(), &config, &shutdown).await?;
             Ok(if well { 0 } else { life::FAILURE })
         }
         Verb::Survive(wanted) => {
@@ -170,6 +177,10 @@ async fn carry_out(args: Args, config: Config, shutdown: Shutdown) -> anyhow::Re
         }
         Verb::Roster(wanted) => {
             let well = roster::run(&wanted, &config, &shutdown).await?;
+            Ok(if well { 0 } else { life::FAILURE })
+        }
+        Verb::Notify(wanted) => {
+            let well = notify::run(&wanted, &config, &shutdown).await?;
             Ok(if well { 0 } else { life::FAILURE })
         }
         // It brings its own log and configuration; see `main`.

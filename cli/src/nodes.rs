@@ -9,10 +9,12 @@ use crate::status::{Heard, collect};
 use anyhow::bail;
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Duration;
 use vedette_model::{
     Answer, Command, Credentials, GroupRecord, Member, NodeAddr, NodeFault, NodeView, Role,
 };
+use vedette_node::Tls;
 use vedette_node::command::{Errand, carry_out};
 use vedette_runtime::Shutdown;
 
@@ -48,13 +50,14 @@ struct Line {
 /// # Errors
 /// What is wrong with NATS, no voter answers, or the group is not known; with what to do about it.
 pub async fn run(wanted: &Nodes, config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let tls = config.nodes_tls()?;
     let bus = connect(config, shutdown).await?;
     let heard = collect(&bus, Duration::from_millis(wanted.listing.wait)).await?;
     heard.ensure_voters(config)?;
     let mut lines = Vec::new();
     for record in heard.records.values() {
         if wanted.group.as_ref().is_none_or(|group| *group == record.group) {
-            lines.extend(of_group(&heard, record).await);
+            lines.extend(of_group(&heard, record, tls.as_ref()).await);
         }
     }
     if let (Some(group), true) = (&wanted.group, lines.is_empty()) {
@@ -85,9 +88,10 @@ fn row(line: &Line) -> [String; 9] {
     ]
 }
 
-async fn of_group(heard: &Heard, record: &GroupRecord) -> Vec<Line> {
+async fn of_group(heard: &Heard, record: &GroupRecord, tls: Option<&Arc<Tls>>) -> Vec<Line> {
     let credentials = record.settings.credentials.as_ref();
-    let asked = record.members.iter().map(async |member| inspect(&member.addr, credentials).await);
+    let members = record.members.iter();
+    let asked = members.map(async |member| inspect(&member.addr, credentials, tls).await);
     let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
     let master = record.members.iter().zip(&answers).find(|(m, _)| m.addr == record.master);
     let master = master.and_then(|(_, answer)| answer.as_ref().ok()).map(|view| view.offset);
@@ -102,8 +106,10 @@ async fn of_group(heard: &Heard, record: &GroupRecord) -> Vec<Line> {
 pub async fn inspect(
     node: &NodeAddr,
     credentials: Option<&Credentials>,
+    tls: Option<&Arc<Tls>>,
 ) -> Result<NodeView, NodeFault> {
-    let errand = Errand { node, credentials, name: "vedette-cli", limit: ANSWER_LIMIT, kept: None };
+    let (name, limit) = ("vedette-cli", ANSWER_LIMIT);
+    let errand = Errand { node, credentials, name, limit, kept: None, tls };
     match carry_out(errand, &Command::Inspect, || true).await {
         Answer::Done { view, .. } => Ok(view),
         Answer::Failed(fault) => Err(fault),

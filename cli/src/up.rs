@@ -21,7 +21,9 @@ use nats::Nats;
 use nodes::Found;
 use records::Known;
 use std::path::Path;
+use std::sync::Arc;
 use vedette_model::{Credentials, GroupName, NodeAddr, Quorum, Secret, Settings};
+use vedette_node::Tls;
 use vedette_runtime::{ConfigError, NatsConfig, Shutdown};
 
 /// What is to be watched, once addresses and records have been compared.
@@ -44,6 +46,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let settings = settings(&wanted)?;
+    let tls = config.nodes_tls()?;
     std::fs::create_dir_all(&wanted.data).with_context(|| {
         format!("the data folder {} cannot be made: correct --data", wanted.data.display())
     })?;
@@ -53,7 +56,7 @@ pub async fn run(
     let start = tokio::select! {
         biased;
         () = shutdown.triggered() => return Ok(()),
-        start = compare(&wanted, settings, &known) => start?,
+        start = compare(&wanted, settings, &known, tls.as_ref()) => start?,
     };
     let sentinels = services::sentinels(wanted.sentinel_port)?;
     for note in &start.notes {
@@ -149,7 +152,12 @@ fn refuse_login(nats: &NatsConfig) -> anyhow::Result<()> {
 }
 
 /// Compares what the nodes say with what the records say. The records win.
-async fn compare(wanted: &Up, mut settings: Settings, known: &Known) -> anyhow::Result<Start> {
+async fn compare(
+    wanted: &Up,
+    mut settings: Settings,
+    known: &Known,
+    tls: Option<&Arc<Tls>>,
+) -> anyhow::Result<Start> {
     let mut notes = Vec::new();
     let others: Vec<_> = known.groups.keys().filter(|name| **name != wanted.group).collect();
     if !others.is_empty() {
@@ -157,7 +165,7 @@ async fn compare(wanted: &Up, mut settings: Settings, known: &Known) -> anyhow::
         notes.push(format!("the data folder has records of more groups, watched too: {others}"));
     }
     let Some(record) = known.groups.get(&wanted.group) else {
-        let found = nodes::find(&wanted.nodes, settings.credentials.as_ref()).await?;
+        let found = nodes::find(&wanted.nodes, settings.credentials.as_ref(), tls).await?;
         let master = found.the_master()?;
         if settings.quorum.get() > 1 {
             notes.push(format!(
@@ -182,7 +190,7 @@ async fn compare(wanted: &Up, mut settings: Settings, known: &Known) -> anyhow::
     let found = if wanted.nodes.is_empty() {
         Found::default()
     } else {
-        nodes::find(&wanted.nodes, settings.credentials.as_ref()).await?
+        nodes::find(&wanted.nodes, settings.credentials.as_ref(), tls).await?
     };
     let members: Vec<_> = record.members.iter().map(|member| &member.addr).collect();
     if !wanted.nodes.is_empty() && !members.iter().any(|member| found.names(member)) {

@@ -1,6 +1,8 @@
 //! The example configuration files are taken by the services they are for, and say the defaults.
 
 use anyhow::{Context, Result, ensure};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use vedette_model::Service;
 use vedette_orchestrator::groups::Groups;
@@ -39,7 +41,7 @@ fn every_services_example_is_taken_and_holds_its_defaults() -> Result<()> {
     ensure!(notifier == vedette_notifier::Config::default(), "{notifier:?}");
 
     let mut gateway: vedette_gateway::Config = taken(Service::Gateway)?;
-    ensure!(gateway.http.listen.take().is_some());
+    ensure!(gateway.common.http.listen.take().is_some());
     gateway.common.id.clear();
     ensure!(gateway == vedette_gateway::Config::default(), "{gateway:?}");
     Ok(())
@@ -65,5 +67,23 @@ fn the_commands_example_is_taken() -> Result<()> {
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     ensure!(text.contains("roster.voters = [\"v1\", \"v2\", \"v3\"]"), "{text}");
     ensure!(text.contains("log.level = \"warn\""), "{text}");
+    Ok(())
+}
+
+#[test]
+fn every_verb_warns_of_a_file_with_a_password_that_others_may_open() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("cli.toml");
+    std::fs::write(&file, "nats.token = \"hush\"\n")?;
+    for (mode, warns) in [(0o640, true), (0o600, false)] {
+        std::fs::set_permissions(&file, Permissions::from_mode(mode))?;
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_vedette"))
+            .args(["completions", "bash", "--config"])
+            .arg(&file)
+            .output()?;
+        let words = String::from_utf8_lossy(&output.stderr);
+        ensure!(words.contains("holds nats.token") == warns, "{mode:o}: {words}");
+        ensure!(output.status.success() && !words.contains("hush"), "{words}");
+    }
     Ok(())
 }

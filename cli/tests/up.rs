@@ -7,7 +7,8 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
-use vedette_harness::{LIMIT, Node, Process, ports, within};
+use vedette_harness::papers::Papers;
+use vedette_harness::{LIMIT, Node, Process, binary, ports, within};
 
 const VEDETTE: &str = env!("CARGO_BIN_EXE_vedette");
 const READY: &str = "Try in another terminal";
@@ -25,6 +26,10 @@ impl Machine {
     async fn start(replicas: usize, password: Option<&str>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let nodes = Node::start_group(replicas, folder.path(), password).await?;
+        Self::start_over(folder, nodes)
+    }
+
+    fn start_over(folder: TempDir, nodes: Vec<Node>) -> Result<Self> {
         Ok(Self { folder, nodes, up: None, port: ports::free()?, sentinels: ports::free()? })
     }
 
@@ -162,6 +167,62 @@ async fn a_master_dies_and_the_new_one_survives_a_restart_of_everything() -> Res
     })
     .await?;
     machine.all_is_well().await?;
+    machine.down().await
+}
+
+/// A server that speaks TLS and nothing else.
+fn tls_node(folder: &Path, papers: &Papers, port: u16, master: Option<u16>) -> Result<Process> {
+    let name = format!("redis-{port}");
+    let file = folder.join(format!("{name}.conf"));
+    let mut text = format!(
+        "port 0\ntls-port {port}\ntls-replication yes\ntls-auth-clients no\nbind 127.0.0.1\n\
+         tls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\nsave \"\"\n\
+         dbfilename {name}.rdb\nrepl-diskless-sync-delay 0\n",
+        papers.certificate.display(),
+        papers.key.display(),
+        papers.authority.display()
+    );
+    if let Some(master) = master {
+        text += &format!("replicaof 127.0.0.1 {master}\n");
+    }
+    std::fs::write(&file, text)?;
+    Process::spawn(&name, binary::redis()?, vec![file.display().to_string()], folder)
+}
+
+#[tokio::test]
+async fn over_tls_a_dead_master_is_replaced_too() -> Result<()> {
+    let mut machine = Machine::start_over(tempfile::tempdir()?, Vec::new())?;
+    let papers = Papers::issue(machine.path(), &["127.0.0.1"])?;
+    let ports = [ports::free()?, ports::free()?, ports::free()?];
+    let mut nodes = Vec::new();
+    for (n, port) in ports.iter().enumerate() {
+        let master = (n > 0).then_some(ports[0]);
+        nodes.push(tls_node(machine.path(), &papers, *port, master)?);
+    }
+    let config = machine.path().join("vedette.toml");
+    std::fs::write(&config, format!("[nodes]\nca_file = {:?}\n", papers.authority))?;
+    let config = config.display().to_string();
+    let [first, others @ ..] = ports.map(|port| format!("127.0.0.1:{port}"));
+    let up = within(LIMIT, "the master answers over TLS", async || TcpStream::connect(&first).ok());
+    drop(up.await?);
+    machine.up("up", &["--config", &config, &first]).await?;
+    within(LIMIT, "both replicas are linked", async || {
+        let said = machine.ask(&["nodes", "mymaster", "--json", "--config", &config]).ok()?;
+        let said: Value = serde_json::from_slice(&said.stdout).ok()?;
+        let linked = said.as_array()?.iter().filter(|node| node["link_up"] == true).count();
+        (linked == 2).then_some(())
+    })
+    .await?;
+    nodes[0].kill9()?;
+    let new = machine.master_is(&others).await?;
+    let last = others.iter().find(|node| **node != new).context("another one")?;
+    within(LIMIT, "the other one follows the new master", async || {
+        let said = machine.ask(&["nodes", "mymaster", "--json", "--config", &config]).ok()?;
+        let said: Value = serde_json::from_slice(&said.stdout).ok()?;
+        let node = said.as_array()?.iter().find(|node| node["node"] == last.as_str())?.clone();
+        (node["follows"] == new.as_str() && node["link_up"] == true).then_some(())
+    })
+    .await?;
     machine.down().await
 }
 

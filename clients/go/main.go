@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -65,6 +66,9 @@ func main() {
 	for number := 1; ; number++ {
 		select {
 		case message := <-heard:
+			if strings.HasPrefix(message.Reply, "$JS.ACK.") || message.Header.Get("Nats-Stream") != "" {
+				continue // a stream hands it over: whoever reads one chooses where it goes
+			}
 			var next record
 			if json.Unmarshal(message.Data, &next) != nil || next.Schema != 1 || next.Epoch < newest.Epoch ||
 				next.Epoch == newest.Epoch && next.Revision <= newest.Revision {

@@ -19,6 +19,9 @@ function hear(record) {
   console.log("master", record.master, "epoch", record.epoch);
 }
 
+// What a stream hands over is nobody's word: whoever reads one chooses where it goes.
+const handedOver = (message) => message.reply?.startsWith("$JS.ACK.") || message.headers?.has("Nats-Stream");
+
 async function ask() {
   if (Date.now() - lastAsked < 200) return;
   lastAsked = Date.now();
@@ -32,7 +35,7 @@ async function ask() {
 }
 
 const nats = await connect({ servers: process.env.NATS_URL.split(","), maxReconnectAttempts: -1, reconnectTimeWait: 100, pingInterval: 1000 });
-nats.subscribe(`vedette.v1.master.${group}`, { callback: (error, message) => error || hear(message.json()) });
+nats.subscribe(`vedette.v1.master.${group}`, { callback: (error, message) => error || handedOver(message) || hear(message.json()) });
 await ask();
 setInterval(ask, 5000); // an announcement may get lost
 (async () => { for await (const status of nats.status()) if (status.type === Events.Reconnect) ask(); })();

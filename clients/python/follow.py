@@ -23,6 +23,11 @@ async def hear(message):
         if old:
             await old.aclose()
 
+async def announced(message):
+    # What a stream hands over is nobody's word: whoever reads one chooses where it goes.
+    if not (message.reply.startswith("$JS.ACK.") or "Nats-Stream" in (message.headers or {})):
+        await hear(message)
+
 async def ask(client):
     while True:  # at the start, after a doubt, and every 5 s: an announcement may get lost
         doubt.clear()
@@ -42,7 +47,7 @@ async def main():
         doubt.set()  # announcements were missed
     client = await nats.connect(os.environ["NATS_URL"].split(","), reconnected_cb=reconnected, ping_interval=1,
                                 reconnect_time_wait=0.1, max_reconnect_attempts=-1)
-    await client.subscribe(f"vedette.v1.master.{GROUP}", cb=hear)
+    await client.subscribe(f"vedette.v1.master.{GROUP}", cb=announced)
     asking, number = asyncio.create_task(ask(client)), 0
     while True:
         await asyncio.sleep(0.01)

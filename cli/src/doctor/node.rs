@@ -3,10 +3,11 @@
 use super::{Finding, Findings, Level};
 use futures::{StreamExt as _, stream};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use vedette_model::{Credentials, GroupRecord, NodeAddr, NodeFault};
-use vedette_node::Reply;
 use vedette_node::command::{Errand, ask};
+use vedette_node::{Reply, Tls};
 use vedette_runtime::Clock;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
@@ -52,10 +53,10 @@ struct Answers {
 }
 
 /// Looks at every node of the group.
-pub async fn look(record: &GroupRecord, all: &mut Vec<Finding>) {
+pub async fn look(record: &GroupRecord, tls: Option<&Arc<Tls>>, all: &mut Vec<Finding>) {
     let credentials = record.settings.credentials.as_ref();
     let present: Vec<_> = record.members.iter().filter(|member| !member.gone).collect();
-    let asked = present.iter().map(async |member| answers(&member.addr, credentials).await);
+    let asked = present.iter().map(async |member| answers(&member.addr, credentials, tls).await);
     let asked: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
     let mut known = Vec::new();
     for (member, answers) in present.iter().zip(asked) {
@@ -78,9 +79,13 @@ pub async fn look(record: &GroupRecord, all: &mut Vec<Finding>) {
     together(record, &known, &mut Findings::about(record.group.to_string(), all));
 }
 
-async fn answers(node: &NodeAddr, credentials: Option<&Credentials>) -> Result<Answers, NodeFault> {
-    let errand =
-        Errand { node, credentials, name: "vedette-doctor", limit: ANSWER_LIMIT, kept: None };
+async fn answers(
+    node: &NodeAddr,
+    credentials: Option<&Credentials>,
+    tls: Option<&Arc<Tls>>,
+) -> Result<Answers, NodeFault> {
+    let (name, limit) = ("vedette-doctor", ANSWER_LIMIT);
+    let errand = Errand { node, credentials, name, limit, kept: None, tls };
     let mut questions: Vec<Vec<&str>> = vec![vec!["INFO"], vec!["TIME"], vec!["ACL", "WHOAMI"]];
     questions.extend(SETTINGS.iter().map(|name| vec!["CONFIG", "GET", name]));
     questions.extend(COMMANDS.iter().map(|words| vec!["COMMAND", "INFO", words[0]]));

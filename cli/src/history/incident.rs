@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!  nothing ── somebody calls the master down, or stands ──► open
+//!  nothing ── a change of master nobody has spoken of ────► over: nothing else was kept of it
 //!  open ── the failover has ended ───────────────────────► over
 //!  open ── nobody calls it down any more, no attempt ────► over
 //!  open, switched ── the new master is called down ──────► over, and the next one is open
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use vedette_model::{Epoch, Event, EventName, Fact, GroupName, Step};
+use vedette_model::{Epoch, Event, EventName, Fact, GroupName, Step, SwitchReason};
 use vedette_runtime::history::{Kept, What};
 
 /// Characters of an id that must be given.
@@ -101,6 +102,10 @@ impl Cut {
         if begins && !self.open.contains_key(group) {
             self.open.insert(group.clone(), Incident::new(group.clone(), &told.fact));
         }
+        if let Some(missed) = self.missed(group, &told) {
+            self.over.push(missed);
+            return;
+        }
         let Some(open) = self.open.get_mut(group) else {
             if matches!(told.fact, Fact::Event(_)) {
                 self.loose.push(told);
@@ -115,6 +120,24 @@ impl Cut {
             open.ended_us = Some(at_us);
             self.over.push(open);
         }
+    }
+}
+
+impl Cut {
+    /// The incident of an announced change of master of which nothing else was kept.
+    fn missed(&self, group: &GroupName, told: &Told) -> Option<Incident> {
+        let Fact::MasterRecord(record) = &told.fact else { return None };
+        let Turn::Switches(epoch) = Turn::of(&told.fact) else { return None };
+        let id = record.trace_id.to_string();
+        let told_of = |over: &Incident| over.group == *group && over.switched == Some(epoch);
+        let known = self.over.iter().any(told_of);
+        if known || self.open.contains_key(group) || record.reason == SwitchReason::Seeded {
+            return None;
+        }
+        let mut missed = Incident::new(group.clone(), &told.fact);
+        (missed.id, missed.ended_us) = (id, Some(told.at_us));
+        missed.take(Turn::Switches(epoch), told.clone());
+        Some(missed)
     }
 }
 

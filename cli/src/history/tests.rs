@@ -293,6 +293,34 @@ fn the_list_holds_what_else_happened_and_a_gap_as_a_gap() {
 }
 
 #[test]
+fn a_change_of_which_only_the_announcement_was_kept_is_an_incident_and_is_told_once() {
+    let mut tape = Tape::new();
+    tape.failover(node(2));
+    tape.end();
+    let announced = tape.past.kept.iter().find_map(|kept| match &kept.what {
+        What::Said { fact: Fact::MasterRecord(record), .. } => Some(record.clone()),
+        What::Said { .. } | What::Gap(_) | What::Unreadable(_) => None,
+    });
+    let known = announced.unwrap();
+    let unheard = MasterRecord {
+        epoch: Epoch(known.epoch.0 + 1),
+        previous: Some(node(2)),
+        master: node(3),
+        trace_id: trace(9),
+        ..known.clone()
+    };
+    for record in [known, unheard.clone(), unheard] {
+        tape.keep(5, Service::Orchestrator, "o1", record.into());
+    }
+    let all = incidents(&tape.past.kept);
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert_eq!(all[1].id, trace(9).to_string());
+    assert!(all[1].is_over());
+    let text = text::listing(&Entries::of(&tape.past), &tape.past);
+    assert!(text.contains("failover: 10.0.0.1:7002 → 10.0.0.1:7003"), "{text}");
+}
+
+#[test]
 fn a_handover_that_lost_nothing_says_so() {
     let handed_over = LossBound { bytes: Some(0), as_of_ms: Some(0) };
     assert_eq!(super::reason::loss(handed_over), "nothing lost");

@@ -196,4 +196,11 @@ impl Conf {
         let seed = |group: &Group| (group.name.clone(), group.master.clone(), group.settings());
         self.groups.iter().map(seed).collect()
     }
+
+    /// Whether a password stands in the file, of nodes or of clients.
+    pub fn holds_password(&self) -> bool {
+        let of_clients = self.server.users.known.values().any(|user| user.password.is_some());
+        let of_nodes = self.groups.iter().any(|group| group.settings().credentials.is_some());
+        self.server.password.is_some() || of_clients || of_nodes
+    }
 }

@@ -19,7 +19,7 @@ use vedette_gateway::config::{ClientsConfig, TlsConfig};
 use vedette_gateway::{Rights, UserConfig};
 use vedette_model::Service;
 use vedette_runtime::config::load;
-use vedette_runtime::{CommonConfig, life};
+use vedette_runtime::{CommonConfig, life, private};
 
 /// Programs whose name alone means Sentinel.
 const SENTINELS: [&str; 2] = ["redis-sentinel", "valkey-sentinel"];
@@ -91,6 +91,8 @@ pub struct Ready {
     pub common: CommonConfig,
     /// The port for clients.
     pub clients: ClientsConfig,
+    /// What to tell a person of the file, if it holds a password and others may open it.
+    pub exposed: Option<String>,
 }
 
 /// Runs a process in a Sentinel's place to its end.
@@ -105,11 +107,16 @@ pub fn launch(file: &Path, options: &[String], common: &Common) -> ExitCode {
     let (log, traces) = (ready.common.log.clone(), ready.common.telemetry.clone());
     let id = ready.common.id.chars().take(8).collect::<String>();
     let named = life::Named { service: "sentinel", id: &id };
-    life::run_process(&named, &log, &traces, |shutdown| run::run(ready, shutdown))
+    life::run_process(&named, &log, &traces, |shutdown| {
+        life::warn_if_exposed(common.config.as_deref());
+        run::run(ready, shutdown)
+    })
 }
 
 fn prepare(file: &Path, options: &[String], flags: &Common) -> anyhow::Result<Ready> {
     let conf = understand(file, options)?;
+    // Before its folder is left.
+    let exposed = if conf.holds_password() { private::exposed(file, "a password") } else { None };
     let (listen, _) = conf.listen().map_err(anyhow::Error::msg)?;
     free(listen)?;
     let clients = clients(&conf, listen);
@@ -121,7 +128,7 @@ fn prepare(file: &Path, options: &[String], flags: &Common) -> anyhow::Result<Re
     std::env::set_current_dir(&conf.server.dir)
         .with_context(|| format!("dir {}: Can't chdir to it", conf.server.dir.display()))?;
     let common = common(&conf, &data, flags)?;
-    Ok(Ready { conf, data, common, clients })
+    Ok(Ready { conf, data, common, clients, exposed })
 }
 
 /// A second process on a taken port ends here, without effect.
@@ -154,6 +161,9 @@ fn common(conf: &Conf, data: &Data, flags: &Common) -> anyhow::Result<CommonConf
     }
     if common.log.file.is_none() {
         common.log.file.clone_from(&conf.server.logfile);
+    }
+    if common.nodes.ca_file.is_none() {
+        common.nodes = conf.server.tls.to_nodes();
     }
     common.nats.check()?;
     Ok(common)

@@ -4,6 +4,7 @@ use super::conf::{Conf, Note};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use vedette_model::{GroupName, NodeAddr, Secret, Settings};
+use vedette_runtime::NodesConfig;
 
 /// A file of the translation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,6 +155,9 @@ fn service_file(service: &str, conf: &Conf) -> Option<String> {
         "orchestrator" => text += "groups_file = \"groups.toml\"\n",
         _ => {}
     }
+    if matches!(service, "prober" | "orchestrator") {
+        text += &nodes(conf);
+    }
     if matches!(service, "voter" | "orchestrator") {
         text += &roster(conf);
     }
@@ -220,6 +224,17 @@ fn clients(conf: &Conf) -> String {
                  # password = \"…\"\n";
     }
     text + &tls(conf) + &users(conf)
+}
+
+fn nodes(conf: &Conf) -> String {
+    let NodesConfig { ca_file, certificate_file, key_file } = conf.server.tls.to_nodes();
+    let files =
+        [("ca_file", ca_file), ("certificate_file", certificate_file), ("key_file", key_file)];
+    let lines = files.into_iter().filter_map(|(key, file)| Some((key, file?)));
+    let lines: String = lines
+        .map(|(key, file)| format!("{key} = {}\n", quoted(&file.display().to_string())))
+        .collect();
+    if lines.is_empty() { lines } else { format!("\n[nodes]\n{lines}") }
 }
 
 fn tls(conf: &Conf) -> String {

@@ -9,7 +9,6 @@ use crate::together::Together;
 use anyhow::Context as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use vedette_gateway::HttpConfig;
 use vedette_model::{GroupName, NodeAddr, Settings};
 use vedette_prober::config::HelloConfig;
 use vedette_runtime::{CommonConfig, RosterConfig, Shutdown, life};
@@ -19,7 +18,10 @@ use vedette_runtime::{CommonConfig, RosterConfig, Shutdown, life};
 /// # Errors
 /// What kept it from starting or ended it, with what to do about it.
 pub async fn run(ready: Ready, shutdown: Shutdown) -> anyhow::Result<()> {
-    let Ready { conf, data, common, clients } = ready;
+    let Ready { conf, data, common, clients, exposed } = ready;
+    if let Some(exposed) = exposed {
+        tracing::warn!("{exposed}");
+    }
     for note in &conf.notes {
         tracing::info!(at = %note.at, directive = note.at.text, "{}", note.text);
     }
@@ -53,8 +55,7 @@ pub async fn run(ready: Ready, shutdown: Shutdown) -> anyhow::Result<()> {
         ..vedette_orchestrator::Config::default()
     };
     parts.spawn("orchestrator", vedette_orchestrator::serve(orchestrator, seeds, shutdown.clone()));
-    let gateway =
-        vedette_gateway::Config { common: common.clone(), clients, http: HttpConfig::default() };
+    let gateway = vedette_gateway::Config { common: common.clone(), clients };
     parts.spawn("gateway", vedette_gateway::run(gateway, shutdown.clone()));
     for notifier in notifiers(&conf.groups, &common) {
         let name = format!("notifier/{}", notifier.common.id);

@@ -287,7 +287,7 @@ mod tests {
             ("prot 5", "Did you mean 'port'?"),
             ("nonsense-here 5", "Bad directive"),
             ("tls-port 5", "tls-cert-file"),
-            ("tls-replication yes", "no TLS to the nodes"),
+            ("tls-replication yes", "tls-ca-cert-file"),
             ("tls-ca-cert-dir d", "one file"),
             ("tls-nonsense d", "Bad directive"),
             ("user app on >x", "no command"),

@@ -1,8 +1,9 @@
-//! `tls-…` lines: TLS for Sentinel clients.
+//! `tls-…` lines: TLS for Sentinel clients, and towards nodes.
 
 use super::conf::Taken;
 use super::server::{WRONG, port, yes};
 use std::path::PathBuf;
+use vedette_runtime::NodesConfig;
 
 /// What is said of TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +18,12 @@ pub struct Tls {
     pub ca: Option<PathBuf>,
     /// Whether clients need no certificate.
     pub anybody: bool,
+    /// Whether nodes are spoken to over TLS.
+    pub nodes: bool,
+    /// What is shown to nodes, if it is not the same as to clients.
+    pub client_certificate: Option<PathBuf>,
+    /// Its key.
+    pub client_key: Option<PathBuf>,
 }
 
 impl Tls {
@@ -35,19 +42,13 @@ impl Tls {
                 return Err("certificates are asked for, or not: yes or no".into());
             }
             "tls-auth-clients" => self.anybody = !yes(value)?,
-            "tls-replication" if yes(value)? => {
-                return Err("there is no TLS to the nodes yet: give the nodes a plain port on a \
-                            network that you trust"
-                    .into());
-            }
-            "tls-replication" => {}
+            "tls-replication" => self.nodes = yes(value)?,
+            "tls-client-cert-file" => self.client_certificate = path(),
+            "tls-client-key-file" => self.client_key = path(),
             "tls-cluster"
             | "tls-session-caching"
             | "tls-session-cache-size"
-            | "tls-session-cache-timeout"
-            | "tls-client-cert-file"
-            | "tls-client-key-file"
-            | "tls-client-key-file-pass" => return Ok(Taken::MeansNothing),
+            | "tls-session-cache-timeout" => return Ok(Taken::MeansNothing),
             "tls-protocols"
             | "tls-ciphers"
             | "tls-ciphersuites"
@@ -58,7 +59,9 @@ impl Tls {
             "tls-ca-cert-dir" => {
                 return Err("name one file with all certificates in tls-ca-cert-file".into());
             }
-            "tls-key-file-pass" => return Err("the key must lie in the file without one".into()),
+            "tls-key-file-pass" | "tls-client-key-file-pass" => {
+                return Err("the key must lie in the file without one".into());
+            }
             _ => return Err(WRONG.into()),
         }
         Ok(Taken::Done)
@@ -69,6 +72,9 @@ impl Tls {
     /// # Errors
     /// What is missing.
     pub fn check(&self) -> Result<(), String> {
+        if self.nodes && self.ca.is_none() {
+            return Err("tls-replication needs tls-ca-cert-file, to know the nodes by".into());
+        }
         if self.port.is_none() {
             return Ok(());
         }
@@ -83,6 +89,17 @@ impl Tls {
             );
         }
         Ok(())
+    }
+
+    /// How nodes are spoken to.
+    pub fn to_nodes(&self) -> NodesConfig {
+        if !self.nodes {
+            return NodesConfig::default();
+        }
+        let own = self.client_certificate.clone().zip(self.client_key.clone());
+        let (certificate_file, key_file) =
+            own.or_else(|| self.certificate.clone().zip(self.key.clone())).unzip();
+        NodesConfig { ca_file: self.ca.clone(), certificate_file, key_file }
     }
 
     /// Who signs the certificates that clients need.

@@ -5,8 +5,10 @@ use anyhow::bail;
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 use vedette_model::{Credentials, NodeAddr, NodeFault, NodeView, Role, RunId};
+use vedette_node::Tls;
 
 /// For looking up one name.
 const LOOK_UP_LIMIT: Duration = Duration::from_secs(2);
@@ -24,7 +26,11 @@ pub struct Found {
 ///
 /// # Errors
 /// None are given, or too many.
-pub async fn find(given: &[NodeAddr], credentials: Option<&Credentials>) -> anyhow::Result<Found> {
+pub async fn find(
+    given: &[NodeAddr],
+    credentials: Option<&Credentials>,
+    tls: Option<&Arc<Tls>>,
+) -> anyhow::Result<Found> {
     if given.is_empty() {
         bail!(
             "name the master's address, for example: vedette up 127.0.0.1:6379 (a test server is \
@@ -38,7 +44,7 @@ pub async fn find(given: &[NodeAddr], credentials: Option<&Credentials>) -> anyh
     let mut next: BTreeSet<NodeAddr> =
         join_all(given.iter().map(by_number)).await.into_iter().collect();
     for _ in 0..STEPS {
-        let asked = next.iter().map(|addr| inspect(addr, credentials));
+        let asked = next.iter().map(|addr| inspect(addr, credentials, tls));
         let answers = join_all(asked).await;
         let mut upstreams = BTreeSet::new();
         for (addr, answer) in next.into_iter().zip(answers) {

@@ -6,7 +6,7 @@ use anyhow::Context;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use vedette_model::{GroupName, NodeAddr, Settings};
-use vedette_runtime::{CommonConfig, RosterConfig, Shutdown};
+use vedette_runtime::{CommonConfig, HttpConfig, RosterConfig, Shutdown};
 
 /// The voters' ids.
 pub const VOTERS: [&str; 3] = ["v1", "v2", "v3"];
@@ -46,7 +46,10 @@ pub fn start(
     sentinels: SocketAddr,
     shutdown: &Shutdown,
 ) -> Together {
-    let common = |id: &str| CommonConfig { id: id.into(), ..config.common.clone() };
+    // Of several services in one process the gateway has the port: it knows most.
+    let http = HttpConfig::default();
+    let common =
+        |id: &str| CommonConfig { id: id.into(), http: http.clone(), ..config.common.clone() };
     let roster = RosterConfig { version: 1, voters: VOTERS.map(String::from).into() };
     let mut services = Together::default();
     for id in VOTERS {
@@ -72,6 +75,7 @@ pub fn start(
     let mut gateway =
         vedette_gateway::Config { common: common("g1"), ..vedette_gateway::Config::default() };
     gateway.clients.listen = sentinels;
+    gateway.common.http = config.common.http.clone();
     services.spawn("gateway/g1", vedette_gateway::run(gateway, shutdown.clone()));
     services
 }

@@ -3,7 +3,7 @@
 use crate::bucket::Bucket;
 use crate::newest::replace;
 use crate::{Error, Master};
-use async_nats::{Client, Subscriber};
+use async_nats::{Client, Message, Subscriber};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{interval, timeout};
 use vedette_model::{Fact, FactKind, GroupName};
-use vedette_wire::{Subjects, decode};
+use vedette_wire::{Subjects, decode, is_handed_over};
 
 /// For an orchestrator to answer, and for JetStream.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
@@ -45,6 +45,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A record with a lower epoch, or with a lower revision of the same epoch, never follows a higher
 /// one. This also holds where operators threw the voters' files away and the epochs begin anew:
 /// watch again then (restart the application).
+///
+/// What a stream of JetStream hands over on the subject of the announcements, or as an answer, is
+/// not taken: whoever may read a stream chooses where its messages go.
 pub struct Masters {
     changes: BoxStream<'static, Master>,
     newest: watch::Receiver<Option<Master>>,
@@ -146,7 +149,7 @@ impl Watcher {
 
     async fn hear(&self, mut announcements: Subscriber) {
         while let Some(message) = announcements.next().await {
-            self.consider(&message.payload);
+            self.hears(&message);
         }
     }
 
@@ -180,7 +183,7 @@ impl Watcher {
     async fn ask(&self) -> bool {
         let request = self.nats.request(self.question.clone(), "".into());
         match timeout(ANSWER_LIMIT, request).await {
-            Ok(Ok(answer)) => self.consider(&answer.payload),
+            Ok(Ok(answer)) => self.hears(&answer),
             Ok(Err(_)) | Err(_) => false,
         }
     }
@@ -189,6 +192,12 @@ impl Watcher {
         if let Ok(Some(kept)) = timeout(ANSWER_LIMIT, self.bucket.read()).await {
             self.consider(&kept);
         }
+    }
+
+    /// Considers what somebody says; what a stream says again is nobody's word.
+    fn hears(&self, message: &Message) -> bool {
+        let header = |name: &str| Some(message.headers.as_ref()?.get(name)?.to_string());
+        !is_handed_over(message.reply.as_deref(), header) && self.consider(&message.payload)
     }
 
     /// Takes a record over if it is newer; says whether it was one of this group.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use vedette_model::{NodeAddr, Secret};
 use vedette_runtime::config::ServiceConfig;
 use vedette_runtime::life::ServiceFlags;
+use vedette_runtime::tls::Files;
 use vedette_runtime::{CommonConfig, CommonFlags, ConfigError, Overrides};
 
 /// A gateway's whole configuration.
@@ -19,17 +20,6 @@ pub struct Config {
     pub common: CommonConfig,
     /// The port for Sentinel clients.
     pub clients: ClientsConfig,
-    /// The port for health, metrics and checks.
-    pub http: HttpConfig,
-}
-
-/// The port for health, metrics and checks.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HttpConfig {
-    /// Address and port to listen on, which stays open when the door to clients is shut. Absent:
-    /// there is none. Whoever reaches it reads the groups' names and addresses; nothing can be
-    /// changed there.
-    pub listen: Option<SocketAddr>,
 }
 
 /// The port for Sentinel clients.
@@ -82,6 +72,16 @@ pub struct TlsConfig {
 }
 
 impl TlsConfig {
+    /// The files; none without TLS.
+    pub fn files(&self) -> Option<Files> {
+        self.listen?;
+        Some(Files {
+            certificate: self.certificate.clone()?,
+            key: self.key.clone()?,
+            client_ca: self.client_ca.clone(),
+        })
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let files = [("certificate", &self.certificate), ("key", &self.key)];
         let missing = files.into_iter().find(|(_, file)| file.is_none());
@@ -191,9 +191,6 @@ pub struct Flags {
     /// Address and port for Sentinel clients
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
-    /// Address and port for health, metrics and checks
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub http: Option<SocketAddr>,
 }
 
 impl ServiceFlags for Flags {
@@ -202,8 +199,6 @@ impl ServiceFlags for Flags {
     }
 
     fn overrides(&self) -> Overrides {
-        Overrides::default()
-            .set("clients.listen", self.listen.as_ref())
-            .set("http.listen", self.http.as_ref())
+        Overrides::default().set("clients.listen", self.listen.as_ref())
     }
 }

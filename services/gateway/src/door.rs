@@ -3,7 +3,6 @@
 use crate::commands::Answers;
 use crate::metrics::Turned;
 use crate::session::{self, Ends, LOGIN_LIMIT};
-use crate::tls::Tls;
 use anyhow::Context as _;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -15,6 +14,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use vedette_runtime::Shutdown;
+use vedette_runtime::tls::Tls;
 
 /// Between two attempts at the port, or at a client.
 const TAKE_AGAIN: Duration = Duration::from_millis(100);
@@ -194,3 +194,6 @@ async fn turn_away(mut stream: TcpStream) {
     // It may be gone already.
     let _ = tokio::time::timeout(TAKE_AGAIN, stream.write_all(refusal)).await;
 }
+
+#[cfg(test)]
+mod tests;

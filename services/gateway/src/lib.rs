@@ -20,28 +20,27 @@ mod reply;
 mod request;
 mod session;
 mod shell;
-mod tls;
 mod users;
 
-pub use config::{Config, Flags, HttpConfig};
+pub use config::{Config, Flags};
 pub use users::{Rights, UserConfig};
 
 use anyhow::Context as _;
 use commands::Answers;
 use config::ClientsConfig;
 use door::Port;
-use http::Site;
+use http::Window;
 use office::Office;
 use shell::{Shared, Shell};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
-use tls::{Files, Tls};
-use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, watch};
 use users::Users;
-use vedette_model::{Fact, FactKind, Service};
+use vedette_model::{FactKind, Service};
 use vedette_protocol::gateway::{self, Gateway};
-use vedette_runtime::{Clock, Received, Shutdown, driver, life};
+use vedette_runtime::tls::{self, Tls};
+use vedette_runtime::{Clock, Observer, Received, Shutdown, driver, http as port, life};
+use vedette_trace::Gateways;
 
 /// What is said by others and heard here; answers come besides.
 const HEARD: [FactKind; 7] = [
@@ -66,21 +65,22 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let clients = config.clients;
     let users = Users::load(&clients)?;
-    let tls = Files::of(&clients.tls).map(Tls::load).transpose();
+    let tls = clients.tls.files().map(Tls::load).transpose();
     let tls = tls.context("clients.tls: the files cannot be used")?.map(Arc::new);
     // A second process on a taken port ends here, before anybody hears of it.
     let ports = ports(&clients, tls.as_ref())?;
     let listening = ports.first().map_or(clients.listen, Port::at);
     let serves = clients.announced(listening)?;
     tracing::info!(%listening, announced = %serves, "the port for Sentinel clients is ours");
-    let second = match config.http.listen {
-        Some(at) => Some(TcpListener::bind(at).await.with_context(|| {
-            format!("cannot have {at} for HTTP: set http.listen to a free port, or leave it out")
-        })?),
-        None => None,
-    };
+    let second = port::bind(&config.common.http).await?;
     let bus = life::join(Service::Gateway, &config.common, &shutdown).await?;
     let (inputs, queue) = mpsc::channel(QUEUE_LIMIT);
+    let observer = Observer::new(&bus, Gateways::default());
+    let watching = observer.clone();
+    let heard = move |received: Received| {
+        watching.heard(&received);
+        Some(received.fact)
+    };
     bus.subscribe_into(&HEARD, inputs, heard).await?;
     let clock = Clock::start();
     let id = config.common.id.clone();
@@ -91,20 +91,18 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let seen = Arc::clone(&machine);
     let office = Office::new(bus.clone(), Arc::clone(&machine));
     let answers = Answers::new(seen, clock.clone(), clients, users, listening, tell.clone(), &id)
-        .with_office(office.clone());
+        .with_office(office.clone())
+        .with_meter(bus.meter().clone());
     let answers = Arc::new(answers);
     if let Some(tls) = tls {
         drop(tokio::spawn(tls::keep(tls, clock.clone(), shutdown.clone())));
     }
-    if let Some(listener) = second {
-        tracing::info!(listening = %listener.local_addr()?, "health, metrics and checks are here");
-        let site = Arc::new(Site::new(Arc::clone(&answers), is_open.clone()));
-        // It ends with the shutdown, and holds nothing that must be finished.
-        drop(tokio::spawn(http::serve(listener, site, clock.clone(), shutdown.clone())));
-    }
+    metrics::tell(&answers, is_open.clone());
+    let window = Window::new(Arc::clone(&answers), is_open.clone());
+    port::spawn(second, window, &clock, &shutdown);
     let kept = door::keep(ports, Arc::clone(&answers), is_open, shutdown.clone());
     let mut door = tokio::spawn(kept);
-    let shell = Shell::new(bus.clone(), answers, serve);
+    let shell = Shell::new(bus.clone(), answers, serve, observer);
     let ended = tokio::select! {
         shell = driver::run(Shared(machine, office), queue, shell, clock, shutdown) => {
             // It is what the door waits for.
@@ -134,8 +132,4 @@ fn ports(clients: &ClientsConfig, tls: Option<&Arc<Tls>>) -> anyhow::Result<Vec<
         })
     });
     taken.collect()
-}
-
-fn heard(received: Received) -> Option<Fact> {
-    Some(received.fact)
 }

@@ -5,10 +5,11 @@ use crate::office::Office;
 use crate::session::Told;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
-use vedette_model::{Fact, Instant};
+use vedette_model::{EventName, Fact, Instant};
 use vedette_protocol::Machine;
 use vedette_protocol::gateway::{Gateway, Output};
-use vedette_runtime::{Bus, Effects};
+use vedette_runtime::{Bus, Effects, Observer};
+use vedette_trace::Gateways;
 
 /// The machine, which clients' commands read meanwhile, and the office, whose answers come the same
 /// way.
@@ -51,12 +52,30 @@ pub struct Shell {
     bus: Bus,
     answers: Arc<Answers>,
     serve: watch::Sender<bool>,
+    observer: Observer<Gateways>,
 }
 
 impl Shell {
     /// A shell that has done nothing yet.
-    pub const fn new(bus: Bus, answers: Arc<Answers>, serve: watch::Sender<bool>) -> Self {
-        Self { bus, answers, serve }
+    pub const fn new(
+        bus: Bus,
+        answers: Arc<Answers>,
+        serve: watch::Sender<bool>,
+        observer: Observer<Gateways>,
+    ) -> Self {
+        Self { bus, answers, serve, observer }
+    }
+
+    fn tell(&self, channel: String, payload: String) {
+        tracing::info!(channel, payload, "told");
+        self.answers.metrics().events.inc();
+        let switch = (channel == EventName::SwitchMaster.as_str()).then(|| payload.clone());
+        // Nobody may be subscribed.
+        let told = self.answers.tell().send(Told::new(channel, payload)).unwrap_or(0);
+        if let Some(payload) = switch {
+            let told = u64::try_from(told).unwrap_or(u64::MAX);
+            self.observer.with(|witness, at_us| witness.told_of_switch(&payload, told, at_us));
+        }
     }
 }
 
@@ -65,12 +84,7 @@ impl Effects<Shared> for Shell {
         for output in outputs {
             match output {
                 Output::Publish(fact) => self.bus.publish(&fact).await,
-                Output::Tell { channel, payload } => {
-                    tracing::info!(channel, payload, "told");
-                    self.answers.metrics().events.inc();
-                    // Nobody may be subscribed.
-                    let _ = self.answers.tell().send(Told::new(channel, payload));
-                }
+                Output::Tell { channel, payload } => self.tell(channel, payload),
                 Output::Serve(open) => {
                     self.serve.send_replace(open);
                 }

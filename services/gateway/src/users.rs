@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 use vedette_model::Secret;
-use vedette_runtime::ConfigError;
+use vedette_runtime::{ConfigError, private};
 
 /// Who one is without having logged in, and whom `AUTH` with one word means.
 pub const DEFAULT: &str = "default";
@@ -170,6 +170,9 @@ pub fn check(config: &ClientsConfig) -> Result<(), ConfigError> {
 }
 
 fn first_line(user: &str, path: &PathBuf) -> Result<String, ConfigError> {
+    if let Some(found) = private::exposed(path, "a password") {
+        tracing::warn!("{found}");
+    }
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::File { path: path.clone(), source })?;
     let line = text.lines().next().unwrap_or_default();

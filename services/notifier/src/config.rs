@@ -1,11 +1,21 @@
 //! What a notifier is configured with.
 
+mod route;
+mod sinks;
+
+pub use route::{RetryConfig, RouteConfig};
+pub use sinks::{
+    AlertmanagerConfig, CloudEventsConfig, EmailConfig, ExecutableConfig, LogConfig,
+    PagerDutyConfig, SinkConfig, SlackConfig, WebhookConfig,
+};
+
+use crate::signature::Signer;
 use clap::Parser;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use vedette_model::{EventName, GroupName, Secret};
+use vedette_protocol::notice::Routes;
 use vedette_runtime::config::ServiceConfig;
 use vedette_runtime::life::ServiceFlags;
 use vedette_runtime::{CommonConfig, CommonFlags, ConfigError, Overrides};
@@ -23,83 +33,17 @@ pub struct Config {
     pub common: CommonConfig,
     /// Where events go.
     pub sink: SinkConfig,
+    /// Which of them go where; read from the top, for each sink the first that fits counts. Without
+    /// any, everything goes everywhere.
+    pub route: Vec<RouteConfig>,
+    /// How long sinks are borne with.
+    pub retry: RetryConfig,
 }
 
-/// Where events go. Each sink has its own queue and pace.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SinkConfig {
-    /// The notifier's own log.
-    pub log: LogConfig,
-    /// HTTP.
-    pub webhook: WebhookConfig,
-    /// Sentinel's scripts.
-    pub executable: ExecutableConfig,
-}
-
-/// The log as a sink.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogConfig {
-    /// Whether each event is a line of the log.
-    pub enabled: bool,
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self { enabled: true }
-    }
-}
-
-/// Webhooks: one JSON POST per event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WebhookConfig {
-    /// Each is a sink of its own; `http://` or `https://`, at most 16.
-    pub urls: Vec<String>,
-    /// Sent as `Authorization: Bearer …`; absent means none.
-    pub token: Option<Secret>,
-    /// Only these events, by name; empty means all.
-    pub events: Vec<EventName>,
-    /// Milliseconds for one POST with its answer, 100 to 600,000. A longer one counts as failed
-    /// and is tried again.
-    pub limit_ms: u64,
-}
-
-impl Default for WebhookConfig {
-    fn default() -> Self {
-        Self { urls: Vec::new(), token: None, events: Vec::new(), limit_ms: 5_000 }
-    }
-}
-
-/// Executables with Sentinel's arguments, run directly and never through a shell.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExecutableConfig {
-    /// Run for every event that Sentinel calls a warning, with the event's name and its payload.
-    pub notification_script: Option<PathBuf>,
-    /// Run when the master has changed, with the master's name, `leader`, `start`, from-ip,
-    /// from-port, to-ip and to-port.
-    pub client_reconfig_script: Option<PathBuf>,
-    /// Only for these groups, by name; empty means all.
-    pub groups: Vec<GroupName>,
-    /// Run them as the Sentinel of this id would: only for what services of this id tell, and for
-    /// each change of master, with the role `observer` where another one led. Absent: for all, with
-    /// the role `leader`.
-    pub in_place_of: Option<String>,
-    /// Scripts that run at the same time, 1 to 64; more wait for their turn.
-    pub parallel: usize,
-    /// Milliseconds that one run may take, 100 to 600,000. Then it is killed with all its children
-    /// and tried again.
-    pub limit_ms: u64,
-}
-
-impl Default for ExecutableConfig {
-    fn default() -> Self {
-        Self {
-            notification_script: None,
-            client_reconfig_script: None,
-            groups: Vec::new(),
-            in_place_of: None,
-            parallel: 16,
-            limit_ms: 60_000,
-        }
+impl Config {
+    /// The routing table.
+    pub fn routes(&self) -> Routes {
+        Routes::new(self.route.iter().map(RouteConfig::route).collect())
     }
 }
 
@@ -109,15 +53,24 @@ impl ServiceConfig for Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let SinkConfig { webhook, executable, log } = &self.sink;
-        check_limit("sink.webhook.limit_ms", webhook.limit_ms)?;
-        check_limit("sink.executable.limit_ms", executable.limit_ms)?;
+        let SinkConfig { webhook, executable, .. } = &self.sink;
+        for (key, limit_ms) in self.sink.limits() {
+            check_limit(key, limit_ms)?;
+        }
+        self.sink.check()?;
         if webhook.urls.len() > WEBHOOKS {
             let why = format!("at most {WEBHOOKS} webhooks are served");
             return Err(invalid("sink.webhook.urls", webhook.urls.len(), why));
         }
         for url in &webhook.urls {
-            parse_url(url)?;
+            parse_url("sink.webhook.urls", url)?;
+        }
+        if let Err(error) = Signer::parse(&webhook.secrets) {
+            return Err(invalid("sink.webhook.secrets", "(not shown)", error.to_string()));
+        }
+        self.retry.check()?;
+        for route in &self.route {
+            route.check()?;
         }
         if !(1..=64).contains(&executable.parallel) {
             let why = "must be 1 to 64".into();
@@ -125,15 +78,11 @@ impl ServiceConfig for Config {
         }
         check_script("sink.executable.notification_script", &executable.notification_script)?;
         check_script("sink.executable.client_reconfig_script", &executable.client_reconfig_script)?;
-        let scripts = [&executable.notification_script, &executable.client_reconfig_script];
-        let anywhere = log.enabled
-            || !webhook.urls.is_empty()
-            || scripts.iter().any(|script| script.is_some());
-        if anywhere {
+        if self.sink.is_anywhere() {
             return Ok(());
         }
         let remedy = "a notifier without a sink tells nobody: set sink.log.enabled, \
-                      sink.webhook.urls or a script of sink.executable";
+                      sink.webhook.urls, another sink or a script of sink.executable";
         Err(ConfigError::Missing { key: "sink", remedy: remedy.into() })
     }
 }
@@ -149,9 +98,9 @@ fn check_limit(key: &str, given: u64) -> Result<(), ConfigError> {
     Err(invalid(key, given, "must be 100 to 600000".into()))
 }
 
-/// A webhook's URL. An error does not repeat it: a path may hold a secret.
-pub(crate) fn parse_url(text: &str) -> Result<Url, ConfigError> {
-    let refused = |why: String| invalid("sink.webhook.urls", "(not shown)", why);
+/// A URL for HTTP. An error does not repeat it: a path may hold a secret.
+pub(crate) fn parse_url(key: &str, text: &str) -> Result<Url, ConfigError> {
+    let refused = |why: String| invalid(key, "(not shown)", why);
     let url = Url::parse(text).map_err(|error| refused(format!("one is no URL: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(refused("each must be http://… or https://… with a host".into()));
@@ -178,7 +127,7 @@ fn executable(path: &Path) -> std::io::Result<bool> {
     Ok(metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// Tells people and hooks what happened: the log, webhooks and Sentinel's scripts.
+/// Tells people and hooks what happened: the log, webhooks, chat, pagers, mail and scripts.
 #[derive(Debug, Parser)]
 #[command(name = "vedette-notifier", version, after_help = EXAMPLES)]
 pub struct Flags {
@@ -218,7 +167,7 @@ impl ServiceFlags for Flags {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vedette_model::Service;
+    use vedette_model::{EventName, Secret, Service};
     use vedette_runtime::config::load_from;
 
     fn load(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -249,6 +198,10 @@ mod tests {
         let wrong = [
             ("VEDETTE_SINK__WEBHOOK__URLS", "ftp://files.example.com", "sink.webhook.urls"),
             ("VEDETTE_SINK__WEBHOOK__LIMIT_MS", "5", "sink.webhook.limit_ms"),
+            ("VEDETTE_SINK__WEBHOOK__SECRETS", "s3cret", "sink.webhook.secrets"),
+            ("VEDETTE_SINK__EMAIL__SERVER", "smtp://u:s3cret@h", "sink.email.server"),
+            ("VEDETTE_SINK__CLOUDEVENTS__SUBJECT", "ops.*", "sink.cloudevents.subject"),
+            ("VEDETTE_RETRY__GIVE_UP_MS", "5", "retry.give_up_ms"),
             ("VEDETTE_SINK__WEBHOOK__EVENTS", "+no-such-event", "sink.webhook.events"),
             ("VEDETTE_SINK__EXECUTABLE__PARALLEL", "0", "sink.executable.parallel"),
             (
@@ -265,7 +218,32 @@ mod tests {
         for (name, value, key) in wrong {
             let error = load(&[(name, value)]).unwrap_err().to_string();
             assert!(error.contains(key), "{name}={value}: {error}");
+            assert!(!error.contains("s3cret"), "{error}");
         }
+    }
+
+    #[test]
+    fn no_sinks_secret_is_shown_and_that_there_is_none_is() {
+        let secret = format!("whsec_{}", "A".repeat(32));
+        let config = load(&[
+            ("VEDETTE_SINK__WEBHOOK__URLS", "http://a/1"),
+            ("VEDETTE_SINK__WEBHOOK__TOKEN", "c4nary"),
+            ("VEDETTE_SINK__WEBHOOK__SECRETS", &secret),
+            ("VEDETTE_SINK__SLACK__SECRET_URL", "https://h/c4nary"),
+            ("VEDETTE_SINK__PAGERDUTY__ROUTING_KEY", "c4nary"),
+            ("VEDETTE_SINK__ALERTMANAGER__TOKEN", "c4nary"),
+            ("VEDETTE_SINK__EMAIL__SERVER", "smtp://h"),
+            ("VEDETTE_SINK__EMAIL__FROM", "v@example.com"),
+            ("VEDETTE_SINK__EMAIL__TO", "w@example.com"),
+            ("VEDETTE_SINK__EMAIL__USER", "u"),
+            ("VEDETTE_SINK__EMAIL__PASSWORD", "c4nary"),
+        ])
+        .unwrap();
+        for shown in [vedette_runtime::config::show(&config).unwrap(), format!("{config:?}")] {
+            assert!(!shown.contains("c4nary") && !shown.contains(&secret), "{shown}");
+        }
+        let shown = vedette_runtime::config::show(&Config::default()).unwrap();
+        assert!(shown.contains("sink.webhook.secrets = []"), "{shown}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What a notifier says in its log.
 
 use vedette_model::{Event, EventName};
+use vedette_runtime::outbox::DeadLetter;
+use vedette_runtime::retained::RetainedError;
 
 /// An event, told by the log as a sink.
 pub fn happened(event: &Event) {
@@ -13,8 +15,9 @@ pub fn happened(event: &Event) {
 }
 
 /// A try begins.
-pub fn delivering(sink: &str, event: &Event, attempt: u32) {
-    tracing::debug!(sink, group = %event.group, event = %event.name, id = event.id, attempt, "delivering");
+pub fn delivering(sink: &str, events: &[Event], attempt: u32) {
+    let first = events.first().map(|event| event.id.as_str());
+    tracing::debug!(sink, id = first, events = events.len(), attempt, "delivering");
 }
 
 /// A sink stopped working.
@@ -33,12 +36,25 @@ pub fn recovered(sink: &str) {
     tracing::info!(sink, from = "failing", to = "working", cause = "it took an event", "recovered");
 }
 
-/// A sink will not get an event.
+/// A sink did not take an event. Where it can be kept, `vedette notify dead` has it.
 pub fn gave_up(sink: &str, event: &Event, tries: u32, why: &str) {
     tracing::warn!(
         sink, group = %event.group, event = %event.name, payload = event.payload, id = event.id,
-        tries, cause = why, "gave up: the sink did not get this event and will not"
+        tries, cause = why, "gave up: the sink did not get this event"
     );
+}
+
+/// An event that a sink did not take is not kept either.
+pub fn not_buried(letter: &DeadLetter, is_lost: bool, error: &RetainedError) {
+    let DeadLetter { sink, event, .. } = letter;
+    if is_lost {
+        tracing::warn!(
+            sink, group = %event.group, event = %event.name, payload = event.payload, id = event.id,
+            cause = %error, "lost: the sink did not take this event, and it is kept nowhere"
+        );
+    } else {
+        tracing::debug!(sink, id = event.id, %error, "no dead letter yet: it is tried again");
+    }
 }
 
 /// A sink will not get an event because too many wait. `count` is how many were dropped so far:
@@ -108,6 +124,7 @@ const fn wants_a_person(name: EventName) -> bool {
         | EventName::Reset
         | EventName::TroubleOver
         | EventName::SelfSuspect
-        | EventName::SelfSuspectOver => false,
+        | EventName::SelfSuspectOver
+        | EventName::NotifyTest => false,
     }
 }

@@ -2,14 +2,16 @@
 //! at a time, each answered within its limit whatever happens.
 
 use crate::fault::FaultPoint;
+use crate::metrics::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use vedette_model::{Answer, Command, Credentials, Instant, NodeAddr, NodeFault};
-use vedette_node::Kept;
-use vedette_node::command::{Errand, carry_out};
+use vedette_node::command::{self, carry_out};
+use vedette_node::{Kept, Tls};
 use vedette_protocol::orchestrator::Input;
-use vedette_runtime::Clock;
+use vedette_runtime::{Clock, Observer};
+use vedette_trace::{Errand, Orchestrators};
 
 /// Commands carried out at the same time: each has a socket and, for a name, a look-up. More wait
 /// for their turn within their own limits.
@@ -18,11 +20,24 @@ pub const AT_A_TIME: usize = 1024;
 /// Sends commands and tells the machine what came of them.
 pub struct Errands {
     name: Arc<str>,
-    clock: Clock,
+    tools: Tools,
     answers: mpsc::Sender<Input>,
-    fault: Arc<FaultPoint>,
     places: Arc<Semaphore>,
     kept: Kept,
+    observer: Option<Observer<Orchestrators>>,
+}
+
+/// What every errand is carried out with.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// The time.
+    pub clock: Clock,
+    /// Where this process may be made to fail.
+    pub fault: Arc<FaultPoint>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How to speak TLS with nodes; absent: it is not spoken.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// One command to one node, as the machine wants it done.
@@ -40,32 +55,34 @@ pub struct Order {
     pub not_after: Option<Instant>,
     /// For everything, in milliseconds.
     pub limit_ms: u64,
+    /// How the incident's trace knows it, if it belongs to one.
+    pub seen: Option<Errand>,
 }
 
 impl Errands {
     /// `name` is what the nodes' `CLIENT LIST` shows; answers go into `answers`.
-    pub fn new(
-        name: &str,
-        clock: Clock,
-        answers: mpsc::Sender<Input>,
-        fault: Arc<FaultPoint>,
-        at_a_time: usize,
-    ) -> Self {
-        let places = Arc::new(Semaphore::new(at_a_time));
-        Self { name: name.into(), clock, answers, fault, places, kept: Kept::default() }
+    pub fn new(name: &str, tools: Tools, answers: mpsc::Sender<Input>, at_a_time: usize) -> Self {
+        let (places, kept) = (Arc::new(Semaphore::new(at_a_time)), Kept::default());
+        Self { name: name.into(), tools, answers, places, kept, observer: None }
+    }
+
+    /// The same, with somebody who sees what comes of each command.
+    pub fn seen_by(self, observer: Observer<Orchestrators>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// Sets off at once; the answer comes by itself.
-    pub fn send(&self, order: Order) {
-        let (name, clock) = (Arc::clone(&self.name), self.clock.clone());
+    pub fn send(&self, mut order: Order) {
+        let seen = self.observer.clone().zip(order.seen.take());
+        let (name, tools) = (Arc::clone(&self.name), self.tools.clone());
         let (answers, places) = (self.answers.clone(), Arc::clone(&self.places));
-        let (fault, kept) = (Arc::clone(&self.fault), self.kept.clone());
-        let end = clock.now() + Duration::from_millis(order.limit_ms);
+        let kept = self.kept.clone();
+        let end = tools.clock.now() + Duration::from_millis(order.limit_ms);
         tokio::spawn(async move {
             let ticket = order.ticket;
-            let waited = tokio::time::timeout(end.since(clock.now()), places.acquire());
+            let waited = tokio::time::timeout(end.since(tools.clock.now()), places.acquire());
             let answer = match waited.await {
-                Ok(_place) => carry_out_until(end, &name, &kept, &clock, &fault, order).await,
+                Ok(_place) => carry_out_until(end, &name, &kept, &tools, order).await,
                 Err(_elapsed) => {
                     tracing::warn!(
                         node = %order.node,
@@ -75,6 +92,9 @@ impl Errands {
                     Answer::Failed(NodeFault::TimedOut)
                 }
             };
+            if let Some((observer, seen)) = seen {
+                observer.with(|witness, at_us| witness.answered_by(seen, &answer, at_us));
+            }
             // Nobody listens only while the process is ending.
             let _ = answers.send(Input::Answer { ticket, answer }).await;
         });
@@ -85,20 +105,22 @@ async fn carry_out_until(
     end: Instant,
     name: &str,
     kept: &Kept,
-    clock: &Clock,
-    fault: &FaultPoint,
+    Tools { clock, fault, metrics, tls }: &Tools,
     order: Order,
 ) -> Answer {
-    let errand = Errand {
+    let begun = clock.now();
+    let errand = command::Errand {
         node: &order.node,
         credentials: order.credentials.as_ref(),
         name,
         limit: end.since(clock.now()),
         kept: Some(kept),
+        tls: tls.as_ref(),
     };
     let permitted = || order.not_after.is_none_or(|until| clock.now() <= until);
     let answer = carry_out(errand, &order.command, permitted).await;
     let (node, command) = (&order.node, &order.command);
+    metrics.answered(command, &answer, clock.now().since(begun));
     match &answer {
         Answer::Done { .. } => {
             tracing::debug!(%node, ?command, "carried out");
@@ -114,6 +136,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use vedette_runtime::metrics::Meter;
 
     const LIMIT: Duration = Duration::from_secs(10);
 
@@ -132,6 +155,7 @@ mod tests {
             credentials: None,
             not_after: None,
             limit_ms: 10_000,
+            seen: None,
         }
     }
 
@@ -144,8 +168,9 @@ mod tests {
     fn errands(at_a_time: usize) -> (Errands, Clock, mpsc::Receiver<Input>) {
         let clock = Clock::start();
         let (answers, inputs) = mpsc::channel(16);
-        let (name, fault) = ("vedette-orchestrator-o1", Arc::default());
-        (Errands::new(name, clock.clone(), answers, fault, at_a_time), clock, inputs)
+        let metrics = Arc::new(Metrics::new(&Meter::default()));
+        let tools = Tools { clock: clock.clone(), fault: Arc::default(), metrics, tls: None };
+        (Errands::new("vedette-orchestrator-o1", tools, answers, at_a_time), clock, inputs)
     }
 
     #[tokio::test]

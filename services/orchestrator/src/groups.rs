@@ -18,6 +18,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use vedette_model::{Credentials, GroupName, NodeAddr, NodePlace, Place, Quorum, Secret, Settings};
+use vedette_runtime::private;
 
 /// What a groups file declares.
 #[derive(Debug, Default)]
@@ -42,8 +43,8 @@ impl Groups {
             .with_context(|| format!("{} cannot be read: check groups_file", place()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut groups = Self::parse(&text, folder).with_context(place)?;
-        if groups.plain_password && is_open(path) {
-            groups.warnings.push(open_file(path));
+        if groups.plain_password {
+            groups.warnings.extend(private::exposed(path, "a password"));
         }
         Ok(groups)
     }
@@ -172,9 +173,7 @@ impl Declared {
             (Some(password), None) => password.clone(),
             (None, Some(file)) => {
                 let path = folder.join(file);
-                if is_open(&path) {
-                    warnings.push(open_file(&path));
-                }
+                warnings.extend(private::exposed(&path, "a password"));
                 read_password(&path)?
             }
             (None, None) => {
@@ -198,17 +197,6 @@ fn read_password(path: &Path) -> anyhow::Result<Secret> {
     })?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     Ok(Secret::new(line.strip_suffix('\r').unwrap_or(line).into()))
-}
-
-/// Whether others than the file's owner may read it.
-fn is_open(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o044 != 0)
-}
-
-fn open_file(path: &Path) -> String {
-    let path = path.display();
-    format!("{path} holds a password and others may read it: chmod 600 {path}")
 }
 
 /// The error in words that name the place and never a password.

@@ -13,20 +13,28 @@ mod errands;
 mod events;
 mod fault;
 pub mod groups;
+mod metrics;
 mod shell;
 
 pub use config::{Config, Flags};
 
-use errands::Errands;
+use anyhow::Context as _;
+use errands::{Errands, Tools};
 use fault::FaultPoint;
 use groups::Groups;
+use metrics::Metrics;
 use shell::Shell;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use vedette_model::{FactKind, GroupName, NodeAddr, OrchestratorId, Service, Settings};
+use vedette_node::Tls;
 use vedette_protocol::orchestrator::{self, Input, Orchestrator};
-use vedette_runtime::{Clock, ConfigError, Historian, Received, Retainer, Shutdown, driver, life};
+use vedette_runtime::{
+    Clock, ConfigError, Historian, NodesConfig, Observer, Received, Retainer, Shutdown, driver,
+    http, life,
+};
+use vedette_trace::Orchestrators;
 
 /// What is said by others and heard here; answers come besides.
 const HEARD: [FactKind; 8] = [
@@ -64,11 +72,20 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let roster = config.roster.roster()?;
     let (common, history) = (config.common, config.history);
+    let NodesConfig { ca_file, certificate_file, key_file } = common.nodes.clone();
+    let tls = Tls::configured(ca_file, certificate_file, key_file).context("nodes")?;
+    let port = http::bind(&common.http).await?;
     let bus = life::join(Service::Orchestrator, &common, &shutdown).await?;
     let (inputs, queue) = mpsc::channel(QUEUE_LIMIT);
+    let observer = Observer::new(&bus, Orchestrators::new(&common.id));
+    let watching = observer.clone();
+    let heard = move |received| {
+        watching.heard(&received);
+        heard(received)
+    };
     bus.subscribe_into(&HEARD, inputs.clone(), heard).await?;
     let (clock, retainer) = (Clock::start(), Retainer::spawn(&bus));
-    let _historian = Historian::spawn(&bus, &history);
+    let historian = Historian::spawn(&bus, &history);
     let config = orchestrator::Config {
         sender: bus.sender().clone(),
         id: OrchestratorId::parse(&common.id)?,
@@ -79,9 +96,13 @@ pub async fn serve(
     let machine = Orchestrator::new(config, clock.now());
     let name = format!("vedette-orchestrator-{}", common.id);
     let fault = Arc::new(FaultPoint::from_environment());
-    let errands =
-        Errands::new(&name, clock.clone(), inputs, Arc::clone(&fault), errands::AT_A_TIME);
-    let shell = Shell::new(bus.clone(), errands, retainer.clone(), fault);
+    metrics::durable(bus.meter(), &retainer, &historian);
+    let metrics = Arc::new(Metrics::new(bus.meter()));
+    let tools = Tools { clock: clock.clone(), fault: Arc::clone(&fault), metrics, tls };
+    let shown = Arc::clone(&tools.metrics);
+    let errands = Errands::new(&name, tools, inputs, errands::AT_A_TIME).seen_by(observer.clone());
+    let shell = Shell::new(bus.clone(), errands, retainer.clone(), fault, (shown, observer));
+    http::spawn(port, bus.site(|| Ok(())), &clock, &shutdown);
     drop(driver::run(machine, queue, shell, clock, shutdown).await);
     if !retainer.drain(DRAIN_LIMIT).await {
         tracing::info!(

@@ -1,4 +1,4 @@
-//! What a prober's happenings look like in its log and its traces.
+//! What a prober's happenings look like in its log.
 
 use tracing::{info, warn};
 use vedette_model::{Event, EventName, Fact};

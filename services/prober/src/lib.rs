@@ -10,18 +10,24 @@ pub mod config;
 mod events;
 mod greet;
 mod links;
+mod metrics;
 mod shell;
 
 pub use config::{Config, Flags};
 
+use anyhow::Context as _;
 use greet::{Greeter, Name};
 use links::Links;
+use metrics::Metrics;
 use shell::Shell;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use vedette_model::{FactKind, ProberId, Service};
+use vedette_node::Tls;
 use vedette_protocol::prober::{self, Input, Prober};
-use vedette_runtime::{Clock, Shutdown, driver, life};
+use vedette_runtime::{Clock, NodesConfig, Observer, Received, Shutdown, driver, http, life};
+use vedette_trace::Probers;
 
 /// What is said by others and heard here; answers come besides.
 const HEARD: [FactKind; 3] =
@@ -37,9 +43,18 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 /// What kept it from joining, with what to do about it.
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let (common, greets) = (config.common, Name::of(&config.hello));
+    let NodesConfig { ca_file, certificate_file, key_file } = common.nodes.clone();
+    let tls = Tls::configured(ca_file, certificate_file, key_file).context("nodes")?;
+    let port = http::bind(&common.http).await?;
     let bus = life::join(Service::Prober, &common, &shutdown).await?;
     let (inputs, queue) = mpsc::channel(QUEUE_LIMIT);
-    bus.subscribe_into(&HEARD, inputs.clone(), |received| Some(Input::Fact(received.fact))).await?;
+    let observer = Observer::new(&bus, Probers::default());
+    let watching = observer.clone();
+    let heard = move |received: Received| {
+        watching.heard(&received);
+        Some(Input::Fact(received.fact))
+    };
+    bus.subscribe_into(&HEARD, inputs.clone(), heard).await?;
     let clock = Clock::start();
     let config = prober::Config {
         sender: bus.sender().clone(),
@@ -47,8 +62,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         place: common.place,
     };
     let machine = Greeter::new(Prober::new(config, clock.now()), greets, clock.now());
-    let links = Links::new(format!("vedette-prober-{}", common.id), inputs);
-    let shell = Shell::new(bus.clone(), links);
+    let metrics = Arc::new(Metrics::new(bus.meter()));
+    let name = format!("vedette-prober-{}", common.id);
+    let links = Links::new(name, inputs, clock.clone(), Arc::clone(&metrics)).over(tls);
+    let shell = Shell::new(bus.clone(), links, metrics, observer);
+    http::spawn(port, bus.site(|| Ok(())), &clock, &shutdown);
     drop(driver::run(machine, queue, shell, clock, shutdown).await);
     bus.drain(DRAIN_LIMIT).await;
     Ok(())

@@ -1,14 +1,17 @@
 //! The links to the watched nodes: one task per connection, fed by a short queue, telling the
 //! machine what happens.
 
-use std::collections::HashMap;
+use crate::metrics::Metrics;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use vedette_model::{Credentials, NodeAddr, NodeFault};
+use vedette_model::{Credentials, Instant, NodeAddr, NodeFault};
 use vedette_node::link::{Ask, Heard, Link};
-use vedette_node::{ErrorCode, Lookups, Reply};
+use vedette_node::{ErrorCode, Lookups, Reply, Tls};
 use vedette_protocol::prober::{Input, LinkEvent, PingReply, RoleReply, Watch};
+use vedette_runtime::Clock;
 
 /// For connecting and logging in; the machine counts on an answer within a second.
 const CONNECT_LIMIT: Duration = Duration::from_millis(900);
@@ -19,23 +22,44 @@ const ASK_LIMIT: usize = 16;
 pub struct Links {
     name: String,
     inputs: mpsc::Sender<Input>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
     open: HashMap<Watch, Wire>,
     lookups: HashMap<Watch, Lookups>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Links {
     /// No links yet. `name` is what the nodes' `CLIENT LIST` shows; what happens on the links goes
     /// into `inputs`, and a link waits while that queue is full.
-    pub fn new(name: String, inputs: mpsc::Sender<Input>) -> Self {
-        Self { name, inputs, open: HashMap::new(), lookups: HashMap::new() }
+    pub fn new(
+        name: String,
+        inputs: mpsc::Sender<Input>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let (open, lookups) = (HashMap::new(), HashMap::new());
+        Self { name, inputs, clock, metrics, open, lookups, tls: None }
+    }
+
+    /// With TLS to all nodes, if there is any.
+    pub fn over(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Opens a connection, dropping the one before.
     pub fn connect(&mut self, watch: Watch, attempt: u64, credentials: Option<Credentials>) {
         let (asks, queue) = mpsc::channel(ASK_LIMIT);
-        let lookups = self.lookups.entry(watch.clone()).or_default().clone();
+        let lookups = self.lookups.entry(watch.clone());
+        let lookups = lookups.or_insert_with(|| Lookups::over(self.tls.clone())).clone();
         let inputs = self.inputs.clone();
-        let teller = Teller { watch: watch.clone(), attempt, lookups, name_told: None, inputs };
+        let times = Stopwatch {
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+            asked: VecDeque::new(),
+        };
+        let teller =
+            Teller { watch: watch.clone(), attempt, lookups, name_told: None, inputs, times };
         let task = tokio::spawn(run(teller, credentials, self.name.clone(), queue));
         self.open.insert(watch, Wire { asks, task: task.abort_handle() });
     }
@@ -90,6 +114,34 @@ struct Teller {
     lookups: Lookups,
     name_told: Option<Result<(), String>>,
     inputs: mpsc::Sender<Input>,
+    times: Stopwatch,
+}
+
+/// Tells how long answers take.
+struct Stopwatch {
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    /// What is owed, in its order.
+    asked: VecDeque<(Ask, Instant)>,
+}
+
+impl Stopwatch {
+    fn asked(&mut self, ask: Ask) {
+        self.asked.push_back((ask, self.clock.now()));
+    }
+
+    fn heard(&mut self, event: &LinkEvent) {
+        match event {
+            LinkEvent::Pong(_) | LinkEvent::Info(_) | LinkEvent::Role(_) => {
+                if let Some((ask, at)) = self.asked.pop_front() {
+                    self.metrics.answered(ask, self.clock.now().since(at));
+                }
+            }
+            LinkEvent::Lost => drop(self.metrics.lost.inc()),
+            LinkEvent::ConnectFailed(_) => drop(self.metrics.failed.inc()),
+            LinkEvent::Name(_) | LinkEvent::Connected => {}
+        }
+    }
 }
 
 impl Teller {
@@ -103,7 +155,8 @@ impl Teller {
     }
 
     /// Returns false when nobody listens any more.
-    async fn tell(&self, what: LinkEvent) -> bool {
+    async fn tell(&mut self, what: LinkEvent) -> bool {
+        self.times.heard(&what);
         let input = Input::Link { watch: self.watch.clone(), attempt: self.attempt, what };
         self.inputs.send(input).await.is_ok()
     }
@@ -146,6 +199,9 @@ async fn run(
                     Job::Ask(ask) => link.ask(*ask),
                     Job::Greet(text) => link.greet(text),
                 };
+                if let (true, Job::Ask(ask)) = (sent, &job) {
+                    teller.times.asked(*ask);
+                }
                 if !sent {
                     tracing::debug!(%node, ?job, "not sent: too many answers are owed");
                 }
@@ -244,6 +300,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use vedette_model::GroupName;
     use vedette_node::ErrorReply;
+    use vedette_runtime::metrics::Meter;
 
     const LIMIT: Duration = Duration::from_secs(10);
 
@@ -277,7 +334,8 @@ mod tests {
 
     fn links() -> (Links, mpsc::Receiver<Input>) {
         let (inputs, events) = mpsc::channel(64);
-        (Links::new("vedette-prober-p1".into(), inputs), events)
+        let metrics = Arc::new(Metrics::new(&Meter::default()));
+        (Links::new("vedette-prober-p1".into(), inputs, Clock::start(), metrics), events)
     }
 
     #[tokio::test]

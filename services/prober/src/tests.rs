@@ -1,7 +1,9 @@
 //! The machine and its links against real servers, without a bus.
 
 use crate::links::Links;
+use crate::metrics::Metrics;
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -15,6 +17,7 @@ use vedette_node::link::Ask;
 use vedette_protocol::Machine;
 use vedette_protocol::prober::{Config, Input, Output, Prober};
 use vedette_runtime::Clock;
+use vedette_runtime::metrics::Meter;
 
 /// For a machine under load.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -43,7 +46,10 @@ impl Stage {
             place: Place::parse("here").unwrap(),
         };
         let (inputs, events) = mpsc::channel(64);
-        let links = Links::new("vedette-prober-p1".into(), inputs);
+        let links = {
+            let metrics = Arc::new(Metrics::new(&Meter::default()));
+            Links::new("vedette-prober-p1".into(), inputs, clock.clone(), metrics)
+        };
         let prober = Prober::new(config, clock.now());
         Self { nodes, folder, prober, links, events, clock, said: Vec::new() }.watch(change).await
     }

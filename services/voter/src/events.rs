@@ -1,4 +1,4 @@
-//! What a voter's happenings look like in its log and its traces.
+//! What a voter's happenings look like in its log.
 
 use tracing::{debug, error, info};
 use vedette_model::{Ballot, BallotAnswer, Event, Fact, ProposalAnswer, ProposalReply};

@@ -8,19 +8,22 @@
 
 pub mod config;
 mod events;
+mod metrics;
 pub mod shell;
 pub mod store;
 
 pub use config::{Config, Flags};
 
-use shell::Voice;
+use metrics::Metrics;
+use shell::{Speaker, Voice};
 use std::time::Duration;
 use store::Store;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use vedette_model::Service;
 use vedette_protocol::voter::{self, Voter};
-use vedette_runtime::{Clock, Shutdown, driver, life};
+use vedette_runtime::{Clock, Observer, Shutdown, driver, http, life};
+use vedette_trace::Voters;
 
 /// Messages that wait for the machine.
 const QUEUE_LIMIT: usize = 1_024;
@@ -49,6 +52,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
              must not forget"
         }
     );
+    let port = http::bind(&config.common.http).await?;
     let bus = life::join(Service::Voter, &config.common, &shutdown).await?;
     let clock = Clock::start();
     let machine = Voter::new(
@@ -63,9 +67,20 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         clock.now(),
     );
     let (queue, inputs) = mpsc::channel(QUEUE_LIMIT);
-    bus.subscribe_into(shell::KINDS, queue, shell::input).await?;
-    let voice = driver::run(machine, inputs, Voice::new(store, bus), clock, shutdown).await;
-    let (store, bus) = voice.into_parts();
+    let observer = Observer::new(&bus, Voters::default());
+    let watching = observer.clone();
+    let heard = move |received| {
+        watching.heard(&received);
+        shell::input(received)
+    };
+    bus.subscribe_into(shell::KINDS, queue, heard).await?;
+    let metrics = Metrics::new(bus.meter());
+    http::spawn(port, bus.site(metrics.well()), &clock, &shutdown);
+    let speaker = Speaker { bus: bus.clone(), observer };
+    let voice = Voice::new(store, speaker, clock.clone(), metrics);
+    let voice = driver::run(machine, inputs, voice, clock, shutdown).await;
+    let (store, speaker) = voice.into_parts();
+    drop(speaker);
     bus.drain(DRAIN_LIMIT).await;
     spawn_blocking(move || drop(store)).await?;
     Ok(())

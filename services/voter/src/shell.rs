@@ -9,12 +9,14 @@
 //! ```
 
 use crate::events;
+use crate::metrics::Metrics;
 use crate::store::{Batch, Error, Store};
 use std::future::Future;
 use vedette_model::{Fact, FactKind};
 use vedette_protocol::Machine;
 use vedette_protocol::voter::{Input, Output};
-use vedette_runtime::{Bus, Effects, Received};
+use vedette_runtime::{Bus, Clock, Effects, Observer, Received};
+use vedette_trace::Voters;
 
 /// What a voter listens to.
 pub const KINDS: &[FactKind] = &[
@@ -43,13 +45,23 @@ pub trait Speak: Send + Sync {
     fn reply(&self, to: &str, fact: &Fact) -> impl Future<Output = ()> + Send;
 }
 
-impl Speak for Bus {
+/// The bus, and who sees what is said there.
+pub struct Speaker {
+    /// The bus.
+    pub bus: Bus,
+    /// Who sees it.
+    pub observer: Observer<Voters>,
+}
+
+impl Speak for Speaker {
     async fn publish(&self, fact: &Fact) {
-        Self::publish(self, fact).await;
+        self.observer.says(fact);
+        self.bus.publish(fact).await;
     }
 
     async fn reply(&self, to: &str, fact: &Fact) {
-        Self::reply(self, to, fact).await;
+        self.observer.says(fact);
+        self.bus.reply(to, fact).await;
     }
 }
 
@@ -70,12 +82,14 @@ impl Save for Store {
 pub struct Voice<S, B> {
     store: S,
     bus: B,
+    clock: Clock,
+    metrics: Metrics,
 }
 
 impl<S: Save, B: Speak> Voice<S, B> {
     /// A voice over this store and bus.
-    pub const fn new(store: S, bus: B) -> Self {
-        Self { store, bus }
+    pub const fn new(store: S, bus: B, clock: Clock, metrics: Metrics) -> Self {
+        Self { store, bus, clock, metrics }
     }
 
     /// Gives both back, to close them.
@@ -87,10 +101,12 @@ impl<S: Save, B: Speak> Voice<S, B> {
         match said {
             Said::Everybody(fact) => {
                 events::published(&fact);
+                self.metrics.told(&fact);
                 self.bus.publish(&fact).await;
             }
             Said::To(subject, fact) => {
                 events::answered(&fact);
+                self.metrics.told(&fact);
                 self.bus.reply(&subject, &fact).await;
             }
         }
@@ -109,11 +125,14 @@ where
             self.say(said).await;
         }
         let meta = turn.batch.meta.clone();
-        if !turn.batch.is_empty()
-            && let Err(error) = self.store.save(turn.batch).await
-        {
-            events::store_failed(&error, turn.after.len());
-            return vec![Input::StoreFailed { why: error.to_string() }];
+        if !turn.batch.is_empty() {
+            let begun = self.clock.now();
+            let saved = self.store.save(turn.batch).await;
+            self.metrics.saved(saved.is_ok(), self.clock.now().since(begun));
+            if let Err(error) = saved {
+                events::store_failed(&error, turn.after.len());
+                return vec![Input::StoreFailed { why: error.to_string() }];
+            }
         }
         meta.iter().for_each(events::remembers);
         for said in turn.after {
@@ -169,6 +188,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use vedette_model::{GroupName, Instant, StatusQuery};
     use vedette_protocol::voter::Stored;
+    use vedette_runtime::metrics::Meter;
 
     /// Writes down in which order things were done.
     #[derive(Clone, Default)]
@@ -229,7 +249,8 @@ mod tests {
 
     async fn perform(disk_full: bool, outputs: Vec<Output>) -> (Vec<Input>, Vec<String>) {
         let recorder = Recorder { disk_full, ..Recorder::default() };
-        let mut voice = Voice::new(recorder.clone(), recorder.clone());
+        let metrics = Metrics::new(&Meter::default());
+        let mut voice = Voice::new(recorder.clone(), recorder.clone(), Clock::start(), metrics);
         let inputs = Effects::<Nobody>::perform(&mut voice, outputs).await;
         let done = recorder.done.lock().unwrap().clone();
         (inputs, done)

@@ -31,6 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 use vedette_model::VoterId;
 use vedette_protocol::roster::Meta;
 use vedette_protocol::voter::Stored;
+use vedette_runtime::private::is_open;
 
 /// What the file holds is laid out by this number; another number is refused.
 const FORMAT: &str = "2";
@@ -378,7 +379,7 @@ fn prepare_file(path: &Path) -> io::Result<()> {
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
-    if metadata.permissions().mode() & 0o077 != 0 {
+    if is_open(&metadata) {
         tracing::warn!(
             store = %path.display(),
             "others could read the store, which holds credentials; its mode is 0600 now"

@@ -125,6 +125,8 @@ event_names! {
     SelfSuspect = "+tilt",
     /// It trusts itself again.
     SelfSuspectOver = "-tilt",
+    /// A person tries whether notifications arrive; nothing has happened.
+    NotifyTest = "notify-test",
 }
 
 impl EventName {
@@ -226,6 +228,14 @@ impl From<&GroupRecord> for MasterRecord {
             loss: record.switch.loss,
             trace_id: record.switch.trace_id,
         }
+    }
+}
+
+impl MasterRecord {
+    /// W3C's `traceparent` of the incident that led to this master: for a link from a span of the
+    /// application's own to the incident's trace.
+    pub fn traceparent(&self) -> String {
+        self.trace_id.traceparent(true)
     }
 }
 

@@ -292,7 +292,8 @@ pub struct FailoverStep {
     /// The voters that promised; with [`Step::Claimed`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub votes: Vec<VoterId>,
-    /// Why each other node was not chosen; with [`Step::Selected`].
+    /// Why each other node was not chosen; with [`Step::Selected`], and with [`Step::Aborted`] if
+    /// nobody could be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejected: Vec<Rejection>,
     /// What may be lost at most; with [`Step::Selected`].

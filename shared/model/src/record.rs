@@ -215,12 +215,22 @@ pub struct Failover {
     /// Why there is a plan.
     #[serde(default)]
     pub reason: PlanReason,
+    /// It replaces the plan of a switchover, whose target may have been announced.
+    #[serde(default)]
+    pub after_handover: bool,
 }
 
 impl Failover {
     /// Whether the old master hands over: it is paused and frozen before another is promoted.
     pub fn is_handover(&self) -> bool {
         self.reason == PlanReason::Switchover && self.target != self.failed
+    }
+
+    /// Whether applications may have been told of a new master that no record names: the target of a
+    /// switchover is announced once it is promoted, and committed after that. Whoever gives such a
+    /// plan up must have a master announced under a higher epoch.
+    pub fn may_be_announced(&self) -> bool {
+        self.is_handover() || self.after_handover
     }
 }
 

@@ -1,6 +1,7 @@
 //! The trace that all of one incident belongs to.
 
-use crate::{Epoch, GroupName, NodeAddr, RunId};
+use crate::{Epoch, Fact, GroupName, NodeAddr, RunId};
+use alloc::format;
 use alloc::string::String;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,17 @@ impl TraceId {
         eat(&master.port().to_be_bytes());
         eat(run_id.map_or("", RunId::as_str).as_bytes());
         Self(hash.max(1))
+    }
+
+    /// The id of the incident's own span, for W3C's `traceparent`: the last 16 digits.
+    pub fn root_span(self) -> u64 {
+        u64::try_from(self.0 & u128::from(u64::MAX)).unwrap_or(1).max(1)
+    }
+
+    /// W3C's `traceparent` of the incident's own span. It says *sampled* while the incident is under
+    /// way: then whoever hears of it records spans.
+    pub fn traceparent(self, live: bool) -> String {
+        format!("00-{self}-{:016x}-{:02x}", self.root_span(), u8::from(live))
     }
 
     /// The id as a number, as OpenTelemetry's crates take it.
@@ -63,6 +75,39 @@ impl TryFrom<String> for TraceId {
         match u128::from_str_radix(&text, 16) {
             Ok(id) if id != 0 && text.len() == 32 && digits => Ok(Self(id)),
             _ => Err(crate::NameError::Form { what: "a trace id", given: text }),
+        }
+    }
+}
+
+impl Fact {
+    /// The trace of its incident, where the fact itself carries one. A record belongs to the
+    /// failover under way in it; the trace of its last switch is history.
+    pub fn trace(&self) -> Option<TraceId> {
+        match self {
+            Self::FailoverStep(step) => Some(step.trace_id),
+            Self::MasterRecord(master) => Some(master.trace_id),
+            Self::Event(event) => Some(event.trace_id),
+            Self::Proposal(proposal) => proposal.record.failover.as_ref().map(|f| f.trace_id),
+            Self::RecordCommitted(commit) => commit.record.failover.as_ref().map(|f| f.trace_id),
+            Self::SdownReport(_)
+            | Self::NodeReport(_)
+            | Self::OdownVerdict(_)
+            | Self::Candidacy(_)
+            | Self::Ballot(_)
+            | Self::ProposalReply(_)
+            | Self::Beat(_)
+            | Self::BeatReply(_)
+            | Self::Digest(_)
+            | Self::DigestReply(_)
+            | Self::Heartbeat(_)
+            | Self::RosterBallot(_)
+            | Self::RosterAnswer(_)
+            | Self::Rejoin(_)
+            | Self::RejoinAnswer(_)
+            | Self::Instruction(_)
+            | Self::InstructionReply(_)
+            | Self::StatusQuery(_)
+            | Self::MasterQuery(_) => None,
         }
     }
 }

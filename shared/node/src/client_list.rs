@@ -1,10 +1,10 @@
 //! Who changed a node's role, as far as the node's `CLIENT LIST` still shows it.
 
+use crate::command::Errand;
 use crate::conn::{Conn, Stage};
 use crate::dial::Lookups;
 use crate::reply::Reply;
 use std::time::Duration;
-use vedette_model::{Credentials, NodeAddr};
 
 /// For asking. What is asked for out of curiosity must not use up the time of a correction.
 const LIMIT: Duration = Duration::from_millis(200);
@@ -14,12 +14,10 @@ const CHANGERS: [&str; 3] = ["cmd=replicaof", "cmd=slaveof", "cmd=failover"];
 /// The client whose last command changed the role, in words. None if that is not permitted, takes
 /// too long, or is too much to read: over a connection of its own, so that nothing else suffers.
 pub(crate) async fn who_changed(
-    node: &NodeAddr,
-    credentials: Option<&Credentials>,
-    name: &str,
+    Errand { node, credentials, name, tls, .. }: Errand<'_>,
 ) -> Option<String> {
     let ask = async {
-        let (lookups, mut stage) = (Lookups::default(), Stage::Resolving);
+        let (lookups, mut stage) = (Lookups::over(tls.cloned()), Stage::Resolving);
         let mut conn = Conn::open(node, &lookups, credentials, name, &mut stage).await?;
         conn.send(&redis::cmd("CLIENT").arg("LIST").get_packed_command());
         conn.next().await

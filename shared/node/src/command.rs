@@ -6,6 +6,8 @@ use crate::dial::Lookups;
 use crate::kept::{Kept, Line};
 use crate::link::view;
 use crate::reply::{ErrorCode, ErrorReply, Reply};
+use crate::tls::Tls;
+use std::sync::Arc;
 use std::time::Duration;
 use vedette_model::{Answer, Command, Credentials, NodeAddr, NodeFault, NodeView, Role};
 
@@ -23,6 +25,8 @@ pub struct Errand<'a> {
     /// Where a connection may be left from the command before, and is left for the next one. None:
     /// it is opened and closed.
     pub kept: Option<&'a Kept>,
+    /// How to speak TLS; absent: it is not spoken.
+    pub tls: Option<&'a Arc<Tls>>,
 }
 
 /// Carries out a command and always answers within the limit.
@@ -80,7 +84,7 @@ async fn attempt(
     let mut change = Change::of(command, errand.node);
     if let Some(change) = change.as_mut().filter(|change| change.ask_who) {
         // Before the change, which may close that client's connection.
-        change.changed_by = who_changed(errand.node, errand.credentials, errand.name).await;
+        change.changed_by = who_changed(errand).await;
     }
     let kept = errand.kept.and_then(|kept| kept.take(errand.node, errand.credentials));
     if let Some(line) = kept {
@@ -152,7 +156,7 @@ async fn keep_role(
 }
 
 async fn open(errand: Errand<'_>, stage: &mut Stage) -> Result<Conn, NodeFault> {
-    let lookups = Lookups::default();
+    let lookups = Lookups::over(errand.tls.cloned());
     Conn::open(errand.node, &lookups, errand.credentials, errand.name, stage).await
 }
 

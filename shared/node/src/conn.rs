@@ -7,9 +7,9 @@
 
 use crate::dial::{Lookups, broken, connect, connect_fault};
 use crate::reply::Reply;
+use crate::tls::{Wire, complaint};
 use std::io::{self, Read};
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use vedette_model::{Credentials, NodeAddr, NodeFault, Secret};
 
 /// Bytes that one answer may have. A default `INFO` has about 6 KB.
@@ -19,7 +19,7 @@ const OUTBOX_LIMIT: usize = 64 * 1024;
 
 /// A connection that never waits to send.
 pub(crate) struct Conn {
-    stream: TcpStream,
+    wire: Wire,
     parser: redis::Parser,
     /// Bytes of the answer being received.
     received: usize,
@@ -30,7 +30,7 @@ pub(crate) struct Conn {
 
 impl std::fmt::Debug for Conn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Conn").field("stream", &self.stream).finish_non_exhaustive()
+        f.debug_struct("Conn").field("wire", &self.wire).finish_non_exhaustive()
     }
 }
 
@@ -66,7 +66,7 @@ impl Conn {
         // Without it the second small write of a round waits for the acknowledgement of the first.
         stream.set_nodelay(true).map_err(|error| connect_fault(&error))?;
         let mut conn = Self {
-            stream,
+            wire: Wire::new(stream, addr, lookups.tls())?,
             parser: redis::Parser::new(),
             received: 0,
             outbox: Vec::new(),
@@ -94,12 +94,12 @@ impl Conn {
             if let Some(reply) = self.parse()? {
                 return Ok(reply);
             }
-            let interest = if self.outbox.is_empty() {
+            let interest = if self.outbox.is_empty() && !self.wire.waits_to_write() {
                 Interest::READABLE
             } else {
                 Interest::READABLE | Interest::WRITABLE
             };
-            self.stream.ready(interest).await.map_err(|error| broken(&error))?;
+            self.wire.stream().ready(interest).await.map_err(|error| broken(&error))?;
         }
     }
 
@@ -169,8 +169,11 @@ impl Conn {
     }
 
     fn flush(&mut self) {
+        if let Err(error) = self.wire.push() {
+            self.send_error = Some(error);
+        }
         while !self.outbox.is_empty() {
-            match self.stream.try_write(&self.outbox) {
+            match self.wire.try_write(&self.outbox) {
                 Ok(written) => drop(self.outbox.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
@@ -183,7 +186,7 @@ impl Conn {
 
     /// The next answer if all of it has arrived.
     fn parse(&mut self) -> Result<Option<Reply>, NodeFault> {
-        let mut source = Source { stream: &self.stream, received: &mut self.received, end: None };
+        let mut source = Source { wire: &mut self.wire, received: &mut self.received, end: None };
         let parsed = self.parser.parse_value(&mut source);
         match (parsed, source.end) {
             (Ok(value), _) => {
@@ -195,7 +198,9 @@ impl Conn {
                 Some(error) => broken(&error),
                 None => NodeFault::Broken("the node closed the connection".into()),
             }),
-            (Err(_), Some(End::Failed(error))) => Err(broken(&error)),
+            (Err(_), Some(End::Failed(error))) => {
+                Err(complaint(&error).unwrap_or_else(|| broken(&error)))
+            }
             (Err(_), Some(End::TooLong)) => {
                 Err(NodeFault::Broken(format!("an answer of more than {ANSWER_LIMIT} bytes")))
             }
@@ -209,7 +214,7 @@ impl Conn {
 
 /// Feeds the parser from the socket and remembers why it had to stop.
 struct Source<'a> {
-    stream: &'a TcpStream,
+    wire: &'a mut Wire,
     received: &'a mut usize,
     end: Option<End>,
 }
@@ -227,7 +232,7 @@ impl Read for Source<'_> {
             self.end = Some(End::TooLong);
             return Err(io::ErrorKind::InvalidData.into());
         }
-        match self.stream.try_read(buffer) {
+        match self.wire.try_read(buffer) {
             Ok(0) => {
                 self.end = Some(End::Closed);
                 Ok(0)

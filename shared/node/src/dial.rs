@@ -1,5 +1,6 @@
 //! From an address to a socket, and what to call it when that fails.
 
+use crate::tls::Tls;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -15,9 +16,12 @@ const LOOKUP_LIMIT: usize = 64;
 const RECALL_AFTER: Duration = Duration::from_millis(100);
 
 /// What a node's name resolved to last, so that the node can be reached while its name cannot be
-/// looked up. Clones share it.
+/// looked up; and whether it is spoken to over TLS. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Lookups(Arc<Mutex<Known>>);
+pub struct Lookups {
+    known: Arc<Mutex<Known>>,
+    tls: Option<Arc<Tls>>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -27,6 +31,15 @@ struct Known {
 }
 
 impl Lookups {
+    /// For nodes that are spoken to over TLS, if there is any.
+    pub fn over(tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..Self::default() }
+    }
+
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_deref()
+    }
+
     /// How the last look-up went, or why it does not end; none if there was none, as with an IP
     /// address.
     pub fn last(&self) -> Option<Result<(), String>> {
@@ -87,7 +100,7 @@ impl Lookups {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -185,7 +198,7 @@ mod tests {
     fn vanished(addresses: Vec<SocketAddr>) -> (NodeAddr, Lookups) {
         let known = Known { addresses, ..Known::default() };
         let addr = NodeAddr::parse("vanished.invalid:6379").unwrap();
-        (addr, Lookups(Arc::new(Mutex::new(known))))
+        (addr, Lookups { known: Arc::new(Mutex::new(known)), tls: None })
     }
 
     #[tokio::test]

@@ -22,14 +22,15 @@ async fn errand(
     command: &Command,
     permitted: impl Fn() -> bool + Send,
 ) -> Answer {
-    let errand = Errand { node, credentials, name: "vedette-test", limit: SOON, kept: None };
+    let errand =
+        Errand { node, credentials, name: "vedette-test", limit: SOON, kept: None, tls: None };
     carry_out(errand, command, permitted).await
 }
 
 /// As [`errand`], over a connection that is kept.
 async fn keeping(kept: &Kept, server: &Server, command: &Command) -> Answer {
     let (node, name) = (server.addr(), "vedette-test");
-    let errand = Errand { node, credentials: None, name, limit: SOON, kept: Some(kept) };
+    let errand = Errand { node, credentials: None, name, limit: SOON, kept: Some(kept), tls: None };
     carry_out(errand, command, || true).await
 }
 
@@ -417,7 +418,8 @@ async fn a_dead_node_refuses_and_a_stopped_one_is_given_up_in_time() {
     server.stop().unwrap();
     let limit = Duration::from_millis(100);
     let node = server.addr();
-    let stopped = Errand { node, credentials: None, name: "vedette-test", limit, kept: None };
+    let stopped =
+        Errand { node, credentials: None, name: "vedette-test", limit, kept: None, tls: None };
     let answer = tokio::time::timeout(
         LIMIT,
         carry_out(stopped, &Command::Promote { run_id: None }, || true),
@@ -463,7 +465,14 @@ async fn another_login_gets_a_connection_of_its_own() {
     done(keeping(&kept, &server, &Command::Inspect).await);
     let (node, login) = (server.addr(), user("other", "wrong"));
     let credentials = Some(&login);
-    let other = Errand { node, credentials, name: "vedette-test", limit: SOON, kept: Some(&kept) };
+    let other = Errand {
+        node,
+        credentials,
+        name: "vedette-test",
+        limit: SOON,
+        kept: Some(&kept),
+        tls: None,
+    };
     let answer = carry_out(other, &Command::Inspect, || true).await;
     assert!(matches!(answer, Answer::Failed(NodeFault::Denied(_))), "{answer:?}");
 }

@@ -93,6 +93,7 @@ async fn errand(server: &Server, login: &Credentials, command: Command) -> Answe
         name: "vedette-test",
         limit: SOON,
         kept: None,
+        tls: None,
     };
     carry_out(errand, &command, || true).await
 }

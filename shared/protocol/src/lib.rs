@@ -28,7 +28,7 @@ pub mod odown;
 pub mod orchestrator;
 pub mod prober;
 mod pulse;
-mod rank;
+pub mod rank;
 pub mod reconcile;
 pub mod register;
 pub mod rejoin;

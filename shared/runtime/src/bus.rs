@@ -1,21 +1,26 @@
 //! Facts over core NATS: the fast lane.
 
 mod connect;
+mod counted;
 mod inbound;
 
 pub use inbound::{Received, Seen};
 
 use crate::limit::Limit;
+use crate::metrics::Meter;
+use crate::retained::{self, RetainedError};
 use crate::{Clock, NatsConfig, Shutdown};
 use async_nats::{Client, HeaderMap};
 use futures::FutureExt;
+use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
-use vedette_model::{Fact, Sender};
+use vedette_model::{Fact, GroupName, Sender};
+use vedette_trace::Context;
 use vedette_wire::{Header, Subjects};
 
 /// How long a message may wait for room in the client's queue. While the queue stays full the next
@@ -88,11 +93,16 @@ pub(crate) struct Inner {
     clock: Clock,
     sequence: AtomicU64,
     backlogged: AtomicBool,
-    counts: Counts,
+    counts: Arc<Counts>,
+    meter: Meter,
+    contexts: Mutex<BTreeMap<GroupName, Context>>,
 }
 
 /// What went wrong so far, and how often it is said.
+#[derive(Debug)]
 struct Counts {
+    /// Times that the client or the server dropped messages because we were too slow.
+    dropped: AtomicU64,
     unsent: AtomicU64,
     unsent_said: Limit,
     garbage: AtomicU64,
@@ -116,7 +126,16 @@ impl Bus {
             BusError::Config(crate::ConfigError::Value(format!("nats.prefix: {error}")))
         })?;
         let clock = Clock::start();
-        let client = connect::connect(config, &sender, &clock, shutdown).await?;
+        let counts = Arc::new(Counts {
+            dropped: AtomicU64::new(0),
+            unsent: AtomicU64::new(0),
+            unsent_said: Limit::new(WARN_INTERVAL),
+            garbage: AtomicU64::new(0),
+            garbage_said: Limit::new(WARN_INTERVAL),
+        });
+        let client = connect::connect(config, &sender, &clock, shutdown, &counts).await?;
+        let meter = Meter::default();
+        counted::count(&meter, &client, &counts);
         let inner = Inner {
             reply_to: subjects.reply(&sender),
             client,
@@ -125,12 +144,9 @@ impl Bus {
             clock,
             sequence: AtomicU64::new(0),
             backlogged: AtomicBool::new(false),
-            counts: Counts {
-                unsent: AtomicU64::new(0),
-                unsent_said: Limit::new(WARN_INTERVAL),
-                garbage: AtomicU64::new(0),
-                garbage_said: Limit::new(WARN_INTERVAL),
-            },
+            counts,
+            meter,
+            contexts: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -148,6 +164,11 @@ impl Bus {
     /// NATS itself, for the durable lane.
     pub fn client(&self) -> &Client {
         &self.inner.client
+    }
+
+    /// What this process counts.
+    pub fn meter(&self) -> &Meter {
+        &self.inner.meter
     }
 
     /// Whether there is a connection right now.
@@ -178,6 +199,35 @@ impl Bus {
     /// Answers on the subject that a message came with. Otherwise like [`Bus::publish`].
     pub async fn reply(&self, to: &str, fact: &Fact) {
         self.send(to.to_owned(), fact).await;
+    }
+
+    /// Says what is no fact of ours on somebody else's subject, and waits until the server has it,
+    /// or until a stream has `acknowledged` it. No limit of its own.
+    ///
+    /// # Errors
+    /// In words, with what to do.
+    pub async fn publish_foreign(
+        &self,
+        subject: &str,
+        headers: &[(&'static str, &str)],
+        payload: Vec<u8>,
+        acknowledged: bool,
+    ) -> Result<(), String> {
+        let client = &self.inner.client;
+        let mut all = HeaderMap::new();
+        for (name, value) in headers {
+            all.insert(*name, *value);
+        }
+        if acknowledged {
+            let jetstream = crate::retained::context(client.clone());
+            let sent = jetstream.publish_with_headers(subject.to_owned(), all, payload.into());
+            let ack = sent.await.map_err(|error| error.to_string())?;
+            let why = |error| format!("no stream acknowledges it ({error}): make one, or unset it");
+            return ack.await.map(drop).map_err(why);
+        }
+        let sent = client.publish_with_headers(subject.to_owned(), all, payload.into()).await;
+        sent.map_err(|error| error.to_string())?;
+        client.flush().await.map_err(|error| error.to_string())
     }
 
     async fn send(&self, subject: String, fact: &Fact) {
@@ -215,20 +265,40 @@ impl Bus {
     }
 
     fn headers(&self, fact: &Fact) -> HeaderMap {
-        let traceparent = vedette_wire::trace_of(fact)
-            .map(|trace| vedette_wire::traceparent(trace, crate::telemetry::span_of(trace)));
+        let context = self.context(fact);
+        let traceparent = context.map(|context| context.trace.traceparent(context.live));
+        let began_us = context.filter(|context| context.live).and_then(|c| c.began_us);
         let header = Header {
             kind: fact.kind(),
             sender: self.inner.sender.clone(),
             sequence: self.inner.sequence.fetch_add(1, Ordering::Relaxed) + 1,
             sent_at_ms: self.inner.clock.unix_ms(),
             traceparent,
+            tracestate: began_us.map(vedette_wire::tracestate),
         };
         let mut headers = HeaderMap::new();
         for (name, value) in header.to_pairs() {
             headers.insert(name, value);
         }
         headers
+    }
+
+    /// The incident that a message belongs to: the one it names, or its group's.
+    fn context(&self, fact: &Fact) -> Option<Context> {
+        let contexts = self.inner.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = fact.group().and_then(|group| contexts.get(group)).copied();
+        let Some(trace) = fact.trace() else { return known };
+        Some(known.filter(|known| known.trace == trace).unwrap_or_else(|| Context::quiet(trace)))
+    }
+
+    /// From now on messages of the group belong to this incident.
+    pub(crate) fn set_context(&self, group: GroupName, context: Context) {
+        let mut contexts = self.inner.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        contexts.insert(group, context);
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.inner.clock
     }
 
     fn not_sent(&self, fact: &Fact, why: &str) {
@@ -238,6 +308,19 @@ impl Bus {
             let kind = fact.kind().as_str();
             tracing::warn!(kind, times, cause = why, "facts were not sent; is nats reachable?");
         }
+    }
+
+    /// [`Bus::publish`], and waits until a stream of JetStream has it.
+    ///
+    /// # Errors
+    /// [`RetainedError`] if none has.
+    pub(crate) async fn publish_kept(&self, fact: &Fact) -> Result<(), RetainedError> {
+        let Some(subject) = self.inner.subjects.of(fact) else { return Ok(()) };
+        let payload = vedette_wire::encode(fact)?;
+        let jetstream = retained::context(self.inner.client.clone());
+        let sent =
+            jetstream.publish_with_headers(subject, self.headers(fact), payload.into()).await;
+        sent.map_err(retained::sorted)?.await.map(drop).map_err(retained::sorted)
     }
 
     /// Waits until everything said so far has gone to the server, up to the limit.

@@ -22,10 +22,15 @@ impl Clock {
     }
 
     /// The wall clock in milliseconds since 1970, for people only: it jumps.
-    #[allow(clippy::disallowed_methods, reason = "for people only; nothing is decided by it")]
     pub fn unix_ms(&self) -> u64 {
+        self.unix_us() / 1_000
+    }
+
+    /// The same in microseconds.
+    #[allow(clippy::disallowed_methods, reason = "for people only; nothing is decided by it")]
+    pub fn unix_us(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Waits until the instant has come; at once if it lies in the past.

@@ -2,13 +2,15 @@
 //! before anything is connected.
 
 mod common;
+mod exposed;
 mod layers;
 mod show;
 
 pub use common::{
-    CommonConfig, CommonFlags, HistoryConfig, LogConfig, LogFormat, NatsConfig, RosterConfig,
-    TelemetryConfig,
+    CommonConfig, CommonFlags, HistoryConfig, HttpConfig, LogConfig, LogFormat, NatsConfig,
+    NodesConfig, OtlpProtocol, RosterConfig, TelemetryConfig,
 };
+pub use exposed::exposed;
 pub use layers::{Overrides, load, load_from};
 pub use show::show;
 

@@ -53,6 +53,11 @@ impl Historian {
     pub fn is_reached(&self) -> bool {
         *self.reached.borrow()
     }
+
+    /// The same, for looking at it later.
+    pub fn watch(&self) -> watch::Receiver<bool> {
+        self.reached.clone()
+    }
 }
 
 impl Drop for Historian {

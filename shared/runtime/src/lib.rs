@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!  life ── config ── telemetry ── shutdown         what a process is
+//!   ├─ tls ── http ── metrics                      what it says of itself to whoever asks
 //!   │
 //!   └─ join: bus ── identity                       who it is among the others
 //!        │
@@ -10,7 +11,9 @@
 //!        │              │         │
 //!  bus ◄─┴─ effects ◄───┴─────────┘                … then do
 //!             ├─ retained                          the last master of each group, kept for latecomers
-//!             └─ history                           what led to each decision, kept for people
+//!             ├─ history                           what led to each decision, kept for people
+//!             ├─ outbox                            its events, handed out to sinks, each by one notifier
+//!             └─ observer                          spans of what was heard and said
 //! ```
 
 pub mod bus;
@@ -18,19 +21,27 @@ pub mod clock;
 pub mod config;
 pub mod driver;
 pub mod history;
+pub mod http;
 pub mod identity;
 pub mod life;
 mod limit;
+pub mod metrics;
+pub mod observer;
+pub mod outbox;
+pub mod private;
 pub mod retained;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 
 pub use bus::{Bus, Received};
 pub use clock::Clock;
 pub use config::{
-    CommonConfig, CommonFlags, ConfigError, HistoryConfig, NatsConfig, Overrides, RosterConfig,
+    CommonConfig, CommonFlags, ConfigError, HistoryConfig, HttpConfig, NatsConfig, NodesConfig,
+    Overrides, RosterConfig,
 };
 pub use driver::Effects;
 pub use history::Historian;
+pub use observer::Observer;
 pub use retained::Retainer;
 pub use shutdown::Shutdown;

@@ -13,6 +13,7 @@ use crate::config::{
 use crate::{Shutdown, identity, telemetry};
 use clap::Parser;
 use std::future::Future;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use vedette_model::{Sender, Service};
@@ -57,7 +58,17 @@ where
     }
     let common = config.common().clone();
     let named = Named { service: service.as_str(), id: &common.id };
-    run_process(&named, &common.log, &common.telemetry, |shutdown| run(config, shutdown))
+    run_process(&named, &common.log, &common.telemetry, |shutdown| {
+        warn_if_exposed(flags.common().config.as_deref());
+        run(config, shutdown)
+    })
+}
+
+/// Warns of a configuration file that holds a secret and that others than its owner may open.
+pub fn warn_if_exposed(file: Option<&Path>) {
+    if let Some(found) = file.and_then(config::exposed) {
+        tracing::warn!("{found}");
+    }
 }
 
 /// A process's name in logs and traces.
@@ -138,6 +149,9 @@ pub async fn join(
         biased;
         () = shutdown.triggered() => return Err(BusError::Stopped.into()),
         claimed = identity::claim(&bus, &common.place) => claimed?,
+    }
+    if common.http.listen.is_some() {
+        bus.count_process(&common.place);
     }
     tracing::info!(
         from = "starting",

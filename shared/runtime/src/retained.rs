@@ -6,12 +6,13 @@ mod copies;
 mod fault;
 pub mod founding;
 
-pub(crate) use copies::{REPLICAS, context, copies, is_no_room};
+pub(crate) use bucket::Bucket;
+pub(crate) use copies::{REPLICAS, context, copies, is_no_room, make_stream};
 pub(crate) use fault::{code, sorted};
 
 use crate::Clock;
 use crate::bus::Bus;
-use bucket::{Bucket, Stored};
+use bucket::Stored;
 use futures::future::join_all;
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -65,7 +66,7 @@ impl Retainer {
             left: watch::Sender::new(0),
             health: watch::Sender::new(Health::Well),
         });
-        let task = tokio::spawn(write_all(Bucket::new(bus), Arc::clone(&desk), Clock::start()));
+        let task = tokio::spawn(write_all(bus.clone(), Arc::clone(&desk), Clock::start()));
         Self { desk, _task: Arc::new(Task(task.abort_handle())) }
     }
 
@@ -90,6 +91,11 @@ impl Retainer {
     /// The same, for waiting for a change.
     pub fn watch_health(&self) -> watch::Receiver<Health> {
         self.desk.health.subscribe()
+    }
+
+    /// How many records wait for JetStream, for looking at it and waiting for a change.
+    pub fn watch_left(&self) -> watch::Receiver<usize> {
+        self.desk.left.subscribe()
     }
 
     /// Waits until everything is written, up to the limit; says whether it is.
@@ -163,20 +169,30 @@ pub async fn retained(
     tokio::time::timeout(limit, bucket.read(group)).await.unwrap_or(Err(RetainedError::Silent))
 }
 
-async fn write_all(mut bucket: Bucket, desk: Arc<Desk>, clock: Clock) {
+async fn write_all(bus: Bus, desk: Arc<Desk>, clock: Clock) {
+    let mut bucket = Bucket::new(&bus);
     let mut trouble = Trouble::default();
+    // Announced while JetStream was away, so that its history has none of them.
+    let mut missed = BTreeMap::new();
     let mut pause = RETRY_FIRST;
     loop {
-        let outcome = match bucket.open().await {
+        let (written, outcome) = match bucket.open().await {
             Ok(()) => write_some(&bucket, &desk).await,
-            Err(error) => Err(error),
+            Err(error) => (Vec::new(), Err(error)),
         };
+        if trouble.since.is_some() {
+            missed.extend(written.into_iter().map(|record| (record.group.clone(), record)));
+        }
         match outcome {
             Ok(()) => {
                 pause = RETRY_FIRST;
                 trouble.over(&desk, clock.now());
+                say_again(&bus, &mut missed).await;
                 if desk.pending().is_empty() {
-                    desk.arrived.notified().await;
+                    tokio::select! {
+                        () = desk.arrived.notified() => {}
+                        () = clock.sleep(RETRY_CAP), if !missed.is_empty() => {}
+                    }
                 }
             }
             Err(error) => {
@@ -189,9 +205,26 @@ async fn write_all(mut bucket: Bucket, desk: Arc<Desk>, clock: Clock) {
     }
 }
 
-/// Writes a few records at the same time; the first failure is the answer.
-async fn write_some(bucket: &Bucket, desk: &Desk) -> Result<(), RetainedError> {
+/// Announces again what the history has missed. Readers pass over what is not newer.
+async fn say_again(bus: &Bus, missed: &mut BTreeMap<GroupName, MasterRecord>) {
+    while let Some(entry) = missed.first_entry() {
+        let (group, epoch) = (entry.key().clone(), entry.get().epoch);
+        if let Err(error) = bus.publish_kept(&entry.get().clone().into()).await {
+            tracing::debug!(%group, %error, "the history still lacks the master");
+            return;
+        }
+        tracing::info!(%group, %epoch, "announced again: the history had missed this master");
+        entry.remove();
+    }
+}
+
+/// Writes a few records at the same time. Those that were written; the first failure is the answer.
+async fn write_some(
+    bucket: &Bucket,
+    desk: &Desk,
+) -> (Vec<MasterRecord>, Result<(), RetainedError>) {
     let records = desk.next();
+    let mut written = Vec::new();
     let outcomes = join_all(records.iter().map(|record| bucket.write(record))).await;
     let mut first = Ok(());
     for (record, outcome) in records.iter().zip(outcomes) {
@@ -199,6 +232,7 @@ async fn write_some(bucket: &Bucket, desk: &Desk) -> Result<(), RetainedError> {
             Ok(Stored::Written) => {
                 tracing::debug!(group = %record.group, epoch = %record.epoch, "master retained");
                 desk.done(record);
+                written.push(record.clone());
             }
             Ok(Stored::Newer) => {
                 tracing::debug!(group = %record.group, epoch = %record.epoch,
@@ -212,7 +246,7 @@ async fn write_some(bucket: &Bucket, desk: &Desk) -> Result<(), RetainedError> {
             Err(error) => first = first.and(Err(error)),
         }
     }
-    first
+    (written, first)
 }
 
 /// Says once when the durable lane fails for longer than a moment, and once when it is back.

@@ -2,6 +2,9 @@
 
 mod support;
 
+use async_nats::jetstream::consumer::{AckPolicy, pull, push};
+use async_nats::jetstream::{self, stream};
+use futures::StreamExt;
 use std::time::Duration;
 use support::{LIMIT, NatsServer, eventually, free_port, group, refused, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -84,6 +87,45 @@ async fn garbage_is_dropped_and_counted_and_what_follows_is_understood() {
     assert_eq!(refused(first.received).reason(), "header");
     assert_eq!(refused(soon(seen.recv()).await.unwrap().received).reason(), "schema");
     assert_eq!(soon(seen.recv()).await.unwrap().received.unwrap().fact, digest(5));
+}
+
+#[tokio::test]
+async fn what_a_stream_hands_over_is_no_fact() {
+    let server = NatsServer::with_jetstream().await;
+    let bus = server.bus(Service::Voter, "v1", 1).await;
+    let other = server.bus(Service::Orchestrator, "o1", 1).await;
+    let mut heard = bus.subscribe(&[FactKind::Digest]).await.unwrap();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let mut plain = client.subscribe("vedette.v1.digest").await.unwrap();
+    // Its answer says that the subscription before it is there, too.
+    let jetstream = jetstream::new(client.clone());
+    let subjects = vec!["theirs".into()];
+    let name = "theirs".into();
+    let config = stream::Config { name, subjects, allow_direct: true, ..stream::Config::default() };
+    let stream = jetstream.create_stream(config).await.unwrap();
+    other.publish(&digest(1)).await;
+    assert_eq!(soon(heard.recv()).await.unwrap().fact, digest(1));
+    let said = soon(plain.next()).await.unwrap();
+
+    // Somebody who may not say it has a stream keep it, and say it.
+    let kept = jetstream.publish_with_headers("theirs", said.headers.unwrap(), said.payload);
+    kept.await.unwrap().await.unwrap();
+    for ack_policy in [AckPolicy::None, AckPolicy::Explicit] {
+        let deliver_subject = "vedette.v1.digest".into();
+        let config = push::Config { deliver_subject, ack_policy, ..push::Config::default() };
+        stream.create_consumer(config).await.unwrap();
+        assert!(soon(plain.next()).await.unwrap().reply.is_some(), "{ack_policy:?}");
+    }
+    let config = pull::Config::default();
+    let name = stream.create_consumer(config).await.unwrap().cached_info().name.clone();
+    let next = format!("$JS.API.CONSUMER.MSG.NEXT.theirs.{name}");
+    client.publish_with_reply(next, "vedette.v1.digest", "1".into()).await.unwrap();
+    assert!(soon(plain.next()).await.unwrap().reply.is_some(), "one that is asked for");
+    let direct = "$JS.API.DIRECT.GET.theirs.theirs";
+    client.publish_with_reply(direct, "vedette.v1.digest", "".into()).await.unwrap();
+    assert!(soon(plain.next()).await.unwrap().reply.is_none(), "one without a consumer");
+    other.publish(&digest(2)).await;
+    assert_eq!(soon(heard.recv()).await.unwrap().fact, digest(2), "nothing between the two");
 }
 
 #[tokio::test]

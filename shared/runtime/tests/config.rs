@@ -2,10 +2,12 @@
 
 use clap::Parser;
 use serde::{Deserialize, Serialize};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use vedette_model::Service;
-use vedette_runtime::config::{LogFormat, ServiceConfig, load_from, show};
+use vedette_runtime::config::{LogFormat, ServiceConfig, exposed, load_from, show};
 use vedette_runtime::{CommonConfig, CommonFlags, ConfigError, Overrides, RosterConfig};
 
 /// As a voter has it.
@@ -209,10 +211,15 @@ fn values_that_cannot_be_are_refused_with_what_can() {
     says(&with(&["--log-level", "loud"]).refusal(), &["log.level", "loud", "debug"]);
     let text = with(&[]).variable("VEDETTE_NATS__PREFIX", "a.b").refusal();
     says(&text, &["nats.prefix", "a.b"]);
-    for wrong in ["https://c:4317", "c:4317", "http://"] {
+    for wrong in ["ftp://c:4317", "c:4317", "http://"] {
         let text = with(&[]).variable("VEDETTE_TELEMETRY__OTLP_ENDPOINT", wrong).refusal();
         says(&text, &["telemetry.otlp_endpoint", wrong, "http://host:port"]);
     }
+    let text = with(&[])
+        .variable("VEDETTE_TELEMETRY__OTLP_ENDPOINT", "http://c:4317")
+        .variable("VEDETTE_TELEMETRY__OTLP_CA_FILE", "ca.pem")
+        .refusal();
+    says(&text, &["otlp_endpoint", "otlp_ca_file", "ca.pem", "https://"]);
     let text = with(&["--nats", "nats://me:hidden@a:port"]).refusal();
     assert!(!text.contains("hidden"), "{text}");
 }
@@ -281,4 +288,53 @@ fn variables_of_keys_without_a_default_hold_what_the_keys_do_in_any_order() {
     assert_eq!(load("2").unwrap().given, given);
     let refusal = load("two").unwrap_err().to_string();
     assert!(refusal.contains("given.second in environment variable"), "{refusal}");
+}
+
+#[test]
+fn a_file_with_a_secret_that_others_than_its_owner_may_open_is_told_with_its_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("voter.toml");
+    let told = |text: &str, mode: u32| {
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        exposed(&file)
+    };
+    for (key, text) in [
+        ("nats.password", "id = \"v1\"\n[nats]\nuser = \"u\"\npassword = \"hush\"\n"),
+        ("nats.token", "nats.token = \"hush\"\n"),
+        ("nats.servers", "nats.servers = [\"nats://h:4222\", \"nats://u:hush@h:4222\"]\n"),
+        ("sink.webhook.secrets", "[sink.webhook]\nsecrets = [\"whsec_hush\"]\n"),
+        ("clients.users.app.password", "[clients.users.app]\npassword = \"hush\"\n"),
+    ] {
+        for mode in [0o640, 0o604, 0o620, 0o444] {
+            let words = told(text, mode).unwrap_or_default();
+            assert!(words.contains(&format!("holds {key} ")), "{mode:o}: {words}");
+            assert!(words.contains("chmod 600") && !words.contains("hush"), "{words}");
+        }
+        assert_eq!(told(text, 0o600), None, "{key}");
+        assert_eq!(told(text, 0o400), None, "{key}");
+    }
+    for text in ["id = \"v1\"\n", "nats.servers = [\"nats://h:4222\"]\n", "nats.password = \"\"\n"]
+    {
+        assert_eq!(told(text, 0o644), None, "{text}");
+    }
+    assert_eq!(told("no TOML", 0o644), None, "loading it says what is wrong");
+    assert_eq!(exposed(&folder.path().join("nowhere")), None);
+}
+
+#[test]
+fn a_certificate_and_its_key_go_together() {
+    for table in ["nats", "http"] {
+        for (given, missing) in [("certificate_file", "key_file"), ("key_file", "certificate_file")]
+        {
+            let text = format!("id = \"v1\"\n{table}.{given} = \"/some.pem\"\n");
+            let words = Layers::new().file(&text).refusal();
+            let expected = format!("{table}.{missing} is not set: it goes with {table}.{given}");
+            assert!(words.starts_with(&expected), "{words}");
+        }
+        let both = format!(
+            "id = \"v1\"\n[{table}]\ncertificate_file = \"/c.pem\"\nkey_file = \"/k.pem\"\n"
+        );
+        Layers::new().file(&both).load().unwrap();
+    }
 }

@@ -3,15 +3,30 @@
 mod support;
 
 use std::sync::{Arc, Mutex};
-use support::{eventually, group, soon};
+use support::{NatsServer, eventually, group, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use vedette_model::{Epoch, NodeAddr, TraceId};
+use vedette_model::{Epoch, Fact, NodeAddr, Service, StatusQuery, TraceId};
 use vedette_runtime::config::{LogConfig, LogFormat, TelemetryConfig};
-use vedette_runtime::telemetry;
+use vedette_runtime::{Observer, telemetry};
+use vedette_trace::{Heard, Notes, Span, Witness, names};
 
 /// An HTTP/2 server's first words: an empty SETTINGS frame.
 const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// Records a span for whatever is said.
+struct Saying(TraceId);
+
+impl Witness for Saying {
+    fn heard(&mut self, _: &Heard<'_>) {}
+
+    fn says(&mut self, _: &Fact, _: u64) {}
+
+    fn take(&mut self) -> Notes {
+        let spans = vec![Span::new(self.0, names::VERDICT, "v1", 1, 2)];
+        Notes { spans, ..Notes::default() }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spans_go_to_the_collector_and_one_that_never_answers_holds_nobody_up() {
@@ -34,28 +49,28 @@ async fn spans_go_to_the_collector_and_one_that_never_answers_holds_nobody_up() 
         }
     });
     let log = LogConfig { format: LogFormat::Json, level: "off".into(), file: None };
-    let traces = TelemetryConfig { otlp_endpoint: Some(endpoint) };
+    let traces = TelemetryConfig { otlp_endpoint: Some(endpoint), ..TelemetryConfig::default() };
     let telemetry = telemetry::init("voter", "v1", &log, &traces).unwrap();
     assert!(telemetry::init("voter", "v1", &log, &traces).is_err(), "twice is once too often");
 
     let addr = NodeAddr::parse("10.0.0.1:6379").unwrap();
     let trace = TraceId::of(&group("orders"), Epoch(7), &addr, None);
-    let span = tracing::info_span!(target: "vedette_test", "the_span_we_look_for");
-    telemetry::attach(&span, trace);
-    drop(span);
-    drop(tracing::info_span!(target: "h2", "a_span_of_the_exporters_own"));
+    let server = NatsServer::start(&[]).await;
+    let bus = server.bus(Service::Voter, "v1", 1).await;
+    let observer = Observer::new(&bus, Saying(trace));
+    observer.says(&StatusQuery {}.into());
 
     let holds = |wanted: &[u8]| {
         let heard = heard.lock().unwrap();
         heard.windows(wanted.len()).any(|bytes| bytes == wanted)
     };
-    let arrived = || async { holds(b"the_span_we_look_for") };
+    let arrived = || async { holds(names::VERDICT.as_bytes()) };
     eventually("the collector hears our span", arrived).await;
     assert!(holds(&trace.as_u128().to_be_bytes()));
     assert!(holds(b"vedette-voter") && holds(b"service.instance.id"));
-    assert!(!holds(b"a_span_of_the_exporters_own"));
+    assert!(holds(b"voter/v1"));
 
-    drop(tracing::info_span!(target: "vedette_test", "the_last_one"));
+    observer.says(&StatusQuery {}.into());
     let begun = vedette_runtime::Clock::start();
     soon(telemetry.finish()).await;
     assert!(begun.now().as_nanos() < 4_000_000_000, "{:?}", begun.now());

@@ -1,7 +1,8 @@
 //! The header block of every message: whose it is, which fact, in what order.
 
+use crate::w3c::{is_traceparent, is_tracestate};
 use thiserror::Error;
-use vedette_model::{Fact, FactKind, Sender, Service, TraceId};
+use vedette_model::{FactKind, Sender, Service};
 
 /// Header of the version of headers and payloads.
 pub const SCHEMA: &str = "Vedette-Schema";
@@ -15,9 +16,16 @@ pub const SEQUENCE: &str = "Vedette-Sequence";
 pub const SENT_AT: &str = "Vedette-Sent-At";
 /// W3C Trace Context's header.
 pub const TRACEPARENT: &str = "traceparent";
+/// W3C Trace Context's other header: when the incident began.
+pub const TRACESTATE: &str = "tracestate";
 
 /// The version this code speaks.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// How the reply subject of what a consumer hands over begins.
+const CONSUMED: &str = "$JS.ACK.";
+/// Header of what a stream is asked for directly, or says again elsewhere.
+const STREAM: &str = "Nats-Stream";
 
 /// Why a header block was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -63,10 +71,12 @@ pub struct Header {
     pub sent_at_ms: u64,
     /// W3C `traceparent` of the span that sent it.
     pub traceparent: Option<String>,
+    /// W3C `tracestate`, see [`crate::tracestate`].
+    pub tracestate: Option<String>,
 }
 
 impl Header {
-    /// The headers' names and values. A `traceparent` that is not of W3C's form is left out.
+    /// The headers' names and values. Trace headers that are not of W3C's form are left out.
     pub fn to_pairs(&self) -> Vec<(&'static str, String)> {
         let Sender { service, id, incarnation } = &self.sender;
         let mut pairs = vec![
@@ -78,6 +88,9 @@ impl Header {
         ];
         if let Some(parent) = self.traceparent.as_ref().filter(|text| is_traceparent(text)) {
             pairs.push((TRACEPARENT, parent.clone()));
+        }
+        if let Some(state) = self.tracestate.as_ref().filter(|text| is_tracestate(text)) {
+            pairs.push((TRACESTATE, state.clone()));
         }
         pairs
     }
@@ -114,44 +127,16 @@ impl Header {
             sequence: number(SEQUENCE)?,
             sent_at_ms: number(SENT_AT)?,
             traceparent: lookup(TRACEPARENT).filter(|text| is_traceparent(text)),
+            tracestate: lookup(TRACESTATE).filter(|text| is_tracestate(text)),
         })
     }
 }
 
-/// The trace of the incident a fact belongs to, where the fact itself carries one. A record
-/// belongs to the failover under way in it; the trace of its last switch is history.
-pub fn trace_of(fact: &Fact) -> Option<TraceId> {
-    match fact {
-        Fact::FailoverStep(step) => Some(step.trace_id),
-        Fact::MasterRecord(master) => Some(master.trace_id),
-        Fact::Event(event) => Some(event.trace_id),
-        Fact::Proposal(proposal) => proposal.record.failover.as_ref().map(|f| f.trace_id),
-        Fact::RecordCommitted(commit) => commit.record.failover.as_ref().map(|f| f.trace_id),
-        Fact::SdownReport(_)
-        | Fact::NodeReport(_)
-        | Fact::OdownVerdict(_)
-        | Fact::Candidacy(_)
-        | Fact::Ballot(_)
-        | Fact::ProposalReply(_)
-        | Fact::Beat(_)
-        | Fact::BeatReply(_)
-        | Fact::Digest(_)
-        | Fact::DigestReply(_)
-        | Fact::Heartbeat(_)
-        | Fact::RosterBallot(_)
-        | Fact::RosterAnswer(_)
-        | Fact::Rejoin(_)
-        | Fact::RejoinAnswer(_)
-        | Fact::Instruction(_)
-        | Fact::InstructionReply(_)
-        | Fact::StatusQuery(_)
-        | Fact::MasterQuery(_) => None,
-    }
-}
-
-/// W3C's `traceparent` of a span of a trace, marked as sampled. W3C forbids span 0; it becomes 1.
-pub fn traceparent(trace: TraceId, span: u64) -> String {
-    format!("00-{trace}-{:016x}-01", span.max(1))
+/// Whether JetStream says a message again that it kept. Whoever may ask it names the subject on
+/// which it does, and would say there what he may not say himself: nobody is to believe it. `reply`
+/// is the message's reply subject, `lookup` finds a header's value by its name.
+pub fn is_handed_over(reply: Option<&str>, lookup: impl Fn(&str) -> Option<String>) -> bool {
+    reply.is_some_and(|to| to.starts_with(CONSUMED)) || lookup(STREAM).is_some()
 }
 
 /// The start of a remote text: enough to recognise it in a log, too little to flood one.
@@ -169,21 +154,6 @@ fn parse_sender(text: &str) -> Option<Sender> {
     Sender::parse(Service::parse(service).ok()?, id, incarnation).ok()
 }
 
-fn is_traceparent(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let [version, trace, span, flags] = parts.as_slice() else {
-        return false;
-    };
-    let hex = |part: &str, len| part.len() == len && part.bytes().all(is_lower_hex);
-    let zero = |part: &str| part.bytes().all(|b| b == b'0');
-    *version == "00"
-        && hex(trace, 32)
-        && !zero(trace)
-        && hex(span, 16)
-        && !zero(span)
-        && hex(flags, 2)
-}
-
-const fn is_lower_hex(byte: u8) -> bool {
+pub(crate) const fn is_lower_hex(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }

@@ -12,12 +12,14 @@
 mod codec;
 mod envelope;
 mod subject;
+mod w3c;
 
 pub use codec::{
     DecodeError, EncodeError, HEADER_ROOM, MESSAGE_LIMIT, decode, decode_message, encode,
 };
 pub use envelope::{
     Header, HeaderError, KIND, SCHEMA, SCHEMA_VERSION, SENDER, SENT_AT, SEQUENCE, TRACEPARENT,
-    trace_of, traceparent,
+    TRACESTATE, is_handed_over,
 };
 pub use subject::{SubjectError, Subjects, escape_group, unescape_group, wants_reply};
+pub use w3c::{read_traceparent, read_tracestate, tracestate};

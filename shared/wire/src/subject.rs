@@ -213,6 +213,27 @@ impl Subjects {
         format!("{}.history.gap", self.prefix)
     }
 
+    /// Where an event is told again to one sink. No fact: the stream of [`Subjects::history`] takes
+    /// it, for the one who serves the sink. `sink` is its name, or `*` for all.
+    pub fn again(&self, sink: &str) -> String {
+        format!("{}.history.again.{sink}", self.prefix)
+    }
+
+    /// The key-value bucket that says which notifier serves which sink.
+    pub fn notifiers_bucket(&self) -> String {
+        format!("{}-notifiers", self.prefix)
+    }
+
+    /// The stream of what sinks did not take.
+    pub fn dead_stream(&self) -> String {
+        format!("{}-dead", self.prefix)
+    }
+
+    /// Where such an event is put, of one sink or of all (`*`).
+    pub fn dead(&self, sink: &str) -> String {
+        format!("{}.dead.{sink}", self.prefix)
+    }
+
     fn under(&self, tail: &str) -> String {
         format!("{}.v1.{tail}", self.prefix)
     }

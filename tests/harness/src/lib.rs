@@ -20,6 +20,7 @@ mod logs;
 mod nats;
 mod network;
 mod node;
+pub mod papers;
 pub mod pick;
 mod plan;
 pub mod ports;

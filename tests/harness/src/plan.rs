@@ -22,6 +22,8 @@ pub struct Plan {
     pub orchestrators: usize,
     /// vedette-notifier processes.
     pub notifiers: usize,
+    /// More keys of the notifiers, as lines of TOML.
+    pub notifier_keys: Vec<String>,
     /// The group's quorum.
     pub quorum: u32,
     /// The group's `down_after_ms`.
@@ -40,6 +42,9 @@ pub struct Plan {
     pub service_environment: Vec<(String, String)>,
     /// Whether [`crate::System::arm`] reaches the orchestrators.
     pub fault_points: bool,
+    /// Whether each service has a port for health and metrics; [`System::http`](crate::System::http)
+    /// says where.
+    pub http: bool,
     /// More lines of the `[[group]]` table.
     pub settings: Vec<String>,
     /// More text of the groups file, with `{master}` and `{replica}` for addresses.
@@ -56,6 +61,7 @@ impl Default for Plan {
             voters: 3,
             orchestrators: 2,
             notifiers: 1,
+            notifier_keys: Vec::new(),
             quorum: 2,
             down_after_ms: 1_000,
             password: None,
@@ -65,6 +71,7 @@ impl Default for Plan {
             relayed: false,
             service_environment: Vec::new(),
             fault_points: false,
+            http: false,
             settings: vec![
                 "failover_timeout_ms = 10000".into(),
                 "hold_off_ms = 500".into(),

@@ -3,7 +3,9 @@
 use crate::{Home, Process, binary, logs};
 use anyhow::Result;
 use std::fmt::Write as _;
+use std::fs::Permissions;
 use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use vedette_model::Service;
 
@@ -53,6 +55,8 @@ impl ServiceProcess {
         writeln!(text, "[log]\nformat = {log_format:?}\nlevel = {level:?}")?;
         let file = folder.join(format!("{id}.toml"));
         std::fs::write(&file, text)?;
+        // Some keys are secrets.
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600))?;
         let arguments = vec!["--config".into(), file.to_string_lossy().into_owned()];
         let program = binary::service(service)?;
         let process = Process::spawn_at(home, environment, id, program, arguments, folder)?;

@@ -37,6 +37,8 @@ pub struct System {
     pub watcher: Watcher,
     /// The orchestrators' detours, by id, if the plan says so.
     pub relays: BTreeMap<String, Relay>,
+    /// Where each service has its port for health and metrics, by its id.
+    pub http: BTreeMap<String, SocketAddr>,
     plan: Plan,
     announced: Vec<String>,
     born: Instant,
@@ -94,6 +96,7 @@ impl System {
             services: Vec::new(),
             watcher,
             relays,
+            http: BTreeMap::new(),
             plan,
             announced: Vec::new(),
             born: now(),
@@ -142,11 +145,23 @@ impl System {
             Service::Orchestrator => {
                 vec![format!("groups_file = {:?}", folder.join("groups.toml"))]
             }
-            Service::Prober | Service::Notifier => Vec::new(),
+            Service::Prober => Vec::new(),
+            Service::Notifier => self.plan.notifier_keys.clone(),
             Service::Gateway => return self.start_gateway(id, &[]).map(drop),
             Service::Client => bail!("a client is no service process"),
         };
         self.start_service_with(service, id, &keys)
+    }
+
+    /// Starts a prober at this place. The others are each at a place of their own.
+    ///
+    /// # Errors
+    /// If its binary is missing or cannot be started.
+    pub fn start_prober_at(&mut self, id: &str, place: &str) -> Result<()> {
+        self.plan.service_environment.push(("VEDETTE_PLACE".into(), place.into()));
+        let started = self.start_service(Service::Prober, id);
+        self.plan.service_environment.pop();
+        started
     }
 
     /// Starts an orchestrator that has a groups file of its own, with this text.
@@ -193,7 +208,13 @@ impl System {
             Some(relay) => vec![format!("nats://{}", relay.at())],
             None => self.urls(),
         };
-        let process = ServiceProcess::start_at(own, service, id, &urls, keys, format, &folder)?;
+        let mut keys = keys.to_vec();
+        if self.plan.http {
+            let at = self.free_at(id)?;
+            keys.push(format!("http.listen = \"{at}\""));
+            self.http.insert(id.to_owned(), at);
+        }
+        let process = ServiceProcess::start_at(own, service, id, &urls, &keys, format, &folder)?;
         self.services.push(process);
         Ok(())
     }

@@ -33,6 +33,8 @@ static STARTED: AtomicU64 = AtomicU64::new(0);
 pub struct Write {
     /// Its number.
     pub number: u64,
+    /// When the application wanted it: of what failed and was tried again, the first attempt.
+    pub wanted: Instant,
     /// When the acknowledgement came.
     pub at: Instant,
     /// Who acknowledged.
@@ -112,6 +114,7 @@ impl Writer {
             password: password.map(Into::into),
             acknowledged: acknowledged.clone(),
             connections: 0,
+            wanted: None,
             number: STARTED.fetch_add(1, Ordering::Relaxed) * NUMBERS_APART,
         };
         let task = tokio::spawn(task.run(stopped));
@@ -230,6 +233,8 @@ struct Task {
     acknowledged: Arc<Mutex<Vec<Write>>>,
     connections: u64,
     number: u64,
+    /// Since when a write is wanted that nobody has acknowledged.
+    wanted: Option<Instant>,
 }
 
 impl Task {
@@ -249,7 +254,7 @@ impl Task {
                 let mut follow = self.follow.clone();
                 tokio::select! {
                     // At once, also when a write hangs on the old master.
-                    _ = follow.changed() => {}
+                    _ = follow.changed() => continue,
                     () = self.write_to(&master, &mut connection) => {}
                 }
             }
@@ -262,13 +267,16 @@ impl Task {
         loop {
             self.number += 1;
             let number = self.number;
+            let wanted = *self.wanted.get_or_insert_with(now);
             let mut set = redis::cmd("SET");
             set.arg(format!("seq:{number}")).arg(number);
             if set.query_async::<()>(connection).await.is_err() {
                 return;
             }
+            self.wanted = None;
             let write = Write {
                 number,
+                wanted,
                 at: now(),
                 node: node.clone(),
                 epoch: *epoch,

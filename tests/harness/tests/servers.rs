@@ -22,6 +22,7 @@ async fn announce(url: &str, node: &Node, epoch: u64) -> Result<()> {
         sequence: epoch.0,
         sent_at_ms: 0,
         traceparent: None,
+        tracestate: None,
     };
     let mut headers = HeaderMap::new();
     for (name, value) in header.to_pairs() {

@@ -4,12 +4,16 @@
 
 use anyhow::{Context, Result, ensure};
 use async_nats::HeaderMap;
+use async_nats::jetstream::{self, consumer::pull, stream};
 use futures::StreamExt;
+use futures::future::ready;
 use redis::{AsyncCommands, IntoConnectionInfo, RedisResult};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vedette_client::{Follower, Limits, Masters};
-use vedette_harness::{Home, LIMIT, Plan, Process, Relay, System, now, pick, stays, within};
+use vedette_harness::{
+    Home, LIMIT, NatsServer, Plan, Process, Relay, System, now, pick, stays, within,
+};
 use vedette_live::{invariants, ms, tell, workshop};
 use vedette_model::{Fact, FactKind, MasterRecord, NodeAddr, Sender, Service};
 use vedette_wire::{Header, encode};
@@ -167,22 +171,73 @@ async fn the_examples_in_other_languages_follow() -> Result<()> {
     } else {
         tell("Go's example was not run: set VEDETTE_GO=1 where the Go module proxy is reachable");
     }
+    streams_are_not_believed(&examples).await?;
     let mut system = begin().await?;
-    let mut kits = Vec::new();
-    for (name, (program, arguments)) in examples {
-        let environment = vec![
-            ("NATS_URL".into(), system.urls().join(",")),
-            ("GROUP".into(), system.group().to_string()),
-        ];
-        let folder = system.path()?;
-        let home = Home::loopback();
-        kits.push(Process::spawn_at(home, environment, name, program, arguments, &folder)?);
-    }
+    let kits = start(&examples, &system.urls(), &system.path()?)?;
     let kits: Vec<&dyn Application> = kits.iter().map(|kit| kit as &dyn Application).collect();
     let last = story(&mut system, &kits).await?;
     as_the_guide_says(&system, &last).await?;
     invariants(&system)?;
     system.finish().await
+}
+
+/// Each example as a process that follows `orders.eu`.
+fn start(examples: &[(&str, Run)], urls: &[String], folder: &Path) -> Result<Vec<Process>> {
+    let each = examples.iter().map(|(name, (program, arguments))| {
+        let environment =
+            vec![("NATS_URL".into(), urls.join(",")), ("GROUP".into(), "orders.eu".into())];
+        let (program, arguments) = (program.clone(), arguments.clone());
+        Process::spawn_at(Home::loopback(), environment, name, program, arguments, folder)
+    });
+    each.collect()
+}
+
+/// Whoever may read a stream has it hand its messages over where he likes.
+async fn streams_are_not_believed(examples: &[(&str, Run)]) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let servers = NatsServer::start(1, true, folder.path()).await?;
+    let client = servers[0].client().await?;
+    let kits = start(examples, &[servers[0].url().into()], folder.path())?;
+    // Nobody listens there.
+    let (first, second) = (NodeAddr::new("127.0.0.1", 1)?, told(2, 2));
+    for kit in &kits {
+        within(LIMIT, &format!("{} is at the first master", kit.name()), async || {
+            // Said until it is heard: nobody asks for it here.
+            client.publish(SUBJECT, told(1, first.port()).into()).await.ok()?;
+            kit.is_at(&first, 1).then_some(())
+        })
+        .await?;
+    }
+
+    let mut heard = client.subscribe(SUBJECT).await?;
+    let context = jetstream::new(client.clone());
+    let config = stream::Config { name: "theirs".into(), ..stream::Config::default() };
+    let config = stream::Config { subjects: vec!["theirs".into()], allow_direct: true, ..config };
+    let stream = context.create_stream(config).await?;
+    context.publish("theirs", second.clone().into()).await?.await?;
+    let consumer = stream.create_consumer(pull::Config::default()).await?;
+    let next = format!("CONSUMER.MSG.NEXT.theirs.{}", consumer.cached_info().name);
+    for (ask, with) in [(next, "1"), ("DIRECT.GET.theirs.theirs".into(), "")] {
+        client.publish_with_reply(format!("$JS.API.{ask}"), SUBJECT, with.into()).await?;
+        let mut handed = heard.by_ref().filter(|message| ready(message.payload == *second));
+        tokio::time::timeout(LIMIT, handed.next()).await?.context("it is handed over")?;
+    }
+    client.publish(SUBJECT, told(3, first.port()).into()).await?;
+    for kit in &kits {
+        let what = format!("{} is at the third master", kit.name());
+        within(LIMIT, &what, async || kit.is_at(&first, 3).then_some(())).await?;
+        let moves = kit.moves();
+        ensure!(!moves.contains("epoch 2"), "{} believes a stream: {moves}", kit.name());
+    }
+    Ok(())
+}
+
+/// What applications read of a record.
+fn told(epoch: u64, port: u16) -> String {
+    format!(
+        "{{\"schema\":1,\"epoch\":{epoch},\"revision\":{epoch},\"master\":\"127.0.0.1:{port}\",\
+         \"host\":\"127.0.0.1\",\"port\":{port}}}"
+    )
 }
 
 /// A system whose master is retained and whose orchestrators are gone.
@@ -240,6 +295,7 @@ async fn repeat(system: &System, record: &MasterRecord) -> Result<()> {
         sequence: 1,
         sent_at_ms: 0,
         traceparent: None,
+        tracestate: None,
     };
     let mut headers = HeaderMap::new();
     for (name, value) in header.to_pairs() {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use vedette_harness::{GROUP, LIMIT, Plan, System, within};
+use vedette_harness::{GROUP, LIMIT, Plan, System, now, within};
 use vedette_live::{finish, switched, tell, writing};
 
 /// What `vedette explain` says of the group as JSON, once `fits`.
@@ -70,6 +70,44 @@ async fn a_failover_is_explained_and_the_history_outlives_nats() -> Result<()> {
         said.contains(&format!("failover: {old} → {new}, epoch 2")).then_some(())
     })
     .await?;
+    finish(system, writer, &new).await
+}
+
+#[tokio::test]
+async fn a_failover_without_jetstream_is_in_the_history_once_that_is_back() -> Result<()> {
+    let mut system = System::start(Plan::default()).await?;
+    system.announce(&["sdown", "odown", "down", "nats", "bus", "jetstream", "retained", "lost"]);
+    let writer = writing(&system).await?;
+    within(LIMIT, "jetstream retains the master", async || system.retained().await.ok().flatten())
+        .await?;
+    let file = system.path()?.join("nats1.nats.conf");
+    let with = std::fs::read_to_string(&file)?;
+    let without: Vec<_> = with.lines().filter(|line| !line.starts_with("jetstream")).collect();
+    std::fs::write(&file, without.join("\n"))?;
+    system.process("nats1")?.restart()?;
+    writer.write_on(&system.master(), now(), LIMIT).await?;
+    let (old, mark) = (system.master(), system.watcher.mark());
+    let killed = system.nodes[0].kill9()?;
+    let switch = switched(&system, &writer, mark, &old, killed).await?;
+    let new = switch.master.master.clone();
+    within(LIMIT, "the leader misses jetstream", async || {
+        system.services.iter().any(|one| one.log().contains("are not retained")).then_some(())
+    })
+    .await?;
+    std::fs::write(&file, with)?;
+    system.process("nats1")?.restart()?;
+    let id = switch.master.trace_id.to_string();
+    let mut list = String::new();
+    let healed = within(LIMIT, "the failover is in the history", async || {
+        list = system.vedette(&["history", GROUP]).await.ok()?;
+        let told = format!("failover: {old} → {new}");
+        (list.contains(&told) && list.contains(&id[..12])).then_some(())
+    });
+    healed.await.with_context(|| list.clone())?;
+    tell(&list);
+    let said = explained(&system, "the loss", |said| said["outcome"] == "failover").await?;
+    ensure!(said["id"] == id, "{said:#}");
+    ensure!(said["loss"]["bytes"] == serde_json::to_value(switch.master.loss.bytes)?, "{said:#}");
     finish(system, writer, &new).await
 }
 

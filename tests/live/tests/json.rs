@@ -14,7 +14,9 @@ const OTHERS: [&str; 5] = ["up", "watch", "sentinel", "completions", "help"];
 fn call(verb: &str, replica: &str, node: &str, files: [&str; 2]) -> Option<Vec<String>> {
     let [groups, sentinel] = files;
     let words: &[&str] = match verb {
-        "status" | "history" | "groups" | "nodes" | "doctor" | "survive" | "roster" => &[],
+        "status" | "history" | "groups" | "nodes" | "doctor" | "survive" | "roster" | "notify" => {
+            &[]
+        }
         "explain" | "master" | "resume" | "release" | "reset" | "failover" => &[GROUP],
         "pause" => &[GROUP, "--reason", "lunch", "--for", "30m"],
         "set" => &[GROUP, "hold_off_ms=500"],
@@ -35,6 +37,8 @@ async fn verbs(system: &System) -> Result<Vec<String>> {
     let help = system.vedette(&["--help"]).await?;
     let list = help.split_once("Commands:\n").context("it lists its verbs")?.1;
     let list = list.lines().take_while(|line| !line.is_empty());
+    // What is said of a verb may go on in a line that is further in.
+    let list = list.filter(|line| !line.starts_with("   "));
     Ok(list.filter_map(|line| line.split_whitespace().next().map(String::from)).collect())
 }
 

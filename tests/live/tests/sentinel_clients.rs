@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
+use vedette_harness::papers::Papers;
 use vedette_harness::{GROUP, Home, LIMIT, Plan, Process, System, now, ports, within};
-use vedette_live::papers::Papers;
 use vedette_live::{invariants, ms, rounds, tell, workshop};
 use vedette_model::NodeAddr;
 

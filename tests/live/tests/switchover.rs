@@ -45,12 +45,11 @@ async fn nothing_is_lost(system: &System, writers: &[Writer], master: &NodeAddr)
     Ok(count)
 }
 
-/// The longest time without an acknowledgement around a moment.
+/// The longest time that a write waited for its acknowledgement around a moment.
 fn gap(writes: &[Write], from: Instant, to: Instant) -> f64 {
     let slack = Duration::from_millis(200);
     let near = |write: &&Write| write.at + slack > from && write.at < to + slack;
-    let at: Vec<_> = writes.iter().filter(near).map(|write| write.at).collect();
-    at.windows(2).map(|pair| ms(pair[0], pair[1])).fold(0.0, f64::max)
+    writes.iter().filter(near).map(|write| ms(write.wanted, write.at)).fold(0.0, f64::max)
 }
 
 async fn full_synchronisations(nodes: &[Node]) -> Result<u64> {

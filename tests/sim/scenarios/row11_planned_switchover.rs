@@ -175,6 +175,50 @@ fn a_target_that_dies_at_any_step_gives_the_role_back_or_keeps_it() {
 }
 
 #[test]
+fn applications_come_back_from_a_target_that_was_announced_and_died_uncommitted() {
+    for (seed, old_restarts) in (0..40).flat_map(|seed| [(seed, true), (seed, false)]) {
+        let what = format!("seed {seed}, the old master restarts: {old_restarts}");
+        let mut world = World::settled(Options::new(4_000 + seed));
+        let old = world.master();
+        world.strike_after(Moment::Announcing, Harm::Kill);
+        ask(&mut world);
+        world.run_until(&what, secs(5), |w| w.struck().is_some());
+        let (told, record) = (world.announced_master(0).cloned(), world.record().clone());
+        let (told, plan) = (told.expect("it was announced"), record.failover.expect("a plan"));
+        assert_eq!((&told.master, told.epoch), (&plan.target, plan.epoch), "{what}");
+        assert!(record.epoch < plan.epoch, "{what}: before it was committed");
+        let target = world.replicas().into_iter().find(|r| *world.addr(*r) == plan.target);
+        let target = target.expect("it is a replica by the record");
+        world.kill(target);
+        if old_restarts {
+            world.kill(old);
+            world.start(old);
+        }
+        world.run_until(&what, secs(10), |w| w.record().failover.is_none());
+        assert_eq!(world.master(), old, "{what}");
+        let told = world.announced_master(0).expect("a master").clone();
+        assert_eq!(told.master, *world.addr(old), "{what}");
+        assert!(told.epoch > plan.epoch, "{what}");
+        world.start(target);
+        rests(&mut world, &what);
+    }
+}
+
+#[test]
+fn what_applications_wrote_before_the_commit_is_kept() {
+    for seed in 0..40 {
+        let mut world = World::settled(Options::new(5_000 + seed));
+        world.strike_after(Moment::Announcing, Harm::Kill);
+        ask(&mut world);
+        world.run_until("the leader falls silent", secs(5), |w| w.struck().is_some());
+        let told = world.announced_master(0).expect("it was announced").master.clone();
+        rests(&mut world, &format!("seed {seed}"));
+        assert_eq!(*world.addr(world.master()), told, "seed {seed}");
+        holds_all(&mut world, &format!("seed {seed}"));
+    }
+}
+
+#[test]
 fn a_master_that_dies_while_it_hands_over_is_replaced() {
     for (number, moment) in (0..).zip([Moment::Selected, Moment::Paused, Moment::Frozen]) {
         for seed in 0..20 {

@@ -129,6 +129,7 @@ impl World {
             sequence: process.sequence,
             sent_at_ms: 0,
             traceparent: None,
+            tracestate: None,
         };
         let mut headers = header.to_pairs();
         let lookup = |name: &str| {

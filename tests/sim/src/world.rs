@@ -448,7 +448,8 @@ impl World {
         for (index, group) in self.groups.iter().enumerate() {
             let is_there = |n: &&usize| self.occupants.get(&self.nodes[**n].addr) == Some(n);
             let here = group.nodes.iter().filter(is_there).map(|n| &self.nodes[*n]);
-            all_is_well_in_the_end(self.committed(index), here, &self.processes, &group.name)
+            let (record, told) = (self.committed(index), group.announced.as_ref());
+            all_is_well_in_the_end(record, here, &self.processes, &group.name, told)
                 .map_err(|what| format!("{}: {what}", group.name))?;
         }
         Ok(())

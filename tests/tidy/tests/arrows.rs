@@ -14,7 +14,7 @@ struct Row {
     never: &'static [&'static str],
 }
 
-const SHARED: &[&str] = &["model", "protocol", "wire", "node", "runtime"];
+const SHARED: &[&str] = &["model", "protocol", "trace", "wire", "node", "runtime"];
 const SERVICES: &[&str] = &[
     "vedette-prober",
     "vedette-voter",
@@ -44,14 +44,20 @@ const TABLE: &[Row] = &[
         never: &["tokio", "async-nats", "redis"],
     },
     Row {
+        folder: "shared/trace",
+        ours: &["model", "protocol"],
+        others: &[],
+        never: &["tokio", "async-nats", "redis", "opentelemetry"],
+    },
+    Row {
         folder: "shared/node",
         ours: &["model"],
-        others: &["redis", "thiserror", "tokio", "tracing"],
+        others: &["redis", "rustls", "thiserror", "tokio", "tracing"],
         never: &["async-nats", "vedette-protocol"],
     },
     Row {
         folder: "shared/runtime",
-        ours: &["model", "protocol", "wire"],
+        ours: &["model", "protocol", "trace", "wire"],
         others: &[
             "anyhow",
             "async-nats",
@@ -59,15 +65,21 @@ const TABLE: &[Row] = &[
             "clap",
             "figment",
             "futures",
+            "http-body-util",
+            "hyper",
+            "hyper-util",
             "opentelemetry",
+            "opentelemetry-http",
             "opentelemetry-otlp",
             "opentelemetry_sdk",
+            "prometheus-client",
+            "rustls-native-certs",
             "serde",
             "serde_json",
             "thiserror",
             "tokio",
+            "tokio-rustls",
             "tracing",
-            "tracing-opentelemetry",
             "tracing-subscriber",
         ],
         never: &["redis", "redb", "reqwest"],
@@ -118,19 +130,25 @@ const TABLE: &[Row] = &[
         never: &["redb", "reqwest"],
     },
     Row {
-        // Its outside things are the sinks; webhooks speak HTTP, scripts are killed by group.
+        // Its outside things are the sinks: HTTP, signed for webhooks, mail, and scripts, which are
+        // killed by group.
         folder: "services/notifier",
         ours: SHARED,
         others: &[
             "anyhow",
+            "base64",
             "clap",
             "figment",
             "futures",
+            "hmac",
+            "lettre",
             "nix",
             "reqwest",
             "rustls",
             "serde",
             "serde_json",
+            "sha2",
+            "time",
             "tokio",
             "tracing",
         ],
@@ -138,19 +156,16 @@ const TABLE: &[Row] = &[
     },
     Row {
         // Its outside thing is the port for Sentinel clients: the codec writes its replies, their
-        // passwords are kept and compared as hashes, TLS is rustls. The second port speaks HTTP.
+        // passwords are kept and compared as hashes. The second port speaks HTTP.
         folder: "services/gateway",
-        ours: &["model", "protocol", "runtime"],
+        ours: &["model", "protocol", "trace", "runtime"],
         others: &[
             "anyhow",
             "bytes",
             "clap",
             "form_urlencoded",
-            "http-body-util",
             "hyper",
-            "hyper-util",
             "percent-encoding",
-            "prometheus-client",
             "redis-protocol",
             "serde",
             "serde_json",
@@ -158,7 +173,6 @@ const TABLE: &[Row] = &[
             "subtle",
             "thiserror",
             "tokio",
-            "tokio-rustls",
             "tracing",
         ],
         never: &["redis", "redb", "reqwest"],
@@ -224,6 +238,7 @@ const TABLE: &[Row] = &[
             "async-nats",
             "futures",
             "nix",
+            "rcgen",
             "redis",
             "serde_json",
             "tempfile",
@@ -236,7 +251,19 @@ const TABLE: &[Row] = &[
         // as applications link it.
         folder: "tests/live",
         ours: &["client", "harness", "model", "wire"],
-        others: &["anyhow", "async-nats", "futures", "rcgen", "redis", "serde_json", "tokio"],
+        others: &[
+            "anyhow",
+            "async-nats",
+            "axum",
+            "futures",
+            "opentelemetry-proto",
+            "prost",
+            "redis",
+            "serde_json",
+            "tempfile",
+            "tokio",
+            "tonic",
+        ],
         never: &["vedette-runtime", "vedette-protocol"],
     },
 ];

@@ -34,6 +34,7 @@ use tokio::sync::broadcast;
 use vedette_model::{Instant, Instruction};
 use vedette_protocol::gateway::{Gateway, sentinel_id};
 use vedette_runtime::Clock;
+use vedette_runtime::metrics::Meter;
 
 /// Bytes of a client's word that are repeated in an error.
 const WORD_SHOWN: usize = 128;
@@ -140,9 +141,14 @@ impl Answers {
             id: sentinel_id(id),
             run_id: sentinel_id(&life),
             registry: Registry::default(),
-            metrics: Metrics::default(),
+            metrics: Metrics::new(Meter::default()),
             office: None,
         }
+    }
+
+    /// With what it counts among all else of the process.
+    pub fn with_meter(self, meter: Meter) -> Self {
+        Self { metrics: Metrics::new(meter), ..self }
     }
 
     /// With somebody who carries out what changes something.
@@ -214,6 +220,7 @@ impl Answers {
             age: view.age(now).map(|age| age.as_secs_f64()),
             groups: view.records().count(),
             gateways: view.peers(now).count(),
+            probers: view.probers(now),
             voters: (answering, needed),
         }
     }

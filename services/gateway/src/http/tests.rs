@@ -1,29 +1,32 @@
 //! What is answered to which path.
 
-use super::routes::{Answer, Site};
+use super::routes::Window;
 use super::shown;
 use crate::commands::tests::{answers, record, view};
 use crate::config::ClientsConfig;
-use hyper::{Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::watch;
 use vedette_model::Pause;
 use vedette_runtime::Clock;
+use vedette_runtime::http::{Answer, Ask, Site as _};
+use vedette_runtime::metrics::Form;
 
 struct Script {
-    site: Site,
+    site: Window,
     open: watch::Sender<bool>,
 }
 
 impl Script {
     fn new() -> Self {
         let (open, is_open) = watch::channel(true);
-        Self { site: Site::new(answers(ClientsConfig::default()), is_open), open }
+        let answers = answers(ClientsConfig::default());
+        crate::metrics::tell(&answers, is_open.clone());
+        Self { site: Window::new(answers, is_open), open }
     }
 
     fn get(&self, path: &str) -> Answer {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        self.site.answer(&Method::GET, path, query)
+        self.site.answer(Ask { path, query, form: Form::OpenMetrics })
     }
 
     #[track_caller]
@@ -93,24 +96,16 @@ fn checks_answer_200_to_the_master_and_503_to_everybody_else() {
 }
 
 #[test]
-fn load_balancers_may_ask_with_head_and_options_and_nobody_changes_anything() {
-    let script = Script::new();
-    let path = "/groups/orders/primary";
-    for method in [Method::HEAD, Method::OPTIONS] {
-        let answer = script.site.answer(&method, path, "node=10.0.0.1:6379");
-        assert_eq!(answer.status, StatusCode::OK);
-    }
-    for method in [Method::POST, Method::PUT, Method::DELETE] {
-        let answer = script.site.answer(&method, path, "node=10.0.0.1:6379");
-        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
-    }
-}
-
-#[test]
 fn metrics_tell_the_door_and_the_views_age() {
     let script = Script::new();
     let text = script.get("/metrics").body;
-    for line in ["vedette_gateway_door_open 1", "vedette_gateway_groups 1"] {
+    for line in [
+        "vedette_gateway_door_open 1.0",
+        "vedette_gateway_groups 1.0",
+        "vedette_group_epoch{group=\"orders\"} 1.0",
+        "vedette_node_is_master{group=\"orders\",node=\"10.0.0.1:6379\"} 1.0",
+        "vedette_node_is_master{group=\"orders\",node=\"10.0.0.2:6379\"} 0.0",
+    ] {
         assert!(text.lines().any(|found| found == line), "{line} is missing:\n{text}");
     }
     assert!(text.contains("vedette_gateway_view_age_seconds "), "{text}");

@@ -1,70 +1,10 @@
 //! The whole service on a real NATS.
 
+use crate::stage::Stage;
 use crate::support::{Answer, Receiver, event};
 use std::path::Path;
-use tempfile::TempDir;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
-use vedette_harness::{LIMIT, NatsServer, within};
-use vedette_model::{Event, EventName, Fact, FactKind, Health, Service, StatusQuery};
-use vedette_notifier::{Config, run};
-use vedette_runtime::{Bus, Received, Shutdown, life};
-
-/// A notifier, its NATS, and somebody who talks to it.
-struct Stage {
-    folder: TempDir,
-    nats: Vec<NatsServer>,
-    shutdown: Shutdown,
-    running: JoinHandle<anyhow::Result<()>>,
-    bus: Bus,
-    heard: mpsc::Receiver<Received>,
-}
-
-impl Stage {
-    async fn set(configure: impl FnOnce(&mut Config)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let nats = NatsServer::start(1, false, folder.path()).await.unwrap();
-        let mut config = Config::default();
-        config.common.id = "n1".into();
-        config.common.nats.servers = vec![nats[0].url().into()];
-        configure(&mut config);
-        let shutdown = Shutdown::new();
-        let bus = life::visit(&config.common.nats, &shutdown).await.unwrap();
-        let heard = bus.subscribe(&[FactKind::Heartbeat]).await.unwrap();
-        let running = tokio::spawn(run(config, shutdown.clone()));
-        let mut stage = Self { folder, nats, shutdown, running, bus, heard };
-        // It has subscribed when it sends heartbeats of its machine.
-        stage.health(|_| true).await;
-        stage
-    }
-
-    async fn tell(&self, event: &Event) {
-        self.bus.publish(&event.clone().into()).await;
-    }
-
-    /// Asks until the notifier's health is such.
-    async fn health(&mut self, wanted: impl Fn(&Health) -> bool) -> Health {
-        let asking = async {
-            loop {
-                self.bus.publish(&StatusQuery {}.into()).await;
-                let Fact::Heartbeat(beat) = self.heard.recv().await.unwrap().fact else { continue };
-                if beat.service == Service::Notifier && beat.tick > 0 && wanted(&beat.health) {
-                    return beat.health;
-                }
-            }
-        };
-        timeout(LIMIT, asking).await.expect("the notifier's health")
-    }
-
-    /// Stops it, and gives its folder for looking at what is left.
-    async fn end(self) -> TempDir {
-        self.shutdown.trigger("the test is over");
-        timeout(LIMIT, self.running).await.expect("it stops").unwrap().unwrap();
-        drop(self.nats);
-        self.folder
-    }
-}
+use vedette_harness::{LIMIT, within};
+use vedette_model::{Event, EventName, Health};
 
 fn switch(id: &str) -> Event {
     event(id, EventName::SwitchMaster, "g 10.0.0.1 6379 10.0.0.2 6379")
@@ -105,7 +45,7 @@ async fn a_dead_receiver_delays_no_script_and_no_end() {
         config.sink.executable.notification_script = Some(script("record"));
     })
     .await;
-    let file = stage.folder.path().join("told");
+    let file = stage.path().join("told");
     stage.tell(&event("1", EventName::Odown, file.to_str().unwrap())).await;
     let told = within(LIMIT, "the script ran", async || file.exists().then_some(()));
     told.await.unwrap();

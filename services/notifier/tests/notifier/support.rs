@@ -72,6 +72,12 @@ impl Receiver {
         Self { url, state }
     }
 
+    /// The ids of the events that came so far, each try of each.
+    pub fn ids(&self) -> Vec<String> {
+        let id = |request: &Request| request.header("vedette-event-id").map(String::from);
+        self.requests().iter().filter_map(id).collect()
+    }
+
     /// What came so far.
     pub fn requests(&self) -> Vec<Request> {
         self.state.requests.lock().unwrap().clone()

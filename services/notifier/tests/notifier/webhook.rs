@@ -17,7 +17,7 @@ fn odown() -> Event {
 
 async fn outcome(answer: Answer) -> Outcome {
     let receiver = Receiver::start(&[answer]).await;
-    let outcome = webhook(&receiver.url, 5_000).deliver(&odown()).await;
+    let outcome = webhook(&receiver.url, 5_000).deliver(&[odown()]).await;
     assert_eq!(receiver.requests().len(), 1, "one request per try");
     outcome
 }
@@ -26,7 +26,10 @@ async fn outcome(answer: Answer) -> Outcome {
 async fn an_event_is_posted_as_its_public_json() {
     let receiver = Receiver::start(&[]).await;
     let event = odown();
-    assert_eq!(webhook(&receiver.url, 5_000).deliver(&event).await, Outcome::Delivered);
+    assert_eq!(
+        webhook(&receiver.url, 5_000).deliver(std::slice::from_ref(&event)).await,
+        Outcome::Delivered
+    );
     let [request] = &receiver.requests()[..] else { panic!("one request") };
     assert_eq!(request.head[0], "POST /hook HTTP/1.1");
     assert_eq!(request.header("content-type"), Some("application/json"));
@@ -64,7 +67,7 @@ async fn what_will_not_pass_is_refused() {
 #[tokio::test]
 async fn silence_ends_at_the_limit() {
     let receiver = Receiver::start(&[Answer::Silence]).await;
-    let outcome = webhook(&receiver.url, 100).deliver(&odown()).await;
+    let outcome = webhook(&receiver.url, 100).deliver(&[odown()]).await;
     assert!(
         matches!(&outcome, Outcome::Retry(why) if why.contains("within 100 ms")),
         "{outcome:?}"
@@ -77,7 +80,7 @@ async fn a_receiver_that_is_not_there_is_tried_again_and_its_path_is_not_told() 
     let address = gone.local_addr().unwrap();
     drop(gone);
     let url = format!("http://{address}/path-with-a-key");
-    let outcome = webhook(&url, 5_000).deliver(&odown()).await;
+    let outcome = webhook(&url, 5_000).deliver(&[odown()]).await;
     let Outcome::Retry(why) = outcome else { panic!("{outcome:?}") };
     assert!(why.contains(&address.to_string()) && why.contains("refused"), "{why}");
     assert!(!why.contains("path-with-a-key"), "{why}");
@@ -87,7 +90,7 @@ async fn a_receiver_that_is_not_there_is_tried_again_and_its_path_is_not_told() 
 async fn an_id_that_no_header_may_hold_is_refused() {
     let receiver = Receiver::start(&[]).await;
     let event = Event { id: "two\r\nlines".into(), ..odown() };
-    let outcome = webhook(&receiver.url, 5_000).deliver(&event).await;
+    let outcome = webhook(&receiver.url, 5_000).deliver(std::slice::from_ref(&event)).await;
     assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
     assert!(receiver.requests().is_empty());
 }
@@ -96,7 +99,7 @@ async fn an_id_that_no_header_may_hold_is_refused() {
 async fn a_webhook_over_tls_is_made_and_finds_no_tls_at_a_plain_receiver() {
     let receiver = Receiver::start(&[]).await;
     let url = receiver.url.replace("http://", "https://");
-    let outcome = webhook(&url, 5_000).deliver(&odown()).await;
+    let outcome = webhook(&url, 5_000).deliver(&[odown()]).await;
     assert!(matches!(outcome, Outcome::Retry(_)), "{outcome:?}");
     assert!(receiver.requests().is_empty());
 }

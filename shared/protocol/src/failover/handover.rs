@@ -7,9 +7,9 @@
 //!
 //!  taken over: look at both
 //!    the target says master          ─► promote it (again)
-//!    the old master says master      ─► unpause, [plan erased]
+//!    the old master says master      ─► unpause, [plan erased]; restarted: [master kept]
 //!    the old master is frozen, level ─► promote;  not level ─► the old master is promoted again
-//!    the old master does not answer  ─► [plan erased]: a failover's business
+//!    the old master does not answer  ─► [master kept]: a failover's business
 //! ```
 //!
 //! *Level*: the target holds every byte of the old master's history. That counts when the old
@@ -21,9 +21,11 @@
 use super::{Act, Failover, Phase, Selection};
 use crate::happening::Happening;
 use alloc::format;
+use alloc::string::String;
 use core::time::Duration;
 use vedette_model::{
-    Answer, EventName, Instant, LossBound, NodeAddr, NodeFault, NodeView, PlanReason, Role, Step,
+    Answer, EventName, GroupRecord, Instant, LossBound, NodeAddr, NodeFault, NodeView, PlanReason,
+    Role, Step,
 };
 
 /// Writes wait at most so long, whatever happens to the leader, in milliseconds.
@@ -105,7 +107,7 @@ impl Failover {
 
     fn begin_handing(&mut self, now: Instant) {
         let Some((old, target)) = self.parties() else { return };
-        if self.setting.wish.is_some() {
+        if self.is_own_handover() {
             self.phase = Phase::Handing(Handing::Pausing { sent: now });
             self.paused_at = Some(now);
             self.acts.push_back(Act::PauseWrites(old, PAUSE_MS));
@@ -315,11 +317,15 @@ impl Failover {
             (old, Some(Ok(target))) if self.was_promoted(&old, &target) => {
                 self.handed_over(&target, now);
             }
-            (Some(Ok(old)), _) if old.role == Role::Master => {
+            // Who was frozen becomes master again by a restart only: nobody was promoted.
+            (Some(Ok(old)), _) if old.role == Role::Master && self.is_known(&node, &old) => {
                 self.undo("the leader fell silent before the master had handed over");
             }
+            (Some(Ok(old)), _) if old.role == Role::Master => {
+                self.keep_master("the leader fell silent, and the master was restarted");
+            }
             (Some(Ok(old)), _) if !is_frozen(&node, &old) => {
-                self.undo("the leader fell silent, and the master follows another");
+                self.keep_master("the leader fell silent, and the master follows another");
             }
             (Some(Ok(old)), Some(Ok(target))) if is_level(&old, &target) => {
                 self.handed_over(&target, now);
@@ -331,9 +337,15 @@ impl Failover {
                 self.give_back("the leader fell silent, and the target is not reached", now);
             }
             (Some(Err(_)) | None, _) => {
-                self.undo("the leader fell silent, and the master is not reached");
+                self.keep_master("the leader fell silent, and the master is not reached");
             }
         }
+    }
+
+    /// Whether it is the process that the record knows there.
+    fn is_known(&self, node: &NodeAddr, view: &NodeView) -> bool {
+        let member = self.record.as_ref().and_then(|record| record.member(node));
+        member.is_some_and(|member| member.run_id.as_ref() == Some(&view.run_id))
     }
 
     /// Whether the target says that it is master, and goes on with what the old one held. It may
@@ -356,16 +368,32 @@ impl Failover {
 
     /// Nobody was promoted, and the old master was not frozen: all is as it was.
     fn undo(&mut self, why: &str) {
-        let Some((old, _)) = self.parties() else { return };
         let Some(mut record) = self.record.clone() else { return };
-        let why = format!("the switchover was given up: {why}");
-        self.acts.push_back(Act::Unpause(old));
-        let cause = format!("{why}; {} goes on", record.master);
-        self.acts.push_back(Act::Event(Happening::new(EventName::AbortMasterTimeout, cause)));
-        self.acts.push_back(Act::Step(Step::Aborted { why: why.clone() }));
+        let why = self.given_up(why, &record);
         record.failover = None;
         record.revision = record.revision.next();
         self.leave(record, Some(why), Duration::ZERO);
+    }
+
+    /// The target may have been promoted, and announced, and restarted since.
+    fn keep_master(&mut self, why: &str) {
+        let Some(record) = self.record.clone() else { return };
+        let why = self.given_up(why, &record);
+        self.give_up(record, why, Duration::ZERO);
+    }
+
+    fn given_up(&mut self, why: &str, record: &GroupRecord) -> String {
+        let why = format!("the switchover was given up: {why}");
+        self.acts.push_back(Act::Unpause(record.master.clone()));
+        let cause = format!("{why}; {} goes on", record.master);
+        self.acts.push_back(Act::Event(Happening::new(EventName::AbortMasterTimeout, cause)));
+        self.acts.push_back(Act::Step(Step::Aborted { why: why.clone() }));
+        why
+    }
+
+    /// Whether this walk wrote the plan and did all that was done of it.
+    const fn is_own_handover(&self) -> bool {
+        self.setting.wish.is_some()
     }
 
     /// The old master is frozen, and the target cannot be promoted: the old one becomes master
@@ -382,7 +410,9 @@ impl Failover {
         self.reason = PlanReason::Switchover;
         let whole = Duration::from_millis(record.settings.failover_timeout_ms);
         self.deadline = Some(now + whole);
-        let loss = LossBound { bytes: Some(0), as_of_ms: Some(0) };
+        // Without a leader in between, nobody was told of the target.
+        let nothing = LossBound { bytes: Some(0), as_of_ms: Some(0) };
+        let loss = if self.is_own_handover() { nothing } else { LossBound::default() };
         let (offset, rejected) = (self.frozen_at, alloc::vec![]);
         self.plan_for(record, Selection { target: old, offset, rejected, loss });
     }

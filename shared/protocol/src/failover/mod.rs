@@ -62,6 +62,9 @@ pub enum Act {
     Announce,
     /// Tell watchers what has been finished.
     Step(Step),
+    /// Tell applications of the master of this record, which is not committed yet: the plan of its
+    /// epoch is, and says the same.
+    AnnounceAhead(GroupRecord),
     /// Tell people.
     Event(Happening),
     /// Tell people that nobody can be promoted.
@@ -70,6 +73,8 @@ pub enum Act {
         told: Happening,
         /// Why, without the numbers that are others each time.
         reasons: String,
+        /// Why, for each node.
+        rejected: Vec<Rejection>,
     },
     /// Who would be promoted, in words; or what stands in the way.
     Foreseen(Result<String, NoHeir>),
@@ -293,6 +298,22 @@ impl Failover {
         self.acts.push_back(Act::Propose(record));
     }
 
+    /// Gives the plan up, and leaves. Where applications may have been told of its target the master
+    /// goes on under a higher epoch, which is announced as any other, and repaired.
+    fn give_up(&mut self, mut record: GroupRecord, why: String, pause: Duration) {
+        match record.failover.take() {
+            None => self.end(Some(why), pause),
+            Some(plan) if plan.may_be_announced() => {
+                self.phase = Phase::Committing;
+                self.propose(plan::keep_master(record, plan));
+            }
+            Some(_) => {
+                record.revision = record.revision.next();
+                self.leave(record, Some(why), pause);
+            }
+        }
+    }
+
     fn end(&mut self, aborted: Option<String>, pause: Duration) {
         self.phase = Phase::Over;
         self.acts.push_back(Act::End { aborted, pause });
@@ -432,7 +453,7 @@ impl Failover {
         self.promote_if_due(now);
         let late = self.deadline.is_some_and(|deadline| now >= deadline);
         if late && matches!(self.phase, Phase::Promoting { .. }) {
-            let Some(mut record) = self.record.clone() else { return };
+            let Some(record) = self.record.clone() else { return };
             let why = "failover_timeout is over".to_string();
             if self.plan().is_some_and(Plan::is_handover) {
                 self.give_back(&why, now);
@@ -441,9 +462,7 @@ impl Failover {
             let happening = Happening::new(EventName::AbortSlaveTimeout, why.clone());
             self.acts.push_back(Act::Event(happening));
             self.acts.push_back(Act::Step(Step::Aborted { why: why.clone() }));
-            record.failover = None;
-            record.revision = record.revision.next();
-            self.leave(record, Some(why), Duration::ZERO);
+            self.give_up(record, why, Duration::ZERO);
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::{Plan, Selection};
 use vedette_model::{
-    Branch, Flapping, GroupRecord, NodeAddr, NodeView, OrchestratorId, PlanReason, Switch,
-    SwitchReason,
+    Branch, Flapping, GroupRecord, LossBound, NodeAddr, NodeView, OrchestratorId, PlanReason,
+    Switch, SwitchReason,
 };
 
 /// The record with the plan to promote the selected node, under an epoch that no plan had before.
@@ -15,6 +15,7 @@ pub(super) fn write(
     reason: PlanReason,
 ) -> GroupRecord {
     let trace_id = record.trace_id();
+    let after_handover = record.failover.as_ref().is_some_and(Plan::may_be_announced);
     record.top_epoch = record.top_epoch.next();
     // From now on it may be promoted without anybody hearing of it.
     record.branches.retain(|branch| branch.node != selection.target);
@@ -29,6 +30,30 @@ pub(super) fn write(
         trace_id,
         flapping,
         reason,
+        after_handover,
+    });
+    record
+}
+
+/// The record in which the master goes on, under an epoch that no plan had before: whoever follows
+/// the target of the plan that is given up comes back.
+pub(super) fn keep_master(mut record: GroupRecord, plan: Plan) -> GroupRecord {
+    let master = record.master.clone();
+    let epoch = record.top_epoch.next();
+    (record.epoch, record.top_epoch) = (epoch, epoch);
+    record.switch = Switch {
+        previous: Some(master.clone()),
+        reason: SwitchReason::Switchover,
+        loss: LossBound::default(),
+        trace_id: plan.trace_id,
+    };
+    record.failover = Some(Plan {
+        epoch,
+        failed: master.clone(),
+        target: master,
+        loss: LossBound::default(),
+        after_handover: false,
+        ..plan
     });
     record
 }

@@ -5,7 +5,7 @@ use crate::happening::Happening;
 use alloc::format;
 use core::time::Duration;
 use vedette_model::{
-    Answer, EventName, Instant, NodeAddr, NodeFault, NodeView, PlanReason, Role, Step,
+    Answer, EventName, GroupRecord, Instant, NodeAddr, NodeFault, NodeView, PlanReason, Role, Step,
 };
 
 /// A target that has not said a word for so long is given up for the next.
@@ -87,7 +87,15 @@ impl Failover {
         let Some(record) = self.record.clone() else { return };
         let Some(plan) = record.failover.clone() else { return };
         self.phase = Phase::Committing;
-        self.propose(plan::carry_out(record, plan, node, view));
+        let handed_over = plan.is_handover();
+        let switched = plan::carry_out(record, plan, node, view);
+        // Its epoch and its plan are committed, and it holds everything: nobody else can become
+        // master of this epoch, so that applications need not wait for the commit.
+        if handed_over {
+            let revision = switched.revision.next();
+            self.acts.push_back(Act::AnnounceAhead(GroupRecord { revision, ..switched.clone() }));
+        }
+        self.propose(switched);
     }
 
     pub(super) fn next_candidate(&mut self, node: &NodeAddr, fault: &NodeFault, now: Instant) {

@@ -134,7 +134,7 @@ impl Failover {
 
     pub(super) fn no_good_slave(
         &mut self,
-        mut record: GroupRecord,
+        record: GroupRecord,
         rejected: &[Rejection],
         down_for_ms: u64,
     ) {
@@ -145,16 +145,12 @@ impl Failover {
         );
         let happening = Happening::new(EventName::AbortNoGoodSlave, why.clone());
         let reasons = format!("{}: {}", stage(self.relaxed), reasons(rejected));
-        self.acts.push_back(Act::NoGoodSlave { told: happening, reasons });
+        let rejected = rejected.to_vec();
+        self.acts.push_back(Act::NoGoodSlave { told: happening, reasons, rejected });
         // The next attempt does not sleep through the moment at which more is allowed.
         let left = record.settings.patience_ms.saturating_sub(down_for_ms);
         let left = Duration::from_millis(left).max(TRY_AGAIN);
         let pause = if self.relaxed { NO_GOOD_SLAVE_PAUSE } else { NO_GOOD_SLAVE_PAUSE.min(left) };
-        if record.failover.take().is_some() {
-            record.revision = record.revision.next();
-            self.leave(record, Some(why), pause);
-        } else {
-            self.end(Some(why), pause);
-        }
+        self.give_up(record, why, pause);
     }
 }

@@ -127,6 +127,7 @@ fn names(acts: &[Act]) -> Vec<EventName> {
         | Act::NoHeir(_)
         | Act::Propose(_)
         | Act::Announce
+        | Act::AnnounceAhead(_)
         | Act::Step(_)
         | Act::End { .. } => None,
     };
@@ -162,6 +163,7 @@ fn plan() -> GroupRecord {
             trace_id: record.trace_id(),
             flapping: Flapping { count: 1, held: false },
             reason: PlanReason::Odown,
+            after_handover: false,
         }),
         branches: vec![Branch { node: node(2), offset: 1_000 }],
         ..record
@@ -298,6 +300,10 @@ fn whoever_was_not_asked_has_nothing_to_say() {
     assert_eq!(script.elected(10, 0, &record(3)), [Act::Step(Step::Claimed)], "3 is missing");
 }
 
+fn rejection(n: usize, reason: RejectReason) -> Rejection {
+    Rejection { node: node(n), reason }
+}
+
 #[test]
 fn without_an_eligible_replica_nothing_is_written_and_it_is_said_why() {
     let (mut script, _) = Script::new(replace());
@@ -315,6 +321,11 @@ fn without_an_eligible_replica_nothing_is_written_and_it_is_said_why() {
             Act::NoGoodSlave {
                 told: Happening::new(EventName::AbortNoGoodSlave, why),
                 reasons: format!("patience is not over: {reasons}"),
+                rejected: vec![
+                    rejection(1, RejectReason::FailedMaster),
+                    rejection(2, RejectReason::NotAReplica),
+                    rejection(3, RejectReason::NoAnswer("connection refused".into())),
+                ],
             },
             end(Some(why), 1_000),
         ]
@@ -406,7 +417,7 @@ fn the_reasons_why_nobody_will_do_are_the_same_whatever_the_numbers() {
         (upstream.link_up, upstream.down_for_ms) = (false, Some(down_for_ms));
         let _ = script.answer(5, 2, done(view));
         let said = script.elected(10, 0, &record(2));
-        let Act::NoGoodSlave { told, reasons } = &said[2] else { panic!("{said:?}") };
+        let Act::NoGoodSlave { told, reasons, .. } = &said[2] else { panic!("{said:?}") };
         (told.cause.clone(), reasons.clone())
     };
     let (one, other) = (reasons(9_000_000), reasons(9_001_000));

@@ -75,7 +75,11 @@ pub(crate) fn switch_cause(record: &GroupRecord) -> String {
             Some(previous) if *previous == record.master => "given back",
             Some(_) | None => "handed over",
         };
-        return format!("epoch {}; switchover: {how}, nothing lost", record.epoch);
+        let lost = match loss.bytes {
+            Some(_) => "nothing lost",
+            None => "nothing lost unless the other had been announced",
+        };
+        return format!("epoch {}; switchover: {how}, {lost}", record.epoch);
     }
     let bytes = loss.bytes.map_or_else(|| "an unknown number of".into(), |b| format!("{b}"));
     let since =

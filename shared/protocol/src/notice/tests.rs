@@ -1,5 +1,8 @@
 //! Scripts: inputs at times, exactly these outputs.
 
+mod gathered;
+mod kept;
+
 use super::*;
 use alloc::string::ToString;
 use alloc::vec;
@@ -30,18 +33,32 @@ fn event(name: &str, id: &str) -> Event {
     }
 }
 
+/// A sink that rests as long as it says, and not by chance less.
+fn live(name: &str) -> Sink {
+    let sink = Sink::live(name.to_string());
+    Sink { patience: Patience { jitter: false, ..sink.patience }, ..sink }
+}
+
 /// A notifier past its first heartbeat, which is due again at 1,000 ms.
 struct Script(Notifier);
 
 impl Script {
     fn new(sinks: &[&str]) -> Self {
-        Self::with(sinks.iter().map(|name| Sink::of_all((*name).to_string())).collect())
+        Self::with(sinks.iter().map(|name| live(name)).collect())
     }
 
     fn with(sinks: Vec<Sink>) -> Self {
+        Self::routed(sinks, Vec::new())
+    }
+
+    fn routed(sinks: Vec<Sink>, rows: Vec<Route>) -> Self {
+        let routes = Routes::new(rows);
+        // 2026-11-19 21:59:00 UTC, a Thursday.
+        let unix_ms = (20_776 * 1_440 + 21 * 60 + 59) * 60_000;
         let sender = Sender::parse(Service::Notifier, "n1", 7).unwrap();
         let place = Place::parse("here").unwrap();
-        let mut script = Self(Notifier::new(Config { sender, place, sinks }, at(0)));
+        let mut script =
+            Self(Notifier::new(Config { sender, place, sinks, routes, unix_ms }, at(0)));
         assert_eq!(script.tick(0).len(), 1, "the first heartbeat");
         script
     }
@@ -58,6 +75,11 @@ impl Script {
     fn hear(&mut self, millis: u64, event: &Event) -> Vec<Output> {
         let fact = Fact::Event(event.clone());
         self.0.handle(Input::Fact(fact), at(millis));
+        self.drain()
+    }
+
+    fn input(&mut self, millis: u64, input: Input) -> Vec<Output> {
+        self.0.handle(input, at(millis));
         self.drain()
     }
 
@@ -81,8 +103,8 @@ fn deliveries(outputs: &[Output]) -> Vec<(&str, &str, u32)> {
     outputs
         .iter()
         .filter_map(|output| {
-            let Output::Deliver { sink, event, attempt, .. } = output else { return None };
-            Some((sink.as_str(), event.id.as_str(), *attempt))
+            let Output::Deliver { sink, events, attempt, .. } = output else { return None };
+            Some((sink.as_str(), events[0].id.as_str(), *attempt))
         })
         .collect()
 }
@@ -117,21 +139,10 @@ fn a_repeated_event_is_told_once() {
 }
 
 #[test]
-fn ids_beyond_the_window_are_forgotten() {
-    let mut seen = Seen::default();
-    for id in 0..=SEEN_LIMIT {
-        assert!(seen.insert(&id.to_string()));
-    }
-    assert!(!seen.insert("1"), "still within the window");
-    assert!(seen.insert("0"), "pushed out of the window");
-    assert_eq!((seen.ids.len(), seen.order.len()), (SEEN_LIMIT, SEEN_LIMIT));
-}
-
-#[test]
 fn a_sink_gets_only_what_it_wants() {
     let only = Some(vec![EventName::SwitchMaster]);
-    let mut script = Script::with(vec![Sink { name: "script".to_string(), only }]);
-    assert_eq!(script.hear(5, &event("a", "1")), []);
+    let mut script = Script::with(vec![Sink { only, ..live("script") }]);
+    assert_eq!(deliveries(&script.hear(5, &event("a", "1"))), []);
     let switch = Event { name: EventName::SwitchMaster, ..event("a", "2") };
     assert_eq!(deliveries(&script.hear(6, &switch)), [("script", "2", 1)]);
 }
@@ -174,39 +185,58 @@ fn at_most_so_many_are_in_flight() {
 }
 
 #[test]
-fn rests_double_up_to_the_longest_and_then_it_gives_up() {
-    let mut script = Script::new(&["webhook"]);
+fn it_is_tried_until_the_sinks_time_is_over() {
+    let patience = Patience { give_up_after: Duration::from_secs(2), ..live("x").patience };
+    let mut script = Script::with(vec![Sink { patience, ..live("webhook") }]);
     let mut out = script.hear(0, &event("a", "1"));
     let mut now = 0;
-    let mut rests = Vec::new();
-    for attempt in 1..TRIES_LIMIT {
+    for (attempt, rest) in [(1, 250), (2, 500), (3, 1_000)] {
         let answered = script.answer(now, tickets(&out)[0], retry());
         assert_eq!(matches!(answered.first(), Some(Output::Failing { .. })), attempt == 1);
-        let mut due = script.0.poll_timeout().unwrap();
-        out = loop {
-            let out = script.tick(due.as_nanos() / 1_000_000);
-            if !tickets(&out).is_empty() {
-                break out;
-            }
-            due = script.0.poll_timeout().unwrap();
-        };
-        rests.push(due.as_nanos() / 1_000_000 - now);
-        now = due.as_nanos() / 1_000_000;
-        assert_eq!(deliveries(&out), [("webhook", "1", attempt + 1)]);
+        now += rest;
+        out = script.tick(now);
+        assert_eq!(deliveries(&out), [("webhook", "1", attempt + 1)], "after {rest} ms");
     }
-    assert_eq!(rests[..8], [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000]);
-    assert!(rests[8..].iter().all(|rest| *rest == 30_000));
-    let last = script.answer(now, tickets(&out)[0], retry());
+    let last = script.answer(2_000, tickets(&out)[0], retry());
     assert_eq!(
         last,
         [Output::GaveUp {
             sink: "webhook".to_string(),
             event: event("a", "1"),
-            tries: TRIES_LIMIT,
+            tries: 4,
             why: "connection refused".to_string(),
+            seqs: vec![],
         }]
     );
     assert_eq!(script.0.unsettled(), 0);
+}
+
+#[test]
+fn a_sink_without_order_lets_others_pass_what_rests() {
+    let mut script = Script::with(vec![Sink { in_order: false, ..live("script") }]);
+    let first = tickets(&script.hear(0, &event("a", "1")));
+    assert_eq!(deliveries(&script.hear(0, &event("a", "2"))), []);
+    let out = script.answer(1, first[0], retry());
+    assert_eq!(deliveries(&out), [("script", "2", 1)]);
+    assert_eq!(deliveries(&script.tick(251)), [("script", "1", 2)]);
+}
+
+#[test]
+fn the_first_row_that_fits_decides_and_none_means_nowhere() {
+    let row = |sink: &str, events: &[&str], groups: &[&str]| Route {
+        sinks: [sink].iter().filter(|name| !name.is_empty()).map(ToString::to_string).collect(),
+        events: events.iter().map(ToString::to_string).collect(),
+        groups: groups.iter().map(ToString::to_string).collect(),
+        ..Route::default()
+    };
+    let rows = vec![row("pager", &["+switch-*"], &["prod-*"]), row("chat", &[], &["prod-*"])];
+    let mut script = Script::routed(vec![live("pager"), live("chat")], rows);
+    let out = script.hear(0, &event("prod-1", "1"));
+    assert_eq!(deliveries(&out), [("chat", "1", 1)]);
+    let switch = Event { name: EventName::SwitchMaster, ..event("prod-2", "2") };
+    let out = script.hear(0, &switch);
+    assert_eq!(deliveries(&out), [("pager", "2", 1), ("chat", "2", 1)]);
+    assert_eq!(deliveries(&script.hear(0, &event("test-1", "3"))), []);
 }
 
 #[test]

@@ -25,7 +25,7 @@ use pause::PauseClock;
 use vedette_model::{
     Answer, Ballot, BallotNumber, BeatReply, Command, EventName, FailoverStep, GroupName,
     GroupRecord, Instant, NodeAddr, NodeFault, NodeReport, OdownVerdict, OrchestratorId,
-    ProposalReply, Purpose, Role, Roster, Settings, Standing, Step, TraceId, VoterId,
+    ProposalReply, Purpose, Rejection, Role, Roster, Settings, Standing, Step, TraceId, VoterId,
 };
 use wishes::Wishes;
 
@@ -66,6 +66,8 @@ pub(super) struct Group {
     last_loss: String,
     /// Who promised the ballot held.
     votes: Vec<VoterId>,
+    /// Why nobody could be promoted, for each node, until that is told.
+    rejected: Vec<Rejection>,
     /// Steps of an attempt that repeats a failed one.
     untold: Vec<FailoverStep>,
     orders: Orders,
@@ -93,6 +95,7 @@ impl Group {
             last_abort: None,
             last_loss: String::new(),
             votes: Vec::new(),
+            rejected: Vec::new(),
             untold: Vec::new(),
             orders: Orders::default(),
             pause: PauseClock::default(),
@@ -202,7 +205,7 @@ impl Group {
 
     /// Corrections wait for the lease, and go on the moment it is there.
     fn tick_round(&mut self, now: Instant) {
-        self.reconciler.permit(self.proposer.lease_end().is_some_and(|end| now < end));
+        self.reconciler.permit(self.is_leased(now));
         if let Some(record) = &self.record {
             self.reconciler.tick(record, now);
         }
@@ -224,9 +227,11 @@ impl Group {
                 self.reconciler.answer(record, node, answer, now);
             }
             self.tick_round(now);
-        } else if let Tenure::Walk(walk) = &mut self.tenure {
+            return;
+        }
+        let leased = self.is_leased(now);
+        if let Tenure::Walk(walk) = &mut self.tenure {
             // Who slept past its permission cannot tell from this what the node does.
-            let leased = self.proposer.lease_end().is_some_and(|end| now < end);
             let answer = match answer {
                 Answer::Failed(_) if walk.is_promoting() && !leased => {
                     Answer::Failed(NodeFault::Expired)
@@ -455,9 +460,14 @@ impl Group {
         self.effects.push_back(Effect::Command { node, command, credentials, lease });
     }
 
+    /// Whether nobody else can be acting for the group.
+    fn is_leased(&self, now: Instant) -> bool {
+        self.proposer.lease_end().is_some_and(|end| now < end)
+    }
+
     /// A command that changes a node: only while the lease lasts. Whether it was sent.
     fn guarded(&mut self, node: NodeAddr, command: Command, now: Instant) -> bool {
-        let sent = self.proposer.lease_end().is_some_and(|end| now < end);
+        let sent = self.is_leased(now);
         if sent {
             self.command(node, command);
         } else {

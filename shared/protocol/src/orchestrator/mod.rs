@@ -68,6 +68,8 @@ pub enum Output {
     Command {
         /// Comes back with the answer.
         ticket: u64,
+        /// Whose node it is.
+        group: GroupName,
         /// The node.
         node: NodeAddr,
         /// What to do.
@@ -285,6 +287,7 @@ impl Orchestrator {
         };
         self.outputs.push_back(Output::Command {
             ticket,
+            group: name.clone(),
             node,
             command,
             credentials,
@@ -349,6 +352,7 @@ impl Orchestrator {
 
     /// How many live orchestrators come before this one for the group: rendezvous hashing.
     fn rank(&self, group: &GroupName) -> u32 {
+        let group = group.as_str();
         let mine = weight(group, self.config.id.as_str());
         let before = self.peers.keys().filter(|p| weight(group, p.as_str()) > mine).count();
         u32::try_from(before).unwrap_or(u32::MAX)

@@ -9,8 +9,9 @@ use alloc::string::{String, ToString};
 use core::time::Duration;
 use vedette_model::{GroupRecord, Health, Heartbeat, Instant, Place, ProberId, Service};
 
-/// A prober that is not heard for so long has left.
-const PEER_EXPIRY: Duration = Duration::from_secs(3);
+/// A prober that is not heard for so long has left. It beats each second: who is taken for dead and
+/// is only late costs that others watch too, for some seconds.
+const PEER_EXPIRY: Duration = Duration::from_millis(1_500);
 /// A prober is relied on when it has been heard for so long: by then it watches.
 const HANDOVER: Duration = Duration::from_secs(3);
 /// Probers remembered; more are ignored.
@@ -81,8 +82,9 @@ impl Peers {
 
     /// Whether enough others of this place that are relied on come before this prober.
     pub(super) fn leave_us(&self, record: &GroupRecord) -> bool {
-        let mine = weight(&record.group, self.id.as_str());
-        let before = self.relied.iter().filter(|id| weight(&record.group, id) > mine);
+        let group = record.group.as_str();
+        let mine = weight(group, self.id.as_str());
+        let before = self.relied.iter().filter(|id| weight(group, id) > mine);
         before.count() >= record.settings.watchers_per_place as usize
     }
 

@@ -1,10 +1,11 @@
 //! Getting a connection to NATS, and saying when it comes and goes.
 
-use super::{BusError, WARN_INTERVAL};
+use super::{BusError, Counts, WARN_INTERVAL};
 use crate::limit::Limit;
 use crate::{Clock, NatsConfig, Shutdown};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerError};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::watch;
 use vedette_model::{Instant, Sender};
@@ -29,9 +30,11 @@ pub(super) async fn connect(
     sender: &Sender,
     clock: &Clock,
     shutdown: &Shutdown,
+    counts: &Arc<Counts>,
 ) -> Result<Client, BusError> {
     let servers = crate::config::masked(&config.servers);
-    let options = options(config, sender, clock, &servers).await?;
+    let link = Link::spawn(clock.clone(), servers.clone(), Arc::clone(counts));
+    let options = options(config, sender, link).await?;
     let client = tokio::select! {
         biased;
         () = shutdown.triggered() => return Err(BusError::Stopped),
@@ -98,11 +101,9 @@ async fn first(
 async fn options(
     config: &NatsConfig,
     sender: &Sender,
-    clock: &Clock,
-    servers: &str,
+    link: Link,
 ) -> Result<ConnectOptions, BusError> {
-    let count = config.servers.len();
-    let link = Arc::new(Link::spawn(clock.clone(), servers.to_owned()));
+    let (count, link) = (config.servers.len(), Arc::new(link));
     let mut options = ConnectOptions::new()
         .name(format!("vedette-{}-{}", sender.service, sender.id))
         .ping_interval(PING_INTERVAL)
@@ -131,6 +132,9 @@ async fn options(
     if let Some(path) = &config.ca_file {
         options = options.add_root_certificates(path.clone());
     }
+    if let (Some(certificate), Some(key)) = (&config.certificate_file, &config.key_file) {
+        options = options.add_client_certificate(certificate.clone(), key.clone());
+    }
     Ok(options)
 }
 
@@ -149,13 +153,14 @@ struct Link {
     clock: Clock,
     gone_since: watch::Sender<Option<Instant>>,
     said: Limit,
+    counts: Arc<Counts>,
 }
 
 impl Link {
-    fn spawn(clock: Clock, servers: String) -> Self {
+    fn spawn(clock: Clock, servers: String, counts: Arc<Counts>) -> Self {
         let (gone_since, outages) = watch::channel(None);
         tokio::spawn(warn_of_outages(clock.clone(), outages, servers));
-        Self { clock, gone_since, said: Limit::new(WARN_INTERVAL) }
+        Self { clock, gone_since, said: Limit::new(WARN_INTERVAL), counts }
     }
 
     fn heard(&self, event: &Event) {
@@ -181,6 +186,7 @@ impl Link {
                 );
             }
             Event::SlowConsumer(_) | Event::ServerError(ServerError::SlowConsumer(_)) => {
+                self.counts.dropped.fetch_add(1, Relaxed);
                 if let Some(times) = self.said.pass(self.clock.now()) {
                     tracing::warn!(
                         times,

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use vedette_model::{Fact, FactKind};
-use vedette_wire::{DecodeError, Header};
+use vedette_wire::{DecodeError, Header, is_handed_over};
 
 /// Messages understood and not yet taken. When it is full the forwarder waits and NATS's own
 /// bounded buffer fills.
@@ -180,7 +180,9 @@ async fn forward<T: Send>(
         let Some(message) = message else { return };
         // NATS itself answers on the reply subject when nobody listens to a question.
         let is_status = message.status.is_some();
-        if is_status || header(message.headers.as_ref(), MARKER).is_some() {
+        let lookup = |name: &str| header(message.headers.as_ref(), name);
+        let reply = message.reply.as_deref();
+        if is_status || lookup(MARKER).is_some() || is_handed_over(reply, lookup) {
             continue;
         }
         let Some(item) = understand(message) else { continue };

@@ -1,8 +1,10 @@
 //! What every service is configured with.
 
 use super::{ConfigError, Overrides};
+use crate::tls::Files;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use vedette_model::{Place, Roster, RosterVersion, Secret, Sender, Service, VoterId};
 
@@ -19,6 +21,10 @@ pub struct CommonConfig {
     pub log: LogConfig,
     /// Traces.
     pub telemetry: TelemetryConfig,
+    /// The port for health and metrics.
+    pub http: HttpConfig,
+    /// How nodes are spoken to, by those services and commands that do.
+    pub nodes: NodesConfig,
 }
 
 impl Default for CommonConfig {
@@ -29,6 +35,8 @@ impl Default for CommonConfig {
             nats: NatsConfig::default(),
             log: LogConfig::default(),
             telemetry: TelemetryConfig::default(),
+            http: HttpConfig::default(),
+            nodes: NodesConfig::default(),
         }
     }
 }
@@ -46,12 +54,30 @@ impl CommonConfig {
         }
         self.log.check()?;
         self.telemetry.check()?;
+        self.nodes.check()?;
+        self.http.check()?;
         self.nats.check()
     }
 }
 
 fn invalid(key: &str, given: impl ToString, why: impl ToString) -> ConfigError {
     ConfigError::Invalid { key: key.into(), given: given.to_string(), why: why.to_string() }
+}
+
+/// Refuses one of two keys that go together.
+fn both_or_neither(
+    (one, has_one): (&'static str, bool),
+    (other, has_other): (&'static str, bool),
+) -> Result<(), ConfigError> {
+    let missing = |key, given| {
+        let remedy = format!("it goes with {given}: set both or neither");
+        Err(ConfigError::Missing { key, remedy })
+    };
+    match (has_one, has_other) {
+        (true, true) | (false, false) => Ok(()),
+        (true, false) => missing(other, one),
+        (false, true) => missing(one, other),
+    }
 }
 
 /// How to reach NATS.
@@ -74,6 +100,11 @@ pub struct NatsConfig {
     /// PEM file of the authority whose certificates the servers show, instead of the system's. Read
     /// again at each connect. A `tls://` URL insists on TLS; with `nats://` the server decides.
     pub ca_file: Option<PathBuf>,
+    /// PEM file of our own certificate, with those that signed it, for servers with `verify`. Read
+    /// again at each connect. Both or neither.
+    pub certificate_file: Option<PathBuf>,
+    /// PEM file of its key, without a password.
+    pub key_file: Option<PathBuf>,
 }
 
 impl Default for NatsConfig {
@@ -86,6 +117,8 @@ impl Default for NatsConfig {
             token: None,
             credentials_file: None,
             ca_file: None,
+            certificate_file: None,
+            key_file: None,
         }
     }
 }
@@ -110,6 +143,10 @@ impl NatsConfig {
         if let Err(error) = vedette_wire::Subjects::parse(&self.prefix) {
             return Err(invalid("nats.prefix", &self.prefix, error));
         }
+        both_or_neither(
+            ("nats.certificate_file", self.certificate_file.is_some()),
+            ("nats.key_file", self.key_file.is_some()),
+        )?;
         self.check_login()
     }
 
@@ -180,20 +217,97 @@ pub enum LogFormat {
 /// Traces.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelemetryConfig {
-    /// URL of an OpenTelemetry collector's gRPC port, `http://host:4317`; absent means no traces.
+    /// URL of an OpenTelemetry collector, `http://host:4317` or `https://…`; 4318 is the usual port
+    /// for HTTP. Absent means no traces. While it is away, traces are lost and nothing else.
     pub otlp_endpoint: Option<String>,
+    /// How the collector is spoken to there: `grpc`, or `http` with `/v1/traces` behind the URL.
+    pub otlp_protocol: OtlpProtocol,
+    /// PEM file of the authority whose certificate the collector shows, instead of the system's;
+    /// for an `https://` URL. Read at the start.
+    pub otlp_ca_file: Option<PathBuf>,
+}
+
+/// How a collector is spoken to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OtlpProtocol {
+    /// OTLP over gRPC.
+    #[default]
+    Grpc,
+    /// OTLP over HTTP, as Protocol Buffers.
+    Http,
 }
 
 impl TelemetryConfig {
     fn check(&self) -> Result<(), ConfigError> {
         let Some(endpoint) = &self.otlp_endpoint else { return Ok(()) };
-        match endpoint.strip_prefix("http://") {
-            Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(()),
-            Some(_) | None => {
-                let why = "must be http://host:port; for TLS put a collector on this host";
-                Err(invalid("telemetry.otlp_endpoint", endpoint, why))
-            }
+        let rest = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
+        if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
+            let why = "must be http://host:port or https://host:port";
+            return Err(invalid("telemetry.otlp_endpoint", endpoint, why));
         }
+        match &self.otlp_ca_file {
+            Some(path) if endpoint.starts_with("http://") => Err(ConfigError::Clash {
+                one: format!("telemetry.otlp_endpoint = {endpoint:?}"),
+                other: format!("telemetry.otlp_ca_file = {path:?}"),
+                why: "TLS is spoken to an https:// URL only; correct the one or remove the other"
+                    .into(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// The port for health and metrics, and of a gateway for checks and what is known as JSON.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpConfig {
+    /// Address and port to listen on. Absent: there is none. Whoever reaches it reads the groups'
+    /// names and addresses; nothing can be changed there.
+    pub listen: Option<SocketAddr>,
+    /// PEM file of the certificate that is shown there, with those that signed it: the port then
+    /// speaks TLS and nothing else. Read again when it changes. Both or neither.
+    pub certificate_file: Option<PathBuf>,
+    /// PEM file of its key, without a password.
+    pub key_file: Option<PathBuf>,
+}
+
+impl HttpConfig {
+    /// The files for TLS; none without it.
+    pub fn files(&self) -> Option<Files> {
+        let (certificate, key) = self.certificate_file.clone().zip(self.key_file.clone())?;
+        Some(Files { certificate, key, client_ca: None })
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        both_or_neither(
+            ("http.certificate_file", self.certificate_file.is_some()),
+            ("http.key_file", self.key_file.is_some()),
+        )
+    }
+}
+
+/// TLS to the nodes, of all groups or of none. Read again when the files change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodesConfig {
+    /// PEM file of the authority that signed the nodes' certificates. With it nodes are spoken to
+    /// over TLS only, on the ports that the records name (`tls-port`); without it, never.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of our own certificate, for nodes with `tls-auth-clients yes`. Both or neither.
+    pub certificate_file: Option<PathBuf>,
+    /// PEM file of its key.
+    pub key_file: Option<PathBuf>,
+}
+
+impl NodesConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.ca_file.is_none() && (self.certificate_file.is_some() || self.key_file.is_some()) {
+            let remedy = "the nodes' authority goes with nodes.certificate_file".into();
+            return Err(ConfigError::Missing { key: "nodes.ca_file", remedy });
+        }
+        both_or_neither(
+            ("nodes.certificate_file", self.certificate_file.is_some()),
+            ("nodes.key_file", self.key_file.is_some()),
+        )
     }
 }
 
@@ -274,6 +388,9 @@ pub struct CommonFlags {
     /// A NATS server; repeat it for each server of the cluster
     #[arg(long, value_name = "URL")]
     pub nats: Vec<String>,
+    /// Address and port for health and metrics
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub http: Option<SocketAddr>,
     /// How a log line looks
     #[arg(long, value_enum)]
     pub log_format: Option<LogFormat>,
@@ -293,6 +410,7 @@ impl CommonFlags {
             .set("id", self.id.as_ref())
             .set("place", self.place.as_ref())
             .set("nats.servers", servers)
+            .set("http.listen", self.http.as_ref())
             .set("log.format", self.log_format)
             .set("log.level", self.log_level.as_ref())
     }

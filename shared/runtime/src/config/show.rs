@@ -33,7 +33,7 @@ fn lines(key: &str, value: &Value, out: &mut String) {
         | Value::Num(..)
         | Value::Dict(..)
         | Value::Array(..)
-            if is_secret(key) =>
+            if is_secret(key) && !value.as_array().is_some_and(<[Value]>::is_empty) =>
         {
             format!("{key} = \"******\"")
         }
@@ -99,7 +99,7 @@ fn quoted(text: &str) -> String {
 /// Whether a key holds a secret.
 pub(super) fn is_secret(key: &str) -> bool {
     let name = key.rsplit('.').next().unwrap_or(key);
-    matches!(name, "password" | "token" | "secret")
+    matches!(name, "password" | "token" | "secret" | "secrets" | "secret_url" | "routing_key")
 }
 
 /// A URL without the user and password in it.

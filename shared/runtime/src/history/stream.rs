@@ -64,17 +64,10 @@ impl Shelf {
     }
 
     async fn make(&self, name: &str) -> Result<Opened, RetainedError> {
-        for copies in retained::copies(self.clustered) {
-            match self.jetstream.create_stream(self.wanted(copies)).await {
-                Ok(_) => {
-                    tracing::info!(stream = name, days = self.config.days, "the history was begun");
-                    return Ok(Opened::Made);
-                }
-                Err(error) if retained::is_no_room(copies, &error) => {}
-                // Somebody else made it a moment ago.
-                Err(error) if retained::code(&error) == Some(ErrorCode::STREAM_NAME_EXIST) => break,
-                Err(error) => return Err(retained::sorted(error)),
-            }
+        let wanted = |copies| self.wanted(copies);
+        if retained::make_stream(&self.jetstream, self.clustered, wanted).await? {
+            tracing::info!(stream = name, days = self.config.days, "the history was begun");
+            return Ok(Opened::Made);
         }
         self.look().await
     }
@@ -105,12 +98,19 @@ impl Shelf {
         }
     }
 
+    /// What is said, and what is to be told again.
+    fn subjects(&self) -> Vec<String> {
+        let mut subjects = self.subjects.history();
+        subjects.push(self.subjects.again("*"));
+        subjects
+    }
+
     fn wanted(&self, num_replicas: usize) -> Config {
         let days = u32::try_from(self.config.days).unwrap_or(u32::MAX);
         Config {
             name: self.subjects.history_stream(),
             description: Some("What led to each decision".into()),
-            subjects: self.subjects.history(),
+            subjects: self.subjects(),
             max_age: DAY * days,
             max_bytes: i64::try_from(self.config.max_mib.saturating_mul(MIB)).unwrap_or(i64::MAX),
             max_messages_per_subject: MOST_OF_ONE_SUBJECT,

@@ -27,7 +27,7 @@ pub(super) enum Stored {
 }
 
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     jetstream: Context,
     subjects: Subjects,
     name: String,
@@ -43,7 +43,7 @@ impl Bucket {
         Self::named(bus, name, "The last known master of each group")
     }
 
-    pub(super) fn named(bus: &Bus, name: String, description: &'static str) -> Self {
+    pub(crate) fn named(bus: &Bus, name: String, description: &'static str) -> Self {
         let client = bus.client().clone();
         let clustered = client.server_info().cluster.is_some();
         let jetstream = context(client);
@@ -52,7 +52,7 @@ impl Bucket {
     }
 
     /// Finds the bucket or makes it, unless it was found before.
-    pub(super) async fn open(&mut self) -> Result<(), RetainedError> {
+    pub(crate) async fn open(&mut self) -> Result<(), RetainedError> {
         if self.store.is_none() {
             let store = match self.find().await? {
                 Some(store) => self.spread(store).await,
@@ -64,7 +64,7 @@ impl Bucket {
     }
 
     /// Looks for the bucket again the next time: it may have been deleted.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.store = None;
     }
 
@@ -106,7 +106,7 @@ impl Bucket {
     }
 
     /// Writes the key's value if its revision is still this one, 0 for none; whether it was.
-    pub(super) async fn swap(
+    pub(crate) async fn swap(
         &self,
         key: &str,
         value: Bytes,
@@ -121,7 +121,7 @@ impl Bucket {
     }
 
     /// The key's value in the open bucket, if it has one, and its revision, 0 for none.
-    pub(super) async fn value(&self, key: &str) -> Result<(Option<Bytes>, u64), RetainedError> {
+    pub(crate) async fn value(&self, key: &str) -> Result<(Option<Bytes>, u64), RetainedError> {
         let store = self.store.as_ref().ok_or(RetainedError::Silent)?;
         self.value_in(store, key).await
     }

@@ -1,7 +1,9 @@
 //! How JetStream is asked, and how many copies of something it keeps.
 
-use super::fault::code;
+use super::RetainedError;
+use super::fault::{code, sorted};
 use async_nats::Client;
+use async_nats::jetstream::stream::Config;
 use async_nats::jetstream::{Context, ContextBuilder, ErrorCode};
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -39,4 +41,22 @@ pub(crate) fn is_no_room(copies: usize, error: &(dyn StdError + 'static)) -> boo
         tracing::debug!(copies, %error, "too few servers for so many copies");
     }
     copies > 1 && no_room
+}
+
+/// Makes a stream with as many copies as there is room for. Whether it was made: somebody else may
+/// have been quicker.
+pub(crate) async fn make_stream(
+    jetstream: &Context,
+    clustered: bool,
+    wanted: impl Fn(usize) -> Config,
+) -> Result<bool, RetainedError> {
+    for copies in copies(clustered) {
+        match jetstream.create_stream(wanted(copies)).await {
+            Ok(_) => return Ok(true),
+            Err(error) if is_no_room(copies, &error) => {}
+            Err(error) if code(&error) == Some(ErrorCode::STREAM_NAME_EXIST) => break,
+            Err(error) => return Err(sorted(error)),
+        }
+    }
+    Ok(false)
 }

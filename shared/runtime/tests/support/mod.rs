@@ -40,6 +40,11 @@ impl NatsServer {
         self.server.restart_with(arguments).await.unwrap();
     }
 
+    /// What it has logged in all its lives.
+    pub fn log(&self) -> String {
+        self.server.log()
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.server.kill9().unwrap();

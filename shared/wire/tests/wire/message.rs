@@ -17,7 +17,14 @@ fn sender() -> Sender {
 }
 
 fn header(kind: FactKind) -> Header {
-    Header { kind, sender: sender(), sequence: 5, sent_at_ms: 1_700_000_000_000, traceparent: None }
+    Header {
+        kind,
+        sender: sender(),
+        sequence: 5,
+        sent_at_ms: 1_700_000_000_000,
+        traceparent: None,
+        tracestate: None,
+    }
 }
 
 fn map(header: &Header) -> BTreeMap<String, String> {
@@ -268,17 +275,18 @@ fn bad_traceparent_counts_as_absent() {
 fn trace_is_that_of_the_incident() {
     let traced: Vec<_> = FactKind::ALL
         .iter()
-        .filter(|kind| samples::samples(**kind).iter().any(|fact| trace_of(fact).is_some()))
+        .filter(|kind| samples::samples(**kind).iter().any(|fact| fact.trace().is_some()))
         .map(|kind| kind.as_str())
         .collect();
     assert_eq!(traced, ["proposal", "record", "failover", "master", "event"]);
     let commits = samples::samples(FactKind::RecordCommitted);
-    let under_way: Vec<_> = commits.iter().map(|c| trace_of(c).is_some()).collect();
+    let under_way: Vec<_> = commits.iter().map(|c| c.trace().is_some()).collect();
     assert_eq!(under_way, [false, true, false, false, false]);
 
-    let trace = trace_of(&sample(FactKind::Event)).unwrap();
-    assert_eq!(traceparent(trace, 0xab), format!("00-{trace}-00000000000000ab-01"));
-    assert_eq!(traceparent(trace, 0), format!("00-{trace}-0000000000000001-01"));
+    let trace = sample(FactKind::Event).trace().unwrap();
+    let root = &trace.to_string()[16..];
+    assert_eq!(trace.traceparent(true), format!("00-{trace}-{root}-01"));
+    assert_eq!(trace.traceparent(false), format!("00-{trace}-{root}-00"));
 }
 
 #[test]
@@ -305,7 +313,8 @@ fn headers_fit_the_room_left_to_them() {
             sender: Sender::parse(Service::Orchestrator, &id, u64::MAX).unwrap(),
             sequence: u64::MAX,
             sent_at_ms: u64::MAX,
-            traceparent: Some(traceparent(trace_of(&sample(FactKind::Event)).unwrap(), u64::MAX)),
+            traceparent: sample(FactKind::Event).trace().map(|t| t.traceparent(true)),
+            tracestate: Some(tracestate(u64::MAX)),
         };
         let lines = largest.to_pairs().iter().map(|(k, v)| k.len() + v.len() + 4).sum::<usize>();
         assert!("NATS/1.0\r\n\r\n".len() + lines <= HEADER_ROOM);

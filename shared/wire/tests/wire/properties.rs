@@ -35,7 +35,7 @@ fn senders() -> impl Strategy<Value = Sender> {
 
 fn headers() -> impl Strategy<Value = Header> {
     let traces = (1..=u128::MAX).prop_map(|n| TraceId::try_from(format!("{n:032x}")).unwrap());
-    let parents = (traces, any::<u64>()).prop_map(|(trace, span)| traceparent(trace, span));
+    let parents = (traces, any::<bool>()).prop_map(|(trace, live)| trace.traceparent(live));
     (kinds(), senders(), any::<u64>(), any::<u64>(), proptest::option::of(parents)).prop_map(
         |(kind, sender, sequence, sent_at_ms, traceparent)| Header {
             kind,
@@ -43,6 +43,7 @@ fn headers() -> impl Strategy<Value = Header> {
             sequence,
             sent_at_ms,
             traceparent,
+            tracestate: Some(tracestate(sequence)),
         },
     )
 }

@@ -88,6 +88,7 @@ impl System {
             sequence: self.queries,
             sent_at_ms: 0,
             traceparent: None,
+            tracestate: None,
         };
         let mut headers = HeaderMap::new();
         for (name, value) in header.to_pairs() {

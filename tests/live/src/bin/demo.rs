@@ -9,18 +9,21 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vedette_harness::{LIMIT, Plan, System, Write, Writer, describe, pick, signed_ms, within};
+use vedette_live::collector::{Collector, Jaeger, tree};
 use vedette_live::plain::PlainClient;
 use vedette_model::{EventName, Fact, NodeAddr, NodeState, Step};
 
-const HELP: &str = "usage: scripts/demo [--stay]
-  --stay  keep everything running afterwards, for exploring";
+const HELP: &str = "usage: scripts/demo [--stay] [--jaeger]
+  --stay    keep everything running afterwards, for exploring
+  --jaeger  show the trace in Jaeger too, and stay; its program is VEDETTE_JAEGER or on the PATH";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut stay = false;
+    let (mut stay, mut jaeger) = (false, false);
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--stay" => stay = true,
+            "--jaeger" => jaeger = true,
             "--help" | "-h" => {
                 println!("{HELP}");
                 return ExitCode::SUCCESS;
@@ -31,7 +34,7 @@ async fn main() -> ExitCode {
             }
         }
     }
-    match run(stay).await {
+    match run(stay || jaeger, jaeger).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("FAILED: {error:#}");
@@ -40,12 +43,18 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(stay: bool) -> Result<()> {
+async fn run(stay: bool, jaeger: bool) -> Result<()> {
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     // Whichever way this ends, dropping the system ends its processes.
+    let logs = tempfile::tempdir()?;
+    let jaeger = if jaeger { Some(Jaeger::start(logs.path()).await?) } else { None };
+    let collector = match &jaeger {
+        Some(jaeger) => Collector::before(jaeger.endpoint()).await?,
+        None => Collector::start().await?,
+    };
     let mut system = tokio::select! {
-        system = demo() => system?,
+        system = demo(&collector, jaeger.as_ref()) => system?,
         () = either(&mut interrupt, &mut terminate) => bail!("interrupted"),
     };
     if stay {
@@ -66,8 +75,9 @@ async fn either(one: &mut Signal, other: &mut Signal) {
     }
 }
 
-async fn demo() -> Result<System> {
-    let plan = Plan { log_format: "text", ..Plan::default() };
+async fn demo(collector: &Collector, jaeger: Option<&Jaeger>) -> Result<System> {
+    let service_environment = collector.environment();
+    let plan = Plan { log_format: "text", service_environment, ..Plan::default() };
     println!(
         "starting 1 master, {} replicas, NATS with JetStream, {} probers, {} voters, {} \
          orchestrators, {} notifier, 2 gateways",
@@ -101,6 +111,16 @@ async fn demo() -> Result<System> {
     let node = system.node(&story.new)?;
     let found = writes.nothing_received_is_missing_on(node).await?;
     print!("{}", story.told(&system));
+    let trace = story.trace.clone();
+    let spans = collector.whole(&trace, &[("incident", 1), ("return", 1)]).await?;
+    print!("\ntrace {trace}\n{}", tree(&spans));
+    match jaeger {
+        Some(jaeger) => println!("in Jaeger: {}", jaeger.page(&trace)),
+        None => println!(
+            "the same spans go to any OpenTelemetry collector (telemetry.otlp_endpoint): look for \
+             the trace id there, or see it in Jaeger with scripts/demo --jaeger"
+        ),
+    }
     println!("{}", story.summary(writes.acknowledged.len(), found)?);
     Ok(system)
 }
@@ -119,6 +139,8 @@ struct Story {
     announced: Option<Instant>,
     last_needed: Option<Instant>,
     first_write: Option<Instant>,
+    /// The trace id of the incident.
+    trace: String,
 }
 
 impl Story {
@@ -139,6 +161,7 @@ impl Story {
             announced: None,
             last_needed: None,
             first_write: None,
+            trace: String::new(),
         })
     }
 
@@ -147,6 +170,7 @@ impl Story {
         let (announced, master) =
             system.watcher.new_master(self.mark, LIMIT, &system.group(), &self.old).await?;
         self.new = master.master.clone();
+        self.trace = master.trace_id.to_string();
         let write: Write = writer.write_on(&self.new, self.killed, LIMIT).await?;
         self.announced = Some(announced);
         self.first_write = Some(write.at);

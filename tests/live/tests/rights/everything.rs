@@ -106,8 +106,10 @@ const WIDE: &[(&str, &[Who])] = &[
     ("$JS.>", &[]),
     ("$JS.API.>", &[]),
     ("$KV.>", &[]),
+    ("vedette.dead.*", &[]),
+    ("vedette.history.>", &[]),
     ("$SYS.>", &[]),
-    ("_INBOX.>", &[Who::Orchestrator, Who::Operator, Who::Application]),
+    ("_INBOX.>", &[Who::Orchestrator, Who::Notifier, Who::Operator, Who::Application]),
 ];
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 mod everything;
 mod may;
+mod secrets;
 mod table;
 mod wire;
 mod works;

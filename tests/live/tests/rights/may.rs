@@ -136,6 +136,7 @@ const fn tells(name: EventName) -> &'static [Who] {
         | EventName::SelfSuspect
         | EventName::SelfSuspectOver => &[Prober, Orchestrator],
         EventName::Odown | EventName::OdownOver => &[Voter, Orchestrator],
+        EventName::NotifyTest => &[Orchestrator, Operator],
         EventName::Monitor
         | EventName::Removed
         | EventName::Reset
@@ -223,22 +224,19 @@ const QUESTIONS: &[&str] = &[
     "CONSUMER.MSG.NEXT.{}.*",
 ];
 
-/// What is kept: the buckets, the history, and all that JetStream can be asked.
+/// What is kept: the buckets, the streams, and all that JetStream can be asked.
 fn durable(subjects: &Subjects) -> Vec<Row> {
-    let (masters, history) = (subjects.masters_bucket(), subjects.history_stream());
+    let masters = subjects.masters_bucket();
     let mut rows = vec![
         Row::new(&format!("$KV.{masters}.*"), &[Orchestrator], NOBODY),
         Row::new(&format!("$KV.{}.*", subjects.founding_bucket()), NOBODY, NOBODY),
+        Row::new(&format!("$KV.{}.*", subjects.notifiers_bucket()), &[Notifier], NOBODY),
         Row::new(&subjects.history_gap(), &[Orchestrator], NOBODY),
+        Row::new(&subjects.again("*"), &[Operator], NOBODY),
+        Row::new(&subjects.dead("*"), &[Notifier], NOBODY),
     ];
     for question in QUESTIONS {
-        let asks = match *question {
-            "STREAM.INFO.{}" | "STREAM.MSG.GET.{}" => &[Orchestrator, Operator][..],
-            "STREAM.CREATE.{}" | "STREAM.UPDATE.{}" => &[Orchestrator],
-            "DIRECT.GET.{}.*" => &[Operator],
-            _ => NOBODY,
-        };
-        rows.push(asked(question, &format!("KV_{masters}"), asks));
+        rows.push(asked(question, &format!("KV_{masters}"), of_masters(question)));
         let asks = match *question {
             "STREAM.INFO.{}" | "STREAM.MSG.GET.{}" | "DIRECT.GET.{}.*" => &[Application][..],
             _ => NOBODY,
@@ -246,24 +244,68 @@ fn durable(subjects: &Subjects) -> Vec<Row> {
         let theirs = question.replace("{}", &format!("KV_{masters}"));
         rows.push(Row::new(&format!("$JS.vedette.API.{theirs}"), asks, NOBODY));
     }
-    for question in QUESTIONS {
-        let asks = match *question {
-            "STREAM.INFO.{}" => &[Orchestrator, Operator][..],
-            "STREAM.CREATE.{}" | "STREAM.UPDATE.{}" => &[Orchestrator],
-            "CONSUMER.CREATE.{}"
-            | "CONSUMER.CREATE.{}.*"
-            | "CONSUMER.CREATE.{}.*.*"
-            | "CONSUMER.INFO.{}.*"
-            | "CONSUMER.DELETE.{}.*"
-            | "CONSUMER.MSG.NEXT.{}.*" => &[Operator],
-            _ => NOBODY,
-        };
-        rows.push(asked(question, &history, asks));
+    let (notifiers, founding) = (subjects.notifiers_bucket(), subjects.founding_bucket());
+    for (stream, asks) in [
+        (subjects.history_stream(), of_history as fn(&str) -> &'static [Who]),
+        (format!("KV_{notifiers}"), of_notifiers),
+        (subjects.dead_stream(), of_dead),
+        (format!("KV_{founding}"), |_| NOBODY),
+        ("another".into(), |_| NOBODY),
+    ] {
+        rows.extend(QUESTIONS.iter().map(|question| asked(question, &stream, asks(question))));
+        let asks = if stream == subjects.history_stream() { &[Notifier][..] } else { NOBODY };
+        rows.push(Row::new(&format!("$JS.ACK.{stream}.*.1.1.1.1.1"), asks, NOBODY));
     }
-    let founding = format!("KV_{}", subjects.founding_bucket());
-    rows.extend(QUESTIONS.iter().map(|question| asked(question, &founding, NOBODY)));
-    rows.extend(QUESTIONS.iter().map(|question| asked(question, "another", NOBODY)));
     rows
+}
+
+fn of_masters(question: &str) -> &'static [Who] {
+    match question {
+        "STREAM.INFO.{}" | "STREAM.MSG.GET.{}" => &[Orchestrator, Operator],
+        "STREAM.CREATE.{}" | "STREAM.UPDATE.{}" => &[Orchestrator],
+        "DIRECT.GET.{}.*" => &[Operator],
+        _ => NOBODY,
+    }
+}
+
+fn of_history(question: &str) -> &'static [Who] {
+    match question {
+        "STREAM.INFO.{}" => &[Orchestrator, Notifier, Operator],
+        "STREAM.CREATE.{}" | "STREAM.UPDATE.{}" => &[Orchestrator],
+        "CONSUMER.CREATE.{}"
+        | "CONSUMER.CREATE.{}.*"
+        | "CONSUMER.INFO.{}.*"
+        | "CONSUMER.DELETE.{}.*"
+        | "CONSUMER.MSG.NEXT.{}.*" => &[Notifier, Operator],
+        "STREAM.MSG.GET.{}" | "CONSUMER.LIST.{}" | "CONSUMER.CREATE.{}.*.*" => &[Operator],
+        _ => NOBODY,
+    }
+}
+
+/// Who serves which sink.
+fn of_notifiers(question: &str) -> &'static [Who] {
+    match question {
+        "STREAM.INFO.{}" | "STREAM.MSG.GET.{}" => &[Notifier, Operator],
+        "STREAM.CREATE.{}" | "STREAM.UPDATE.{}" => &[Notifier],
+        "DIRECT.GET.{}.*" => &[Operator],
+        _ => NOBODY,
+    }
+}
+
+/// What a sink did not take.
+fn of_dead(question: &str) -> &'static [Who] {
+    match question {
+        "STREAM.INFO.{}" => &[Notifier, Operator],
+        "STREAM.CREATE.{}" => &[Notifier],
+        "STREAM.MSG.DELETE.{}"
+        | "CONSUMER.CREATE.{}"
+        // A reader whose consumer is lost makes another with a name.
+        | "CONSUMER.CREATE.{}.*"
+        | "CONSUMER.INFO.{}.*"
+        | "CONSUMER.DELETE.{}.*"
+        | "CONSUMER.MSG.NEXT.{}.*" => &[Operator],
+        _ => NOBODY,
+    }
 }
 
 fn asked(question: &str, stream: &str, asks: &'static [Who]) -> Row {
@@ -273,8 +315,10 @@ fn asked(question: &str, stream: &str, asks: &'static [Who]) -> Row {
 /// What NATS itself listens to, inboxes, and what others may have under their own prefix.
 fn foreign() -> Vec<Row> {
     let mut rows = vec![
-        Row::new("$JS.API.INFO", &[Orchestrator, Operator], NOBODY),
-        Row::new("_INBOX.>", NOBODY, &[Orchestrator, Operator, Application]),
+        Row::new("$JS.API.INFO", &[Orchestrator, Notifier, Operator], NOBODY),
+        Row::new("_INBOX.>", NOBODY, &[Orchestrator, Notifier, Operator, Application]),
+        // An event of a later version.
+        Row::new("vedette.v1.event.*.another", &[Orchestrator], EVENTS),
         // Where answers to the other account come by.
         Row::new("_R_.>", &[Orchestrator], NOBODY),
     ];
@@ -283,7 +327,10 @@ fn foreign() -> Vec<Row> {
         "$JS.API.STREAM.LIST",
         "$JS.API.META.LEADER.STEPDOWN",
         "$JS.API.ACCOUNT.PURGE.*",
-        "$JS.ACK.*.*.1.1.1.1.1",
+        "vedette.history.again",
+        "vedette.history.again.*.*",
+        "vedette.dead",
+        "vedette.dead.*.*",
         "$JS.FC.*",
         "$JS.EVENT.ADVISORY.*",
         "$SYS.REQ.SERVER.PING",

@@ -1,6 +1,7 @@
 //! The whole system with the files of `deploy/nats` and nothing else: three servers that speak TLS
 //! only, and each process with its own credentials.
 
+use crate::secrets::{self, hushed};
 use anyhow::{Context as _, Result, ensure};
 use async_nats::ConnectOptions;
 use futures::StreamExt as _;
@@ -8,11 +9,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 use vedette_client::Masters;
+use vedette_harness::papers::Papers;
 use vedette_harness::{
     GROUP, Home, LIMIT, NatsServer, Node, Process, ServiceProcess, binary, ports, within,
 };
 use vedette_live::compare::Asked;
-use vedette_live::papers::Papers;
+use vedette_live::receiver::Receiver;
 use vedette_live::tell;
 use vedette_model::{NodeAddr, Service};
 
@@ -21,11 +23,11 @@ const RIGHTS: &str = include_str!("../../../../deploy/nats/rights.conf");
 
 /// Nobody else's, so that a user cannot be mixed up with its password.
 fn password(user: &str) -> String {
-    format!("{user}-hush")
+    hushed(user)
 }
 
-struct Bus {
-    servers: Vec<Process>,
+pub struct Bus {
+    pub servers: Vec<Process>,
     urls: Vec<String>,
     authority: PathBuf,
 }
@@ -45,6 +47,8 @@ impl Bus {
             let mut changes = vec![
                 ("server_name: nats1".to_string(), format!("server_name: nats{}", n + 1)),
                 ("0.0.0.0:4222".into(), format!("127.0.0.1:{}", clients[n])),
+                // All three run on this machine.
+                ("http: \"127.0.0.1:8222\"".into(), String::new()),
                 ("0.0.0.0:6222".into(), format!("127.0.0.1:{}", routes[n])),
                 ("/etc/nats/tls".into(), tls.to_string_lossy().into()),
                 ("/var/lib/nats".into(), own.join("store").to_string_lossy().into()),
@@ -77,7 +81,7 @@ impl Bus {
     }
 
     /// What a process in this user's name is told.
-    fn login(&self, user: &str) -> Vec<(String, String)> {
+    pub fn login(&self, user: &str) -> Vec<(String, String)> {
         [
             ("VEDETTE_NATS__USER", user.to_string()),
             ("VEDETTE_NATS__PASSWORD", password(user)),
@@ -95,7 +99,7 @@ impl Bus {
     }
 
     /// Runs the command as an operator; what it printed.
-    async fn vedette(&self, words: &[&str]) -> Result<String> {
+    pub async fn vedette(&self, words: &[&str]) -> Result<String> {
         let mut command = Command::new(binary::command_line()?);
         command.args(words).envs(self.login("operator")).kill_on_drop(true);
         let output = tokio::time::timeout(LIMIT, command.output()).await.context("no end")??;
@@ -109,7 +113,8 @@ impl Bus {
     async fn says(&self, words: &[&str], what: &str) -> Result<()> {
         let doing = format!("vedette {} says {what:?}", words.join(" "));
         let holds = async || self.vedette(words).await.ok()?.contains(what).then_some(());
-        let outcome = within(LIMIT, &doing, holds).await;
+        // Each try may take as long as the command is told to wait.
+        let outcome = within(LIMIT * 3, &doing, holds).await;
         match outcome {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -120,24 +125,31 @@ impl Bus {
     }
 }
 
-/// Voters, probers, orchestrators, a notifier and a gateway.
-struct Crew {
-    processes: Vec<ServiceProcess>,
+/// Voters, probers, orchestrators, two notifiers and a gateway.
+pub struct Crew {
+    pub processes: Vec<ServiceProcess>,
     gateway: SocketAddr,
+    /// The gateway's for checks and metrics.
+    pub http: SocketAddr,
+    /// Where the notifiers' webhooks are; one of them refuses everything.
+    hooks: Receiver,
 }
 
 impl Crew {
-    fn start(bus: &Bus, master: &NodeAddr, folder: &Path) -> Result<Self> {
+    async fn start(bus: &Bus, master: &NodeAddr, folder: &Path) -> Result<Self> {
         let groups = folder.join("groups.toml");
         let text = format!(
             "[[group]]\nname = \"{GROUP}\"\nmaster = \"{master}\"\nquorum = 2\n\
-             down_after_ms = 1000\nhold_off_ms = 500\npassword = \"nodes-hush\"\n"
+             down_after_ms = 1000\nhold_off_ms = 500\npassword = \"{}\"\n",
+            hushed("nodes")
         );
         std::fs::write(&groups, text)?;
         std::fs::set_permissions(&groups, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-        let gateway = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
-        let mut crew = Self { processes: Vec::new(), gateway };
-        for id in ["v1", "v2", "v3", "p1", "p2", "p3", "o1", "o2", "n1", "g1"] {
+        let port = || Ok::<_, anyhow::Error>(SocketAddr::from(([127, 0, 0, 1], ports::free()?)));
+        let (gateway, http) = (port()?, port()?);
+        let hooks = Receiver::start().await?;
+        let mut crew = Self { processes: Vec::new(), gateway, http, hooks };
+        for id in ["v1", "v2", "v3", "p1", "p2", "p3", "o1", "o2", "n1", "n2", "g1"] {
             crew.join(bus, id, folder)?;
         }
         Ok(crew)
@@ -151,10 +163,22 @@ impl Crew {
                 let groups = folder.join("groups.toml");
                 (Service::Orchestrator, vec![format!("groups_file = {groups:?}")])
             }
-            "n" => (Service::Notifier, Vec::new()),
-            _ => (Service::Gateway, vec![format!("clients.listen = \"{}\"", self.gateway)]),
+            "n" => {
+                let urls = [self.hooks.url(), self.hooks.wrong_url()];
+                let mut keys = vec![format!("sink.webhook.urls = {urls:?}")];
+                keys.extend(secrets::of_sinks());
+                (Service::Notifier, keys)
+            }
+            _ => {
+                let clients = format!("clients.listen = \"{}\"", self.gateway);
+                let password = format!("clients.password = \"{}\"", hushed("gate"));
+                let http = format!("http.listen = \"{}\"", self.http);
+                (Service::Gateway, vec![clients, password, http])
+            }
         };
-        let own = (Home::loopback(), bus.login(service.as_str()));
+        let mut environment = bus.login(service.as_str());
+        environment.push(("VEDETTE_LOG__LEVEL".into(), "debug".into()));
+        let own = (Home::loopback(), environment);
         // The file names the servers too; what the environment says counts.
         let process = ServiceProcess::start_at(own, service, id, &bus.urls, &keys, "json", folder)?;
         self.processes.push(process);
@@ -168,7 +192,7 @@ impl Crew {
             let log = process.log();
             let refused: Vec<_> = log
                 .lines()
-                .filter(|line| line.contains("refuses") || line.contains("Violation"))
+                .filter(|line| line.contains("nats refuses") || line.contains("Violation"))
                 .collect();
             ensure!(refused.is_empty(), "{} lacks a right: {refused:#?}", process.name());
         }
@@ -202,9 +226,9 @@ async fn the_whole_system_works_with_exactly_these_credentials() -> Result<()> {
         async_nats::jetstream::new(client).query_account().await.ok()
     })
     .await?;
-    let mut nodes = Node::start_group(2, at, Some("nodes-hush")).await?;
+    let mut nodes = Node::start_group(2, at, Some(&hushed("nodes"))).await?;
     let first = nodes[0].addr().clone();
-    let mut crew = Crew::start(&bus, &first, at)?;
+    let mut crew = Crew::start(&bus, &first, at).await?;
     let mut masters = Masters::watch(bus.client("application").await?, "vedette", GROUP).await?;
     ensure!(next(&mut masters, None).await? == first);
     looks(&bus, &first).await?;
@@ -220,6 +244,8 @@ async fn the_whole_system_works_with_exactly_these_credentials() -> Result<()> {
     commands(&bus, &mut crew, at).await?;
     let third = next(&mut masters, Some(&second)).await?;
     forgets(&bus, &mut crew, at).await?;
+    notifies(&bus, &mut crew).await?;
+    secrets::are_nowhere(&bus, &crew, at).await?;
     kept(&bus, &third).await?;
     tls_only(&bus).await?;
 
@@ -250,9 +276,18 @@ async fn looks(bus: &Bus, master: &NodeAddr) -> Result<()> {
     Ok(())
 }
 
+/// A Sentinel client that has logged in, after one that has not.
+async fn client(crew: &Crew) -> Result<Asked> {
+    let mut stranger = Asked::connect(crew.gateway).await?;
+    stranger.ask(&["AUTH", &hushed("wrong")]).await?;
+    let mut client = Asked::connect(crew.gateway).await?;
+    client.ask(&["AUTH", &hushed("gate")]).await?;
+    Ok(client)
+}
+
 async fn gateway_says(crew: &Crew, master: &NodeAddr) -> Result<()> {
     within(LIMIT, "the gateway names the new master", async || {
-        let mut asked = Asked::connect(crew.gateway).await.ok()?;
+        let mut asked = client(crew).await.ok()?;
         let answer = asked.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", GROUP]).await.ok()?;
         format!("{answer:?}").contains(&master.port().to_string()).then_some(())
     })
@@ -263,14 +298,15 @@ async fn gateway_says(crew: &Crew, master: &NodeAddr) -> Result<()> {
 async fn commands(bus: &Bus, crew: &mut Crew, folder: &Path) -> Result<()> {
     bus.vedette(&["set", GROUP, "down_after_ms=1200"]).await?;
     bus.says(&["groups", "--json"], "1200").await?;
-    let mut asked = Asked::connect(crew.gateway).await?;
+    let mut asked = client(crew).await?;
     asked.ask(&["SENTINEL", "SET", GROUP, "down-after-milliseconds", "1300"]).await?;
     bus.says(&["groups", "--json"], "1300").await?;
     crew.join(bus, "v4", folder)?;
     bus.says(&["roster", "add", "v4"], "v4").await?;
     bus.says(&["roster"], "v4").await?;
-    bus.vedette(&["switchover", GROUP]).await?;
-    Ok(())
+    // On a machine that stalls the leader may give it up.
+    let switched = async || bus.vedette(&["switchover", GROUP]).await.ok();
+    within(LIMIT, "a switchover is done", switched).await.map(drop)
 }
 
 /// A voter that has lost its file asks the others for its memory.
@@ -286,6 +322,38 @@ async fn forgets(bus: &Bus, crew: &mut Crew, folder: &Path) -> Result<()> {
         (well && status.contains("v3")).then_some(())
     })
     .await
+}
+
+/// Notifiers tell their sinks, keep what is refused, and take over from one another.
+async fn notifies(bus: &Bus, crew: &mut Crew) -> Result<()> {
+    told(crew, "+switch-master").await?;
+    bus.says(&["notify"], "webhook-2").await?;
+    bus.says(&["notify", "test", "--wait", "5"], "webhook-1  arrived").await?;
+    told(crew, "notify-test").await?;
+    bus.says(&["notify", "dead", "--sink", "webhook-2"], "404").await?;
+    bus.says(&["notify", "replay", "--all"], "told again").await?;
+    bus.says(&["notify", "dead"], "404").await?;
+    bus.says(&["notify", "forget", "--all"], "forgotten").await?;
+    let notifier = crew.processes.iter_mut().find(|process| process.name() == "n1");
+    let notifier = notifier.context("n1 is one of them")?;
+    notifier.kill9()?;
+    bus.says(&["notify", "test", "--wait", "5"], "webhook-1  arrived").await?;
+    notifier.start()
+}
+
+/// The webhook gets such an event.
+async fn told(crew: &Crew, name: &str) -> Result<()> {
+    let told =
+        async || crew.hooks.got().iter().any(|event| event.name.as_str() == name).then_some(());
+    let outcome = within(LIMIT, &format!("the webhook is told {name}"), told).await;
+    outcome.with_context(|| {
+        let notifiers = crew.processes.iter().filter(|one| one.service() == Service::Notifier);
+        let warnings = notifiers.flat_map(|one| {
+            let log = one.log();
+            log.lines().filter(|line| line.contains("WARN")).map(String::from).collect::<Vec<_>>()
+        });
+        format!("the notifiers say {:#?}", warnings.collect::<Vec<_>>())
+    })
 }
 
 /// `nats kv get` asks what this asks.

@@ -1,10 +1,10 @@
 //! 9. When faults have ended there is, within a bound, exactly one master; all reachable replicas
-//!    follow it, and every reader says so. What all nodes held before the first fault is still
+//!    follow it, and every reader says so, applications too. What all nodes held before the first fault is still
 //!    there.
 
 use crate::node::{Life, Node};
 use crate::process::Process;
-use vedette_model::{GroupName, GroupRecord, Role};
+use vedette_model::{GroupName, GroupRecord, MasterRecord, Role};
 
 /// See the file's head. Only the group's own nodes are handed in.
 ///
@@ -15,6 +15,7 @@ pub fn all_is_well_in_the_end<'a>(
     nodes: impl Iterator<Item = &'a Node> + Clone,
     processes: &[Process],
     group: &GroupName,
+    announced: Option<&MasterRecord>,
 ) -> Result<(), String> {
     let Some(record) = newest else { return Err("no record was ever committed".into()) };
     // One without its history that holds something cannot be told from a stranger.
@@ -50,5 +51,11 @@ pub fn all_is_well_in_the_end<'a>(
             return Err(format!("{} shows revision {}", process.sender, known.revision));
         }
     }
-    Ok(())
+    match announced {
+        Some(told) if told.epoch > record.epoch || told.master != record.master => Err(format!(
+            "applications follow {} of epoch {}, the master is {} of epoch {}",
+            told.master, told.epoch, record.master, record.epoch
+        )),
+        Some(_) | None => Ok(()),
+    }
 }

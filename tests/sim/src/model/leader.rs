@@ -290,6 +290,7 @@ impl Leader {
             Act::PauseWrites(..)
             | Act::Freeze(_)
             | Act::Unpause(_)
+            | Act::AnnounceAhead(_)
             | Act::Foreseen(_)
             | Act::NoHeir(_) => {}
             Act::End { .. } => {

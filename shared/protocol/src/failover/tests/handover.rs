@@ -127,6 +127,7 @@ fn the_master_is_paused_then_frozen_and_only_then_another_promoted() {
     assert_eq!(script.0.paused_at(), Some(at(12)));
     let said = script.answer(17, 2, done(promoted(2)));
     let switched = proposed(&said);
+    assert_eq!(said[..2], [Act::AnnounceAhead(switched.clone()), Act::Propose(switched.clone())]);
     assert_eq!((switched.epoch, &switched.master), (Epoch(2), &node(2)));
     assert_eq!(switched.switch.reason, SwitchReason::Switchover);
     assert_eq!(switched.flapping, Flapping::default());
@@ -209,7 +210,9 @@ fn a_target_that_cannot_be_promoted_gives_the_role_back_under_a_higher_epoch() {
     assert_eq!(deeds(said), [Act::Promote(node(1))]);
     let said = script.answer(19, 1, done(promoted(1)));
     assert!(said.contains(&Act::Unpause(node(1))), "{said:?}");
+    assert!(!said.iter().any(|act| matches!(act, Act::AnnounceAhead(_))), "{said:?}");
     let switched = proposed(&said);
+    assert_eq!(switched.switch.loss.bytes, Some(0));
     assert_eq!((switched.epoch, &switched.master), (Epoch(3), &node(1)));
     assert_eq!(switched.switch.reason, SwitchReason::Switchover);
 }
@@ -320,13 +323,53 @@ fn taken_over(old: Answer, target: Answer) -> (Script, GroupRecord, Vec<Act>) {
     (script, mine, said)
 }
 
+/// Nobody is promoted, and the old master is announced under an epoch of its own: the target may
+/// have been announced.
+fn kept(script: &mut Script, said: &[Act], plan: &GroupRecord) {
+    assert_eq!(names(said), [EventName::AbortMasterTimeout]);
+    assert!(said.contains(&Act::Unpause(node(1))), "{said:?}");
+    let kept = proposed(said);
+    assert_eq!((&kept.master, kept.revision), (&node(1), plan.revision.next()));
+    assert_eq!((kept.epoch, kept.top_epoch), (Epoch(3), Epoch(3)), "the plan had 2");
+    assert_eq!(kept.switch.loss.bytes, None);
+    assert!(kept.is_switched());
+    let said = script.committed(20, &kept);
+    assert_eq!(said[0], Act::Announce);
+    script.0.repaired(false);
+    let end = proposed(&drain(|| script.0.poll_output()));
+    assert_eq!((end.epoch, end.failover), (Epoch(3), None));
+}
+
 #[test]
 fn who_takes_over_before_the_master_is_frozen_undoes_it() {
     let (_, mine, said) = taken_over(master(1_000), holds(2, 1_000));
     undone(said, &mine);
+    let mut restarted = master_view(1, 1_000);
+    restarted.run_id = crate::tests::run_id(77);
+    let (mut script, mine, said) = taken_over(done(restarted), holds(2, 1_000));
+    kept(&mut script, &said, &mine);
     let refused = Answer::Failed(NodeFault::Refused);
-    let (_, mine, said) = taken_over(refused, holds(2, 1_000));
-    undone(said, &mine);
+    let (mut script, mine, said) = taken_over(refused, holds(2, 1_000));
+    kept(&mut script, &said, &mine);
+}
+
+#[test]
+fn who_cannot_give_the_role_back_has_the_master_announced_under_a_higher_epoch() {
+    let refused = || Answer::Failed(NodeFault::Refused);
+    let (mut script, _, said) = taken_over(frozen(1_000), refused());
+    let back = proposed(&said);
+    assert_eq!(
+        back.failover.as_ref().unwrap().loss.bytes,
+        None,
+        "the target may have taken writes"
+    );
+    let _ = script.committed(15, &back);
+    let said = script.answer(16, 1, refused());
+    assert_eq!(deeds(said), [Act::Inspect(node(3))]);
+    let kept = proposed(&script.answer(17, 3, refused()));
+    assert_eq!((kept.epoch, &kept.master), (Epoch(4), &node(1)), "the plans had 2 and 3");
+    assert!(kept.is_switched());
+    assert_eq!(script.committed(18, &kept)[0], Act::Announce);
 }
 
 #[test]
@@ -346,8 +389,8 @@ fn a_target_that_was_restarted_since_it_was_promoted_is_not_promoted_again() {
 
 #[test]
 fn a_master_that_follows_another_by_then_has_not_handed_over() {
-    let (_, mine, said) = taken_over(done(replica_view(1, 3, 1_000)), holds(2, 1_000));
-    undone(said, &mine);
+    let (mut script, mine, said) = taken_over(done(replica_view(1, 3, 1_000)), holds(2, 1_000));
+    kept(&mut script, &said, &mine);
 }
 
 #[test]

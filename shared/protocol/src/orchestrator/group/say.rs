@@ -147,12 +147,14 @@ impl Group {
         }
     }
 
-    fn made(&self, step: Step, now: Instant) -> Option<FailoverStep> {
+    fn made(&mut self, step: Step, now: Instant) -> Option<FailoverStep> {
         let trace_id = self.trace()?;
         let elapsed = self.began.map_or(Duration::ZERO, |at| now.since(at));
         let planned = matches!(step, Step::Selected { .. });
         let plan = self.record.as_ref().and_then(|r| r.failover.as_ref()).filter(|_| planned);
         let claimed = matches!(step, Step::Claimed);
+        let rejected = plan.map(|plan| plan.rejected.clone());
+        let loss = plan.map(|plan| plan.loss);
         Some(FailoverStep {
             group: self.name.clone(),
             ballot: self.proposer.ballot().cloned(),
@@ -160,8 +162,8 @@ impl Group {
             elapsed_us: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
             trace_id,
             votes: if claimed { self.votes.clone() } else { Vec::new() },
-            rejected: plan.map(|plan| plan.rejected.clone()).unwrap_or_default(),
-            loss: plan.map(|plan| plan.loss),
+            rejected: rejected.unwrap_or_else(|| core::mem::take(&mut self.rejected)),
+            loss,
         })
     }
 

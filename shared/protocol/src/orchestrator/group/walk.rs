@@ -4,8 +4,9 @@ use super::{Effect, Group, Tenure};
 use crate::failover::{self, switch_cause};
 use crate::happening::Happening;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
-use vedette_model::{Command, EventName, Instant, Step};
+use vedette_model::{Command, Epoch, EventName, Instant, MasterRecord, Rejection, Step};
 
 /// Nobody can be promoted, for the same reasons as before: told again after so long.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
@@ -29,11 +30,15 @@ impl Group {
                 self.guarded(node, Command::Unpause, now);
             }
             failover::Act::Propose(record) => self.proposer.propose(record, now),
+            failover::Act::AnnounceAhead(record) => {
+                if self.is_leased(now) {
+                    self.writes_go_on(record.epoch, now);
+                    self.publish(MasterRecord::from(&record).into());
+                }
+            }
             failover::Act::Announce => {
                 let Some(record) = self.record.clone() else { return };
-                if let Tenure::Walk(walk) = &self.tenure {
-                    self.wishes.stood_still(record.epoch, walk.paused_at(), now);
-                }
+                self.writes_go_on(record.epoch, now);
                 self.effects.push_back(Effect::Announce(record.clone()));
                 self.event(Happening::new(EventName::SwitchMaster, switch_cause(&record)));
                 self.event(Happening::new(EventName::ReconfSlaves, "the others follow now"));
@@ -42,7 +47,9 @@ impl Group {
             }
             failover::Act::Step(step) => self.walked(step, now),
             failover::Act::Event(happening) => self.event(happening),
-            failover::Act::NoGoodSlave { told, reasons } => self.no_good_slave(told, reasons, now),
+            failover::Act::NoGoodSlave { told, reasons, rejected } => {
+                self.no_good_slave(told, reasons, rejected, now);
+            }
             failover::Act::NoHeir(no) => self.wish_refused(no),
             // Said by what only looks, which is no tenure.
             failover::Act::Foreseen(_) => {}
@@ -53,13 +60,27 @@ impl Group {
         }
     }
 
+    /// From now on applications know whom to write to.
+    fn writes_go_on(&mut self, epoch: Epoch, now: Instant) {
+        if let Tenure::Walk(walk) = &self.tenure {
+            self.wishes.stood_still(epoch, walk.paused_at(), now);
+        }
+    }
+
     /// What is as it was is told again once a minute only.
-    fn no_good_slave(&mut self, told: Happening, reasons: String, now: Instant) {
+    fn no_good_slave(
+        &mut self,
+        told: Happening,
+        reasons: String,
+        rejected: Vec<Rejection>,
+        now: Instant,
+    ) {
         let known = self.last_abort.as_ref().filter(|(before, _)| *before == reasons);
         if known.is_none_or(|(_, at)| now.since(*at) >= TOLD_AGAIN) {
             self.last_abort = Some((reasons, now));
             let why = told.cause.clone();
             self.event(told);
+            self.rejected = rejected;
             self.walked(Step::Aborted { why }, now);
         }
     }

@@ -63,7 +63,9 @@ impl Wishes {
 
     /// The new master is announced: writes go on there.
     pub(super) fn stood_still(&mut self, epoch: Epoch, since: Option<Instant>, now: Instant) {
-        self.gap = since.map(|since| (epoch, now.since(since)));
+        if self.gap.is_none_or(|(of, _)| of != epoch) {
+            self.gap = since.map(|since| (epoch, now.since(since)));
+        }
     }
 }
 
@@ -201,7 +203,12 @@ impl Group {
         if record.epoch == epoch || (named && !back) {
             return Outcome::Done { now: format!("{by_epoch}{}", self.measured(record, epoch)) };
         }
-        let why = given_up.unwrap_or("the group has moved on since it was asked for");
+        let unknown = if back {
+            "it was given up; the events say why"
+        } else {
+            "the group has moved on since it was asked for"
+        };
+        let why = given_up.unwrap_or(unknown);
         Outcome::Refused { why: format!("{why}; {by_epoch}") }
     }
 
@@ -353,6 +360,7 @@ impl Group {
             | failover::Act::Unpause(_)
             | failover::Act::Propose(_)
             | failover::Act::Announce
+            | failover::Act::AnnounceAhead(_)
             | failover::Act::Step(_)
             | failover::Act::Event(_)
             | failover::Act::NoGoodSlave { .. }

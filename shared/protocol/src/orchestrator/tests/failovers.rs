@@ -44,7 +44,7 @@ fn replicas_that_lost_their_link_long_ago_are_locked_out_until_patience_is_over(
         (Step::Odown, 0, 0),
         (Step::Claimed, 2, 0),
         first,
-        (Step::Aborted { .. }, 0, 0),
+        (Step::Aborted { .. }, 0, 3),
         rest @ ..,
     ] = &steps[..]
     else {
@@ -93,6 +93,7 @@ fn a_silent_leaders_plan_is_taken_over_and_a_dead_target_replaced_at_once() {
             loss: LossBound::default(),
             trace_id: record.trace_id(),
             flapping: Flapping::default(),
+            after_handover: false,
             reason: vedette_model::PlanReason::Odown,
         });
         record

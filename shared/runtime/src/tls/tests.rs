@@ -1,6 +1,4 @@
 use super::*;
-use crate::commands::tests::{ENDS, answers};
-use crate::config::ClientsConfig;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::path::Path;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
@@ -134,18 +132,4 @@ async fn a_new_certificate_is_taken_and_a_broken_one_is_not() {
     std::fs::remove_file(&script.files.key).unwrap();
     assert!(matches!(tls.look(), Err(TlsError::Read { .. })));
     assert!(connects(&tls, &new, None).await);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_handshake_that_says_nothing_takes_no_place_for_long() {
-    let script = Script::new(None);
-    script.write(&signed(&ca()));
-    let tls = Tls::load(script.files.clone()).unwrap();
-    let (_client, server) = duplex(64);
-    let answers = answers(ClientsConfig::default());
-    let since = answers.now();
-    crate::door::encrypted(server, ENDS, Arc::clone(&answers), &tls).await;
-    assert!(answers.now().since(since) <= crate::session::LOGIN_LIMIT + Duration::from_secs(1));
-    let text = answers.metrics().text(&answers.present(true)).unwrap();
-    assert!(text.contains("refused_total{reason=\"handshake\"} 1"), "{text}");
 }

@@ -1,9 +1,9 @@
-//! TLS on the door: certificate, key, and who may come.
+//! TLS on a port of ours: certificate, key, and who may come.
 //!
 //! Files are looked at every second and taken as soon as they fit together, so that rotating a
 //! certificate needs no restart. Connections that are there go on with the old one.
 
-use crate::config::TlsConfig;
+use crate::{Clock, Shutdown};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -14,7 +14,6 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
-use vedette_runtime::{Clock, Shutdown};
 
 /// Between two looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -72,16 +71,6 @@ pub struct Files {
 }
 
 impl Files {
-    /// Those that are configured; none without TLS.
-    pub fn of(config: &TlsConfig) -> Option<Self> {
-        config.listen?;
-        Some(Self {
-            certificate: config.certificate.clone()?,
-            key: config.key.clone()?,
-            client_ca: config.client_ca.clone(),
-        })
-    }
-
     fn read(&self) -> Result<Contents, TlsError> {
         let read = |path: &PathBuf| {
             std::fs::read(path).map_err(|source| TlsError::Read { path: path.clone(), source })

@@ -1,0 +1,109 @@
+//! Every secret of the system holds one word, and that word is nowhere but where it has to be.
+
+use crate::works::{Bus, Crew};
+use anyhow::{Context as _, Result, ensure};
+use std::path::Path;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use vedette_harness::{GROUP, LIMIT, binary};
+use vedette_live::tell;
+use vedette_model::Service;
+
+/// The word.
+const WORD: &str = "hush";
+
+/// A secret.
+pub fn hushed(whose: &str) -> String {
+    format!("{whose}-{WORD}")
+}
+
+/// Keys of a notifier's secrets: of what is sent, and of a channel that cannot be reached.
+pub fn of_sinks() -> Vec<String> {
+    vec![
+        format!("sink.webhook.token = \"{}\"", hushed("token")),
+        format!("sink.webhook.secrets = [\"whsec_{}\"]", WORD.repeat(8)),
+        format!("sink.slack.secret_url = \"http://127.0.0.1:1/{}\"", hushed("slack")),
+        format!("sink.pagerduty.routing_key = \"{}\"", hushed("route")),
+        "sink.pagerduty.url = \"http://127.0.0.1:1/\"".into(),
+    ]
+}
+
+/// Neither in what is logged, shown, measured or told, nor in what JetStream keeps.
+pub async fn are_nowhere(bus: &Bus, crew: &Crew, folder: &Path) -> Result<()> {
+    let mut places = 0;
+    let mut look = |place: &str, text: &str| {
+        places += 1;
+        let line = text.lines().find(|line| line.contains(WORD)).unwrap_or_default();
+        ensure!(!text.contains(WORD), "{place} holds a secret: {line}");
+        ensure!(!text.is_empty(), "{place} is empty: nothing was looked at");
+        anyhow::Ok(())
+    };
+    for process in &crew.processes {
+        look(&format!("the log of {}", process.name()), &process.log())?;
+        let shown = shown(bus, process.service(), process.name(), folder).await?;
+        ensure!(shown.contains("******"), "{} masks nothing: {shown}", process.name());
+        look(&format!("what {} prints of its configuration", process.name()), &shown)?;
+    }
+    for server in &bus.servers {
+        look(&format!("the log of {}", server.name()), &server.log())?;
+        let store = folder.join(server.name()).join("store");
+        look(&format!("what {} keeps", server.name()), &everything_in(&store)?)?;
+    }
+    for path in ["/metrics", "/groups"] {
+        look(&format!("the gateway's {path}"), &got(crew, path).await?)?;
+    }
+    for words in [
+        &["status"][..],
+        &["status", "--json"],
+        &["groups", "--json"],
+        &["nodes", "--json"],
+        &["history", "--json"],
+        &["explain", GROUP, "--json"],
+        &["doctor"],
+        &["notify", "--json"],
+        &["notify", "dead", "--json"],
+    ] {
+        look(&format!("vedette {}", words.join(" ")), &bus.vedette(words).await?)?;
+    }
+    tell(&format!("no secret in {places} places"));
+    Ok(())
+}
+
+/// `--print-config` of a process, with its file and its environment.
+async fn shown(bus: &Bus, service: Service, id: &str, folder: &Path) -> Result<String> {
+    let mut command = Command::new(binary::service(service)?);
+    command.arg("--config").arg(folder.join(format!("{id}.toml"))).arg("--print-config");
+    command.envs(bus.login(service.as_str())).kill_on_drop(true);
+    let output = tokio::time::timeout(LIMIT, command.output()).await.context("no end")??;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+async fn got(crew: &Crew, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(crew.http).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    tokio::time::timeout(LIMIT, read).await.context("the gateway does not answer")??;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    ensure!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    Ok(answer)
+}
+
+/// All bytes of all files, as text.
+fn everything_in(folder: &Path) -> Result<String> {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            text += &everything_in(&path)?;
+            continue;
+        }
+        // One that was replaced meanwhile.
+        let Ok(bytes) = std::fs::read(&path) else { continue };
+        text += &String::from_utf8_lossy(&bytes);
+    }
+    Ok(text)
+}
