@@ -3,8 +3,9 @@
 # the one that shifts clocks.
 # CLIENT_TOOLS=1 beforehand: also Python's venv and Node, for the tests of the examples in clients/,
 # and HAProxy, for the test of deploy/haproxy.cfg.
-# DEPLOY_TOOLS=1 beforehand: also what deploy/check.py needs: systemd-analyze, and a Python with its
-# packages in VEDETTE_DEPLOY_PYTHON.
+# DEPLOY_TOOLS=1 beforehand: also what the programs in deploy/ and the test of observability/ need:
+# systemd-analyze, openssl, busybox, ip, cargo-deb, Prometheus, and a Python with its packages, helm
+# among them, in VEDETTE_DEPLOY_PYTHON.
 # BOTH_SERVERS=1 beforehand: also Valkey, for what is tested with both, in VEDETTE_VALKEY_SERVER.
 #
 # Afterwards VEDETTE_REDIS_SERVER and VEDETTE_NATS_SERVER name the two servers. Set beforehand they
@@ -20,6 +21,7 @@ TOOLS=$TARGET/tools
 # The releases that are fetched when the path has none that is recent enough.
 NATS_RELEASE=2.15.1
 VALKEY_RELEASE=9.1.2.post2
+CARGO_DEB_RELEASE=3.8.0
 
 say() { printf '==> %s\n' "$*"; }
 
@@ -169,13 +171,32 @@ find_client_tools() {
 }
 
 find_deploy_tools() {
-    command -v systemd-analyze >/dev/null || install_packages systemd
-    python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3 python3-venv
+    # ip is not on every user's path.
+    PATH=$PATH:/usr/sbin:/sbin
+    local missing=()
+    command -v systemd-analyze >/dev/null || missing+=(systemd)
+    command -v openssl >/dev/null || missing+=(openssl)
+    command -v busybox >/dev/null || missing+=(busybox-static)
+    command -v ip >/dev/null || missing+=(iproute2)
+    command -v redis-cli >/dev/null || missing+=(redis-tools)
+    command -v promtool >/dev/null || missing+=(prometheus)
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
     local own=$TOOLS/deploy-python
     [ -x "$own/bin/python3" ] || python3 -m venv "$own" || give_up "python3 makes no environment in $own: see its words above"
     "$own/bin/python3" -m pip install --quiet --disable-pip-version-check --requirement deploy/requirements.txt ||
         give_up "pip could not fetch what deploy/requirements.txt lists: check the network"
     export VEDETTE_DEPLOY_PYTHON=$own/bin/python3
+    PATH=$TOOLS/bin:$PATH
+    if [ "$(cargo-deb --version 2>/dev/null)" != "$CARGO_DEB_RELEASE" ]; then
+        say "building cargo-deb $CARGO_DEB_RELEASE into $TOOLS"
+        # Used once in a while: built quickly rather than well.
+        CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_TARGET_DIR=$TOOLS/cargo-deb \
+            cargo install --quiet --locked --force --no-default-features --root "$TOOLS" \
+            --version "$CARGO_DEB_RELEASE" cargo-deb ||
+            give_up "cargo-deb could not be built: see the words above"
+        rm -rf "$TOOLS/cargo-deb"
+    fi
 }
 
 # Python with redis-py, for a plain Sentinel client; the demo does without where it cannot be had.
