@@ -134,11 +134,30 @@ impl Collector {
         self.taken().into_iter().map(|span| span.trace).collect()
     }
 
-    /// The spans of one trace, once its root has come and each of these names as often at least.
+    /// The spans of one trace, once its root has come, each of these names as often at least, and
+    /// whatever any of its spans points to: the services send at moments of their own.
     ///
     /// # Errors
     /// What has not come.
     pub async fn whole(&self, trace: &str, wanted: &[(&str, usize)]) -> Result<Vec<Taken>> {
+        let pointed_to = |span: &Taken| span.parent.iter().chain(&span.links).cloned().collect();
+        self.gathered(trace, wanted, pointed_to).await
+    }
+
+    /// The same after a service died together with spans that others point to.
+    ///
+    /// # Errors
+    /// What has not come.
+    pub async fn bereaved(&self, trace: &str, wanted: &[(&str, usize)]) -> Result<Vec<Taken>> {
+        self.gathered(trace, wanted, |span| span.parent.iter().cloned().collect()).await
+    }
+
+    async fn gathered(
+        &self,
+        trace: &str,
+        wanted: &[(&str, usize)],
+        pointed_to: impl Fn(&Taken) -> Vec<String>,
+    ) -> Result<Vec<Taken>> {
         let of_trace = || -> Vec<Taken> {
             self.taken().into_iter().filter(|span| span.trace == trace).collect()
         };
@@ -150,6 +169,11 @@ impl Collector {
                 few.map(|(name, least)| format!("{} of {least} {name}", count(name))).collect();
             if !spans.iter().any(|span| span.parent.is_none()) {
                 missing.push("no root".into());
+            }
+            let ids: BTreeSet<_> = spans.iter().map(|span| &span.id).collect();
+            for span in &spans {
+                let gone = pointed_to(span).into_iter().filter(|id| !ids.contains(id));
+                missing.extend(gone.map(|id| format!("{id}, which {} points to", span.name)));
             }
             missing
         };

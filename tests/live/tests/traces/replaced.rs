@@ -1,7 +1,7 @@
 //! Masters that are replaced.
 
 use crate::support::{
-    FAILOVER, WORDS, first, moments, nothing_else, root, switched, traced, whole,
+    FAILOVER, WORDS, bereaved, first, moments, nothing_else, root, switched, traced, whole,
 };
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
@@ -150,7 +150,6 @@ async fn a_master_whose_failover_loses_its_leader() -> Result<()> {
     system.arm("kill@promoted")?;
     system.nodes[0].kill9()?;
     let trace = switched(&system, mark, &old).await?.trace_id.to_string();
-    // The dead one's last spans died with it.
     let wanted = [
         ("incident", 1),
         ("detect", 2),
@@ -163,7 +162,7 @@ async fn a_master_whose_failover_loses_its_leader() -> Result<()> {
         ("announce", 1),
         ("repoint", 1),
     ];
-    let spans = whole(&collector, &trace, &wanted).await?;
+    let spans = bereaved(&collector, &trace, &wanted).await?;
     root(&spans, "switched")?;
     let takes_over =
         |s: &&Taken| s.name == "candidacy" && s.attribute("vedette.purpose") == "takeover";

@@ -51,7 +51,19 @@ pub async fn whole(
     trace: &str,
     wanted: &[(&str, usize)],
 ) -> Result<Vec<Taken>> {
-    let spans = collector.whole(trace, wanted).await?;
+    shown(collector.whole(trace, wanted).await?)
+}
+
+/// The same after a service died together with its last spans.
+pub async fn bereaved(
+    collector: &Collector,
+    trace: &str,
+    wanted: &[(&str, usize)],
+) -> Result<Vec<Taken>> {
+    shown(collector.bereaved(trace, wanted).await?)
+}
+
+fn shown(spans: Vec<Taken>) -> Result<Vec<Taken>> {
     tell(&format!("\n{}", tree(&spans)));
     well_formed(&spans, AFTERWARDS)?;
     Ok(spans)
