@@ -7,10 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use std::time::Duration;
 use vedette_harness::{LIMIT, within};
-use vedette_model::{Event, EventName, GroupName, Health, Secret};
+use vedette_model::{Event, EventName, GroupName, Health, Secret, Service};
 use vedette_notifier::Config;
 use vedette_notifier::webhook::Webhook;
 use vedette_protocol::notice::Outcome;
+use vedette_runtime::Overrides;
+use vedette_runtime::config::load_from;
 use vedette_runtime::outbox::DeadLetters;
 
 fn odown(id: &str) -> Event {
@@ -20,6 +22,20 @@ fn odown(id: &str) -> Event {
 fn to(receiver: &Receiver) -> impl FnOnce(&mut Config) {
     let url = receiver.url.clone();
     move |config| config.sink.webhook.urls = vec![url]
+}
+
+fn of(group: &str, id: &str) -> Event {
+    Event { group: GroupName::parse(group).unwrap(), ..odown(id) }
+}
+
+/// Reads the routing table as from a configuration file.
+fn route(config: &mut Config, rows: &str) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), rows).unwrap();
+    let id = [("VEDETTE_ID".to_string(), "n1".to_string())];
+    let own = Overrides::default();
+    let loaded: Config = load_from(Service::Notifier, Some(file.path()), id, own).unwrap();
+    config.route = loaded.route;
 }
 
 /// Waits until these ids have come; what came in all.
@@ -141,31 +157,43 @@ async fn without_jetstream_it_is_told_live_and_health_says_what_is_missing() {
 #[tokio::test]
 async fn a_route_decides_which_events_of_which_groups_a_sink_gets() {
     let receiver = Receiver::start(&[]).await;
-    let url = receiver.url.clone();
     let mut stage = Stage::set(|config| {
-        config.sink.webhook.urls = vec![url];
-        let text = "[[route]]\nsinks = [\"webhook\"]\nevents = [\"+switch-*\", \"+odown\"]\n\
-                    groups = [\"prod-*\"]\n";
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        let id = [("VEDETTE_ID".to_string(), "n1".to_string())];
-        let loaded: Config = vedette_runtime::config::load_from(
-            vedette_model::Service::Notifier,
-            Some(file.path()),
-            id,
-            vedette_runtime::Overrides::default(),
-        )
-        .unwrap();
-        config.route = loaded.route;
+        to(&receiver)(config);
+        route(
+            config,
+            "[[route]]\nsinks = [\"webhook\"]\nevents = [\"+switch-*\", \"+odown\"]\n\
+             groups = [\"prod-*\"]\n",
+        );
     })
     .await;
-    let of = |group: &str, id: &str| Event { group: GroupName::parse(group).unwrap(), ..odown(id) };
     stage.tell(&of("test-1", "1")).await;
     let sdown = Event { name: EventName::Sdown, ..of("prod-1", "2") };
     stage.tell(&sdown).await;
     stage.tell(&of("prod-1", "3")).await;
     assert_eq!(come(&receiver, &["3"]).await, ["3"]);
     stage.health(|health| *health == Health::Well).await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn what_happens_in_a_quiet_time_waits_also_over_a_restart() {
+    let receiver = Receiver::start(&[]).await;
+    let mut stage = Stage::set(|config| {
+        to(&receiver)(config);
+        // All day, every day.
+        route(config, "[[route]]\ngroups = [\"test-*\"]\nquiet = [\"00:00-00:00\"]\n[[route]]\n");
+    })
+    .await;
+    for (group, id) in [("test-1", "1"), ("test-1", "2"), ("prod-1", "3")] {
+        stage.tell(&of(group, id)).await;
+    }
+    assert_eq!(come(&receiver, &["3"]).await, ["3"]);
+    stage.health(|health| *health == Health::Well).await;
+    stage.stop("n1").await;
+    stage.set_anew(|config| route(config, "[[route]]\n"));
+    stage.start("n2").await;
+    let ids = come(&receiver, &["1", "2"]).await;
+    assert_eq!(once(&ids), ["3", "1", "2"], "{ids:?}");
     stage.end().await;
 }
 

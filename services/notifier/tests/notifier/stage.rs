@@ -48,6 +48,11 @@ impl Stage {
         Self { folder, nats, bus, heard, historian, base, running: Vec::new() }
     }
 
+    /// Changes the configuration of those that are started from now on.
+    pub fn set_anew(&mut self, configure: impl FnOnce(&mut Config)) {
+        configure(&mut self.base);
+    }
+
     /// Starts a notifier and waits until it listens.
     pub async fn start(&mut self, id: &str) {
         let mut config = self.base.clone();
