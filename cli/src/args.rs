@@ -5,6 +5,7 @@ mod change;
 mod notify;
 mod past;
 mod switch;
+mod told;
 mod up;
 
 pub use apply::Apply;
@@ -222,40 +223,6 @@ pub enum Verb {
     /// Prints groups.toml and the services' files that mean the same, with a comment for each
     /// directive that is done otherwise.
     Import(Import),
-}
-
-impl Verb {
-    /// One word, for logs.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Up(_) => "up",
-            Self::Status(_) => "status",
-            Self::Watch(_) => "watch",
-            Self::History(_) => "history",
-            Self::Explain(_) => "explain",
-            Self::Master(_) => "master",
-            Self::Groups(_) => "groups",
-            Self::Nodes(_) => "nodes",
-            Self::Doctor(_) => "doctor",
-            Self::Survive(_) => "survive",
-            Self::Completions { .. } => "completions",
-            Self::Pause(_) => "pause",
-            Self::Resume(_) => "resume",
-            Self::Release(_) => "release",
-            Self::Set(_) => "set",
-            Self::Monitor(_) => "monitor",
-            Self::Remove(_) => "remove",
-            Self::Apply(_) => "apply",
-            Self::Reset(_) => "reset",
-            Self::Switchover(_) => "switchover",
-            Self::Failover(_) => "failover",
-            Self::Drain(_) => "drain",
-            Self::Roster(_) => "roster",
-            Self::Notify(_) => "notify",
-            Self::Sentinel(_) => "sentinel",
-            Self::Import(_) => "import",
-        }
-    }
 }
 
 const LIST_HELP: &str = "\

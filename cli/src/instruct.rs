@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use vedette_model::{
-    Fact, GroupName, Instruction, InstructionReply, Outcome, Secret, Setting, Verb, fits,
+    Fact, GroupName, Instruction, InstructionReply, Outcome, Secret, Setting, TraceId, Verb, fits,
 };
 use vedette_runtime::bus::Received;
 use vedette_runtime::{Bus, Shutdown};
@@ -137,7 +137,8 @@ pub async fn answer(
     let asked = ask(bus, &mut answers, instruction);
     let whose = instruction.group.as_ref().map_or("the voters' roster", |group| group.as_str());
     let what = format!("whoever looks after {whose}, to {instruction}");
-    Ok(progress::during(&what, tokio::time::timeout(limit, asked)).await.ok().flatten())
+    let heard = progress::during(&what, tokio::time::timeout(limit, asked)).await.ok().flatten();
+    Ok(heard.map(|heard| heard.reply))
 }
 
 /// What holds now.
@@ -151,12 +152,20 @@ pub fn done(reply: &InstructionReply) -> anyhow::Result<&str> {
     }
 }
 
+/// An answer.
+pub struct Heard {
+    /// What it says.
+    pub reply: InstructionReply,
+    /// The incident under way that it belongs to.
+    pub incident: Option<TraceId>,
+}
+
 /// Asks until somebody answers.
 pub async fn ask(
     bus: &Bus,
     answers: &mut mpsc::Receiver<Received>,
     instruction: &Instruction,
-) -> Option<InstructionReply> {
+) -> Option<Heard> {
     bus.publish(&instruction.clone().into()).await;
     hear(bus, answers, instruction).await
 }
@@ -166,14 +175,15 @@ pub async fn hear(
     bus: &Bus,
     answers: &mut mpsc::Receiver<Received>,
     instruction: &Instruction,
-) -> Option<InstructionReply> {
+) -> Option<Heard> {
     loop {
         let next = async {
             while let Some(received) = answers.recv().await {
+                let context = received.context().filter(|context| context.live);
                 if let Fact::InstructionReply(reply) = received.fact
                     && reply.instruction == *instruction
                 {
-                    return Some(reply);
+                    return Some(Heard { reply, incident: context.map(|context| context.trace) });
                 }
             }
             None

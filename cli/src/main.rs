@@ -44,7 +44,7 @@ use config::{Config, UpConfig};
 use std::process::ExitCode;
 use vedette_model::{Service, Verb as Instructed};
 use vedette_runtime::config as layers;
-use vedette_runtime::{ConfigError, Shutdown, life};
+use vedette_runtime::{ConfigError, Shutdown, life, telemetry};
 
 fn main() -> ExitCode {
     if let Some(words) = sentinel::launch::called(std::env::args_os()) {
@@ -73,7 +73,9 @@ fn main() -> ExitCode {
     // The outcome is told in plain words; the log is for what happens meanwhile.
     let mut outcome = Ok(0);
     let common = config.common.clone();
-    let named = life::Named { service: args.verb.name(), id: &common.id };
+    let service = args.verb.name();
+    let traced = if args.verb.runs_services() { service } else { "cli" };
+    let named = life::Named { service, traced, id: &common.id };
     let ended = life::run_process(&named, &common.log, &common.telemetry, |shutdown| {
         let outcome = &mut outcome;
         // The doctor says it among what else it found.
@@ -81,14 +83,13 @@ fn main() -> ExitCode {
             life::warn_if_exposed(args.common.config.as_deref());
         }
         async move {
-            *outcome = carry_out(args, config, shutdown).await;
+            *outcome = run(args, config, shutdown).await;
             Ok(())
         }
     });
     match outcome {
         Ok(0) => ended,
         Ok(code) => ExitCode::from(code),
-        Err(error) if out::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let code = life::exit_code(&error);
             if code != 0 {
@@ -117,6 +118,20 @@ fn print(config: &Config) -> ExitCode {
             ExitCode::from(life::FAILURE)
         }
     }
+}
+
+/// Carries the verb out, as a span of its own where it runs no services. The exit code.
+async fn run(args: Args, config: Config, shutdown: Shutdown) -> anyhow::Result<u8> {
+    let verb = args.verb.clone();
+    let carried = async {
+        let outcome = carry_out(args, config, shutdown).await;
+        // Who went away has read enough.
+        outcome.or_else(|error| if out::is_closed(&error) { Ok(0) } else { Err(error) })
+    };
+    if verb.runs_services() {
+        return carried.await;
+    }
+    telemetry::traced(verb.words(), verb.group(), carried).await
 }
 
 /// The exit code.

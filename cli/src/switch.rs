@@ -11,7 +11,7 @@ use anyhow::Context;
 use serde::Serialize;
 use std::time::Duration;
 use vedette_model::{Epoch, GroupName, Instruction, InstructionReply, NodeAddr, Outcome, Verb};
-use vedette_runtime::{Bus, Shutdown};
+use vedette_runtime::{Bus, Shutdown, telemetry};
 
 /// For the end. An owner that cannot begin says so within four seconds, and one that has begun says
 /// how it is after twenty more; another owner may have to take it over.
@@ -72,15 +72,18 @@ async fn carried_out(
     let mut answers = bus.subscribe(&[]).await?;
     let asking = async {
         let mut begun = false;
-        let mut reply = ask(bus, &mut answers, &instruction).await?;
-        while let Outcome::Started { now } = &reply.outcome {
+        let mut heard = ask(bus, &mut answers, &instruction).await?;
+        while let Outcome::Started { now } = &heard.reply.outcome {
             if tells && !begun {
                 out::note(&format!("{group}: {now}"));
             }
+            if let Some(incident) = heard.incident.filter(|_| !begun) {
+                telemetry::leads_to(incident);
+            }
             begun = true;
-            reply = hear(bus, &mut answers, &instruction).await?;
+            heard = hear(bus, &mut answers, &instruction).await?;
         }
-        Some(reply)
+        Some(heard.reply)
     };
     let asking = tokio::time::timeout(END_LIMIT, asking);
     Ok(progress::during(&format!("{group} to have another master"), asking).await.ok().flatten())

@@ -187,12 +187,12 @@ impl Seat {
             let mut answers = self.bus.subscribe(&[]).await.ok()?;
             ask(&self.bus, &mut answers, &instruction).await
         };
-        let reply = tokio::select! {
+        let heard = tokio::select! {
             biased;
             () = shutdown.triggered() => return,
-            reply = tokio::time::timeout(CHANGE_LIMIT, answered) => reply,
+            heard = tokio::time::timeout(CHANGE_LIMIT, answered) => heard,
         };
-        match reply.ok().flatten().map(|reply| reply.outcome) {
+        match heard.ok().flatten().map(|heard| heard.reply.outcome) {
             Some(Outcome::Done { now } | Outcome::Started { now }) => {
                 tracing::info!(change = ?instruction.verb, now, "the roster was changed");
             }

@@ -57,7 +57,8 @@ where
         return print_config(service.as_str(), &config);
     }
     let common = config.common().clone();
-    let named = Named { service: service.as_str(), id: &common.id };
+    let service = service.as_str();
+    let named = Named { service, traced: service, id: &common.id };
     run_process(&named, &common.log, &common.telemetry, |shutdown| {
         warn_if_exposed(flags.common().config.as_deref());
         run(config, shutdown)
@@ -71,11 +72,13 @@ pub fn warn_if_exposed(file: Option<&Path>) {
     }
 }
 
-/// A process's name in logs and traces.
+/// A process's name in logs and traces, each part of `[A-Za-z0-9_-]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Named<'a> {
-    /// The kind of process, one word.
+    /// The kind of process, one word, as it stands on log lines.
     pub service: &'a str,
+    /// The same in traces, where all verbs of the command are one.
+    pub traced: &'a str,
     /// Its id.
     pub id: &'a str,
 }
@@ -113,7 +116,7 @@ where
         }
     };
     let code = runtime.block_on(async {
-        let telemetry = match telemetry::init(named.service, named.id, log, traces) {
+        let telemetry = match telemetry::init(named, log, traces) {
             Ok(telemetry) => telemetry,
             Err(error) => return refuse(named.service, &error),
         };

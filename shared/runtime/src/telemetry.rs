@@ -3,10 +3,13 @@
 mod export;
 mod http;
 mod tag;
+mod verb;
 
 pub(crate) use export::{record, spans};
+pub use verb::{leads_to, traced};
 
 use crate::config::{LogConfig, LogFormat, TelemetryConfig};
+use crate::life::Named;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -56,42 +59,40 @@ pub enum TelemetryError {
 #[must_use = "finish it at the end, or the last spans are lost"]
 pub struct Telemetry(bool);
 
-/// Sets logs and traces up, once per process. `service` and `id`, both of `[A-Za-z0-9_-]`, name
-/// the process on each line and in traces.
-/// Needs a tokio runtime if a collector is configured.
+/// Sets logs and traces up, once per process. Needs a tokio runtime if a collector is configured.
 ///
 /// # Errors
 /// [`TelemetryError`] names the key at fault.
 pub fn init(
-    service: &str,
-    id: &str,
+    named: &Named<'_>,
     log: &LogConfig,
     traces: &TelemetryConfig,
 ) -> Result<Telemetry, TelemetryError> {
     let lines = match &log.file {
-        None => lines(service, id, log.format, io::stderr),
+        None => lines(named, log.format, io::stderr),
         Some(path) => {
             let file = Appended(path.clone());
             file.open().map_err(|source| TelemetryError::File { path: path.clone(), source })?;
-            lines(service, id, log.format, file)
+            lines(named, log.format, file)
         }
     };
     tracing_subscriber::registry()
         .with(lines.with_filter(filter(&log.level)?))
+        .with(traces.otlp_endpoint.as_ref().map(|_| verb::layer()))
         .try_init()
         .map_err(|error| TelemetryError::Twice(error.to_string()))?;
     if let Some(endpoint) = &traces.otlp_endpoint {
-        export::start(service, id, endpoint, traces)?;
+        export::start(named, endpoint, traces)?;
     }
     Ok(Telemetry(traces.otlp_endpoint.is_some()))
 }
 
-fn lines<S, W>(service: &str, id: &str, format: LogFormat, to: W) -> Box<dyn Layer<S> + Send + Sync>
+fn lines<S, W>(named: &Named<'_>, format: LogFormat, to: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let writer = Tagged::new(to, format, service, id);
+    let writer = Tagged::new(to, format, named);
     let layer = tracing_subscriber::fmt::layer().with_ansi(false);
     match format {
         LogFormat::Text => layer.with_writer(writer).boxed(),
@@ -135,7 +136,7 @@ pub fn happening(event: &Event) -> Span {
 }
 
 /// The log filter. The bus library's own lines are left out unless asked for: the bus says the
-/// same with from and to. A bare word must be a level: the filter's own syntax would take a
+/// same with from and to. The span of a verb is for the collector only. A bare word must be a level: the filter's own syntax would take a
 /// misspelt one for a module and log nothing else.
 pub(crate) fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
     let parts: Vec<_> = level.split(',').map(str::trim).collect();
@@ -150,7 +151,7 @@ pub(crate) fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
     }
     let quiet = if level.contains("async_nats") { "" } else { ",async_nats=warn" };
     EnvFilter::builder()
-        .parse(format!("{}{quiet}", parts.join(",")))
+        .parse(format!("{},{}=off{quiet}", parts.join(","), verb::TARGET))
         .map_err(|error| TelemetryError::Filter(error.to_string()))
 }
 
@@ -180,9 +181,11 @@ mod tests {
         }
     }
 
+    const VOTER: Named<'_> = Named { service: "voter", traced: "voter", id: "v1" };
+
     fn logged(format: LogFormat, log: impl FnOnce()) -> String {
         let kept = Lines::default();
-        let layer = lines("voter", "v1", format, kept.clone());
+        let layer = lines(&VOTER, format, kept.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
         String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
     }
@@ -213,7 +216,7 @@ mod tests {
     fn a_file_may_be_moved_away_between_two_lines() {
         let folder = tempfile::tempdir().unwrap();
         let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
-        let layer = lines("voter", "v1", LogFormat::Text, Appended(path.clone()));
+        let layer = lines(&VOTER, LogFormat::Text, Appended(path.clone()));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::info!("first");
             std::fs::rename(&path, &moved).unwrap();

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use vedette_model::{Epoch, Fact, NodeAddr, Service, StatusQuery, TraceId};
 use vedette_runtime::config::{LogConfig, LogFormat, TelemetryConfig};
+use vedette_runtime::life::Named;
 use vedette_runtime::{Observer, telemetry};
 use vedette_trace::{Heard, Notes, Span, Witness, names};
 
@@ -50,8 +51,9 @@ async fn spans_go_to_the_collector_and_one_that_never_answers_holds_nobody_up() 
     });
     let log = LogConfig { format: LogFormat::Json, level: "off".into(), file: None };
     let traces = TelemetryConfig { otlp_endpoint: Some(endpoint), ..TelemetryConfig::default() };
-    let telemetry = telemetry::init("voter", "v1", &log, &traces).unwrap();
-    assert!(telemetry::init("voter", "v1", &log, &traces).is_err(), "twice is once too often");
+    let named = Named { service: "voter", traced: "voter", id: "v1" };
+    let telemetry = telemetry::init(&named, &log, &traces).unwrap();
+    assert!(telemetry::init(&named, &log, &traces).is_err(), "twice is once too often");
 
     let addr = NodeAddr::parse("10.0.0.1:6379").unwrap();
     let trace = TraceId::of(&group("orders"), Epoch(7), &addr, None);

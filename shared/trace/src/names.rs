@@ -50,6 +50,8 @@ names! { SPANS:
     TELL = "tell",
     /// A notifier hands a message about the incident to a sink.
     NOTIFY = "notify",
+    /// The command; its verb follows, as in `vedette status`.
+    COMMAND = "vedette",
 }
 
 names! { ATTRIBUTES:
@@ -109,6 +111,8 @@ names! { ATTRIBUTES:
     TRY = "vedette.try",
     /// How many clients were told.
     SUBSCRIBERS = "vedette.subscribers",
+    /// Which verb of the command.
+    VERB = "vedette.verb",
     /// OpenTelemetry's.
     DB_SYSTEM = "db.system.name",
     /// OpenTelemetry's.
@@ -125,4 +129,16 @@ names! { ATTRIBUTES:
     MESSAGING_TYPE = "messaging.operation.type",
     /// OpenTelemetry's.
     MESSAGING_DESTINATION = "messaging.destination.name",
+    /// OpenTelemetry's.
+    EXECUTABLE = "process.executable.name",
+    /// OpenTelemetry's.
+    PID = "process.pid",
+    /// OpenTelemetry's.
+    EXIT_CODE = "process.exit.code",
+    /// OpenTelemetry's.
+    ERROR_TYPE = "error.type",
+    /// OpenTelemetry's.
+    USER = "user.name",
+    /// OpenTelemetry's.
+    HOST = "host.name",
 }

@@ -80,6 +80,7 @@ const TABLE: &[Row] = &[
             "tokio",
             "tokio-rustls",
             "tracing",
+            "tracing-opentelemetry",
             "tracing-subscriber",
         ],
         never: &["redis", "redb", "reqwest"],

@@ -4,11 +4,12 @@
 use super::{TelemetryError, http};
 use crate::Clock;
 use crate::config::{OtlpProtocol, TelemetryConfig};
+use crate::life::Named;
 use crate::limit::Limit;
 use opentelemetry::trace::{
     Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
 };
-use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
 use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
@@ -55,15 +56,14 @@ struct Tally {
 
 /// Begins to send the process's spans, once per process.
 pub(super) fn start(
-    service: &str,
-    id: &str,
+    named: &Named<'_>,
     endpoint: &str,
     config: &TelemetryConfig,
 ) -> Result<(), TelemetryError> {
     let mut line = Line::new(exporter(endpoint, config)?);
     let resource = Resource::builder()
-        .with_service_name(format!("vedette-{service}"))
-        .with_attribute(KeyValue::new("service.instance.id", id.to_owned()))
+        .with_service_name(format!("vedette-{}", named.traced))
+        .with_attribute(KeyValue::new("service.instance.id", named.id.to_owned()))
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .build();
     line.processor.set_resource(&resource);
@@ -110,10 +110,37 @@ impl Line {
 
     fn take(&self, spans: Vec<Span>, source: &str) {
         for span in spans {
-            if self.tally.has_room() {
-                self.processor.on_end(data(span, source));
-            }
+            self.put(data(span, source));
         }
+    }
+
+    fn put(&self, span: SpanData) {
+        if self.tally.has_room() {
+            self.processor.on_end(span);
+        }
+    }
+}
+
+/// Where spans enter the line that OpenTelemetry's own library made.
+#[derive(Debug)]
+pub(super) struct Entry;
+
+impl SpanProcessor for Entry {
+    fn on_start(&self, _: &mut opentelemetry_sdk::trace::Span, _: &Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        if let Some(line) = LINE.get() {
+            line.put(span);
+        }
+    }
+
+    // The line is flushed and ended by `finish`, for all spans.
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
     }
 }
 
@@ -166,12 +193,14 @@ fn exporter(
     }
 }
 
+/// A span of this trace.
+pub(super) fn context(trace: vedette_model::TraceId, id: u64) -> SpanContext {
+    let (trace, id) = (TraceId::from(trace.as_u128()), SpanId::from(id));
+    SpanContext::new(trace, id, TraceFlags::SAMPLED, false, TraceState::default())
+}
+
 fn data(span: Span, source: &str) -> SpanData {
-    let trace = TraceId::from(span.trace.as_u128());
-    let context = |id: u64| {
-        let flags = TraceFlags::SAMPLED;
-        SpanContext::new(trace, SpanId::from(id), flags, false, TraceState::default())
-    };
+    let context = |id| context(span.trace, id);
     let mut attributes = keys(span.attributes);
     attributes.push(KeyValue::new(vedette_trace::names::SOURCE, source.to_owned()));
     let mut events = SpanEvents::default();
@@ -212,7 +241,7 @@ fn keys(attributes: Vec<(&'static str, Value)>) -> Vec<KeyValue> {
     attributes.into_iter().map(key).collect()
 }
 
-fn short(mut text: String) -> String {
+pub(super) fn short(mut text: String) -> String {
     if text.len() > TEXT_LIMIT {
         let end = (0..=TEXT_LIMIT).rev().find(|at| text.is_char_boundary(*at));
         text.truncate(end.unwrap_or(0));

@@ -1,6 +1,7 @@
 //! Who writes a log line, on each of them: spans do not reach the tasks that a service spawns.
 
 use crate::config::LogFormat;
+use crate::life::Named;
 use std::io::{self, Write};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -13,8 +14,9 @@ pub(super) struct Tagged<W> {
 }
 
 impl<W> Tagged<W> {
-    /// Both names are of `[A-Za-z0-9_-]` and need no escape in either format.
-    pub(super) fn new(inner: W, format: LogFormat, service: &str, id: &str) -> Self {
+    /// Both names need no escape in either format.
+    pub(super) fn new(inner: W, format: LogFormat, named: &Named<'_>) -> Self {
+        let Named { service, id, .. } = named;
         let tag = match format {
             LogFormat::Text => format!(" service={service} id={id}"),
             LogFormat::Json => format!("\"service\":\"{service}\",\"id\":\"{id}\","),

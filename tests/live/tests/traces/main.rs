@@ -7,3 +7,4 @@ mod replaced;
 mod support;
 mod tls;
 mod told;
+mod verbs;
