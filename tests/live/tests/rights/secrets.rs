@@ -6,12 +6,23 @@ use std::path::Path;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
-use vedette_harness::{GROUP, LIMIT, binary};
+use vedette_harness::{GROUP, LIMIT, binary, within};
+use vedette_live::collector::Taken;
 use vedette_live::tell;
 use vedette_model::Service;
 
 /// The word.
 const WORD: &str = "hush";
+
+/// Who records spans.
+const TELLERS: [&str; 6] = [
+    "vedette-prober",
+    "vedette-voter",
+    "vedette-orchestrator",
+    "vedette-notifier",
+    "vedette-gateway",
+    "vedette-cli",
+];
 
 /// A secret.
 pub fn hushed(whose: &str) -> String {
@@ -53,6 +64,7 @@ pub async fn are_nowhere(bus: &Bus, crew: &Crew, folder: &Path) -> Result<()> {
     for path in ["/metrics", "/groups"] {
         look(&format!("the gateway's {path}"), &got(crew, path).await?)?;
     }
+    look("what the collector was told", &told(bus).await?)?;
     for words in [
         &["status"][..],
         &["status", "--json"],
@@ -68,6 +80,19 @@ pub async fn are_nowhere(bus: &Bus, crew: &Crew, folder: &Path) -> Result<()> {
     }
     tell(&format!("no secret in {places} places"));
     Ok(())
+}
+
+/// All spans of the system, once everybody has told some, and both changes of master are there.
+async fn told(bus: &Bus) -> Result<String> {
+    let whole = |spans: &[Taken]| {
+        let heard = |teller: &&str| spans.iter().any(|span| span.service == *teller);
+        let incidents = spans.iter().filter(|span| span.name == "incident");
+        TELLERS.iter().all(heard) && incidents.count() >= 2
+    };
+    let spans = || bus.collector.taken();
+    let everybody = async || whole(&spans()).then(|| format!("{:#?}", spans()));
+    let told = within(LIMIT, "everybody has told spans", everybody).await;
+    told.with_context(|| format!("there are only {:#?}", spans()))
 }
 
 /// `--print-config` of a process, with its file and its environment.

@@ -13,6 +13,7 @@ use vedette_harness::papers::Papers;
 use vedette_harness::{
     GROUP, Home, LIMIT, NatsServer, Node, Process, ServiceProcess, binary, ports, within,
 };
+use vedette_live::collector::Collector;
 use vedette_live::compare::Asked;
 use vedette_live::receiver::Receiver;
 use vedette_live::tell;
@@ -28,13 +29,15 @@ fn password(user: &str) -> String {
 
 pub struct Bus {
     pub servers: Vec<Process>,
+    /// Who is told of spans.
+    pub collector: Collector,
     urls: Vec<String>,
     authority: PathBuf,
 }
 
 impl Bus {
-    /// Three servers by the shipped file, each with its own name and addresses.
-    fn start(folder: &Path) -> Result<Self> {
+    /// Three servers by the shipped file, each with its own name and addresses, and a collector.
+    async fn start(folder: &Path) -> Result<Self> {
         let tls = folder.join("tls");
         std::fs::create_dir(&tls)?;
         let authority = Papers::issue(&tls, &["127.0.0.1"])?.authority;
@@ -77,19 +80,19 @@ impl Bus {
             )?);
         }
         let urls = clients.iter().map(|port| format!("tls://127.0.0.1:{port}")).collect();
-        Ok(Self { servers, urls, authority })
+        Ok(Self { servers, collector: Collector::start().await?, urls, authority })
     }
 
     /// What a process in this user's name is told.
     pub fn login(&self, user: &str) -> Vec<(String, String)> {
-        [
+        let login = [
             ("VEDETTE_NATS__USER", user.to_string()),
             ("VEDETTE_NATS__PASSWORD", password(user)),
             ("VEDETTE_NATS__CA_FILE", self.authority.to_string_lossy().into_owned()),
             ("VEDETTE_NATS_URL", self.urls.join(",")),
-        ]
-        .map(|(name, value)| (name.to_string(), value))
-        .into()
+        ];
+        let login = login.map(|(name, value)| (name.to_string(), value));
+        login.into_iter().chain(self.collector.environment()).collect()
     }
 
     async fn client(&self, user: &str) -> Result<async_nats::Client> {
@@ -220,7 +223,7 @@ async fn next(masters: &mut Masters, old: Option<&NodeAddr>) -> Result<NodeAddr>
 async fn the_whole_system_works_with_exactly_these_credentials() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let at = folder.path();
-    let bus = Bus::start(at)?;
+    let bus = Bus::start(at).await?;
     within(LIMIT, "JetStream answers", async || {
         let client = bus.client("operator").await.ok()?;
         async_nats::jetstream::new(client).query_account().await.ok()
