@@ -1,6 +1,7 @@
 //! Logs to standard error or a file and, where a collector is configured, traces over OTLP.
 
 mod export;
+mod exporter;
 mod http;
 mod tag;
 mod verb;
@@ -10,6 +11,7 @@ pub use verb::{leads_to, traced};
 
 use crate::config::{LogConfig, LogFormat, TelemetryConfig};
 use crate::life::Named;
+use crate::tls::TlsError;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -34,13 +36,8 @@ pub enum TelemetryError {
     #[error("telemetry.otlp_endpoint: {0}")]
     Exporter(String),
     /// The authority's certificate cannot be read.
-    #[error("telemetry.otlp_ca_file: {path} cannot be read: {source}")]
-    CaFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error("telemetry.otlp_ca_file: {0}")]
+    CaFile(TlsError),
     /// The log's file cannot be written.
     #[error("log.file: {path} cannot be written: {source}")]
     File {

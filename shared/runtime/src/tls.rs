@@ -125,7 +125,8 @@ impl Contents {
     }
 }
 
-fn certificates(
+/// The certificates of a PEM file's text, one at least; `path` is for the error.
+pub(crate) fn certificates(
     text: &[u8],
     path: &std::path::Path,
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {

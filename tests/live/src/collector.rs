@@ -22,7 +22,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use prost::Message;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -33,10 +33,13 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 use vedette_harness::papers::Papers;
-use vedette_harness::within;
+use vedette_harness::{LIMIT, within};
 
 /// For the services' spans to arrive after the last thing happened.
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(15);
+
+/// A free port of loopback.
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Keeps every span. Ends on drop.
 pub struct Collector {
@@ -60,7 +63,7 @@ impl Collector {
     /// # Errors
     /// If it cannot listen.
     pub async fn start() -> Result<Self> {
-        Self::serve(Shelf::default(), None).await
+        Self::serve(Self::listen(ANYWHERE).await?, Shelf::default(), None)
     }
 
     /// Starts one that hands everything on to this endpoint, over gRPC.
@@ -69,7 +72,7 @@ impl Collector {
     /// If it cannot listen, or nobody answers there.
     pub async fn before(endpoint: String) -> Result<Self> {
         let next = Some(TraceServiceClient::connect(endpoint).await?);
-        Self::serve(Shelf { next, ..Shelf::default() }, None).await
+        Self::serve(Self::listen(ANYWHERE).await?, Shelf { next, ..Shelf::default() }, None)
     }
 
     /// Starts one that speaks TLS only.
@@ -77,11 +80,26 @@ impl Collector {
     /// # Errors
     /// If it cannot listen, or the papers cannot be read.
     pub async fn start_with(papers: &Papers) -> Result<Self> {
-        Self::serve(Shelf::default(), Some(papers)).await
+        Self::serve(Self::listen(ANYWHERE).await?, Shelf::default(), Some(papers))
     }
 
-    async fn serve(shelf: Shelf, papers: Option<&Papers>) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    /// Ends it and starts another at its address, with these papers and no spans.
+    ///
+    /// # Errors
+    /// If that one cannot be started.
+    pub async fn succeeded_by(self, papers: &Papers) -> Result<Self> {
+        let at = self.at;
+        drop(self);
+        let free = async || Self::listen(at).await.ok();
+        let listener = within(LIMIT, "its address is free", free).await?;
+        Self::serve(listener, Shelf::default(), Some(papers))
+    }
+
+    async fn listen(at: SocketAddr) -> Result<TcpListener> {
+        TcpListener::bind(at).await.with_context(|| format!("a collector at {at}"))
+    }
+
+    fn serve(listener: TcpListener, shelf: Shelf, papers: Option<&Papers>) -> Result<Self> {
         let at = listener.local_addr()?;
         let http = axum::Router::new().route("/v1/traces", post(by_http)).with_state(shelf.clone());
         let routes = Routes::from(http).add_service(TraceServiceServer::new(shelf.clone()));

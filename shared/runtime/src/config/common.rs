@@ -223,7 +223,7 @@ pub struct TelemetryConfig {
     /// How the collector is spoken to there: `grpc`, or `http` with `/v1/traces` behind the URL.
     pub otlp_protocol: OtlpProtocol,
     /// PEM file of the authority whose certificate the collector shows, instead of the system's;
-    /// for an `https://` URL. Read at the start.
+    /// for an `https://` URL. Read again before each batch.
     pub otlp_ca_file: Option<PathBuf>,
 }
 

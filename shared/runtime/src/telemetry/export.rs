@@ -1,17 +1,16 @@
 //! Spans on their way to the collector: a bounded queue, a thread that sends batches, and nobody who
 //! waits for either.
 
-use super::{TelemetryError, http};
+use super::TelemetryError;
+use super::exporter::Exporter;
 use crate::Clock;
-use crate::config::{OtlpProtocol, TelemetryConfig};
+use crate::config::TelemetryConfig;
 use crate::life::Named;
 use crate::limit::Limit;
 use opentelemetry::trace::{
     Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
 };
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
-use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
-use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
@@ -31,7 +30,7 @@ const SPAN_INTERVAL: Duration = Duration::from_millis(250);
 /// For one batch; a collector that does not answer costs these spans and nothing else.
 pub(super) const EXPORT_LIMIT: Duration = Duration::from_secs(2);
 /// How often a dead collector is complained about.
-const REMINDER: Duration = Duration::from_secs(60);
+pub(super) const REMINDER: Duration = Duration::from_secs(60);
 /// For the last batch when the process ends.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
@@ -60,14 +59,12 @@ pub(super) fn start(
     endpoint: &str,
     config: &TelemetryConfig,
 ) -> Result<(), TelemetryError> {
-    let mut line = Line::new(exporter(endpoint, config)?);
     let resource = Resource::builder()
         .with_service_name(format!("vedette-{}", named.traced))
         .with_attribute(KeyValue::new("service.instance.id", named.id.to_owned()))
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .build();
-    line.processor.set_resource(&resource);
-    LINE.set(line)
+    LINE.set(Line::new(Exporter::new(endpoint, config, resource)?))
         .map_err(|_| TelemetryError::Exporter("spans are exported once per process".into()))
 }
 
@@ -153,43 +150,6 @@ impl Tally {
             self.lost.fetch_add(1, Relaxed);
         }
         room
-    }
-}
-
-fn exporter(
-    endpoint: &str,
-    config: &TelemetryConfig,
-) -> Result<opentelemetry_otlp::SpanExporter, TelemetryError> {
-    let words = |error: &dyn std::error::Error| TelemetryError::Exporter(error.to_string());
-    let ca = match &config.otlp_ca_file {
-        None => None,
-        Some(path) => Some(
-            std::fs::read(path)
-                .map_err(|source| TelemetryError::CaFile { path: path.clone(), source })?,
-        ),
-    };
-    let builder = opentelemetry_otlp::SpanExporter::builder();
-    match config.otlp_protocol {
-        OtlpProtocol::Grpc => {
-            let builder = builder.with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_LIMIT);
-            let tls = match ca {
-                Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
-                None => ClientTlsConfig::new().with_native_roots(),
-            };
-            let builder = match endpoint.starts_with("https://") {
-                true => builder.with_tls_config(tls),
-                false => builder,
-            };
-            builder.build().map_err(|error| words(&error))
-        }
-        OtlpProtocol::Http => builder
-            .with_http()
-            .with_http_client(http::Client::new(endpoint, ca.as_deref())?)
-            .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
-            .with_timeout(EXPORT_LIMIT)
-            .build()
-            .map_err(|error| words(&error)),
     }
 }
 
@@ -297,10 +257,6 @@ impl<E: SpanExporter> SpanExporter for Watched<E> {
 
     fn force_flush(&self) -> OTelSdkResult {
         self.inner.force_flush()
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.inner.set_resource(resource);
     }
 }
 

@@ -31,6 +31,33 @@ async fn spans_go_over_http_to_a_collector_of_the_authority_that_is_named() -> R
 }
 
 #[tokio::test]
+async fn an_authority_that_is_replaced_is_trusted_without_a_restart() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let papers = || Papers::issue(folder.path(), &["127.0.0.1"]);
+    let collector = Collector::start_with(&papers()?).await?;
+    let service_environment = collector.environment();
+    let plan = Plan { service_environment, ..Plan::of_many_failovers() };
+    let mut system = System::start(plan).await?;
+    system.announce(WORDS);
+    system.announce(&["spans were dropped", "is trusted as it was before"]);
+    let (mark, old) = (system.watcher.mark(), system.master());
+    system.nodes[0].kill9()?;
+    let one = switched(&system, mark, &old).await?;
+    whole(&collector, &one.trace_id.to_string(), FAILOVER).await?;
+
+    let collector = collector.succeeded_by(&papers()?).await?;
+    system.nodes[0].start()?;
+    system.nodes[0].answers().await?;
+    system.all_follow(&one.master).await?;
+    let mark = system.watcher.mark();
+    system.node(&one.master)?.stop()?;
+    let other = switched(&system, mark, &one.master).await?;
+    system.node(&one.master)?.cont()?;
+    whole(&collector, &other.trace_id.to_string(), FAILOVER).await?;
+    system.finish().await
+}
+
+#[tokio::test]
 async fn a_collector_of_another_authority_gets_nothing() -> Result<()> {
     let (folder, other) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let collector = Collector::start_with(&Papers::issue(folder.path(), &["127.0.0.1"])?).await?;
