@@ -22,6 +22,7 @@ pub mod directory;
 pub mod failover;
 pub mod gateway;
 mod happening;
+pub mod hash;
 mod machine;
 pub mod notice;
 pub mod odown;

@@ -1,15 +1,11 @@
 //! Rendezvous hashing: who comes first for a group or another thing that is shared out, without
 //! asking anybody.
 
-/// The weight of a process for a thing of this name; the highest comes first. FNV-1a over both
-/// names, mixed so that similar ids do not rank alike.
+use crate::hash::spread;
+
+/// The weight of a process for a thing of this name; the highest comes first.
 pub fn weight<'a>(name: &str, id: &'a str) -> (u64, &'a str) {
-    let bytes = name.bytes().chain([0xff]).chain(id.bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    (mixed ^ (mixed >> 33), id)
+    (spread(name.bytes().chain([0xff]).chain(id.bytes())), id)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::names;
 use vedette_model::{NodeAddr, TraceId};
+use vedette_protocol::hash::mixed;
 
 /// A piece of an incident, complete. Times are the wall clock's, in microseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,13 +98,8 @@ impl Mark {
 
 /// The id of another span of the trace: `who` tells those of one name apart.
 pub fn id(trace: TraceId, name: &str, who: &str) -> u64 {
-    // FNV-1a, 64 bits, mixed: names a span, protects nothing.
-    let trace = trace.as_u128().to_be_bytes();
-    let bytes = trace.iter().chain(name.as_bytes()).chain(&[0xff]).chain(who.as_bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd).max(1)
+    let trace = trace.as_u128().to_be_bytes().into_iter();
+    mixed(trace.chain(name.bytes()).chain([0xff]).chain(who.bytes())).max(1)
 }
 
 impl Span {

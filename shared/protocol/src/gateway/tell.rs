@@ -5,6 +5,7 @@
 //! once each.
 
 use super::{Gateway, Output, Peer};
+use crate::hash::spread;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -156,12 +157,8 @@ pub fn sentinel_id(id: &str) -> String {
     }
     let mut text = String::new();
     for part in 0_u8..3 {
-        let bytes = [part].into_iter().chain(id.bytes());
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        text.push_str(&format!("{:016x}", mixed ^ (mixed >> 33)));
+        let hash = spread([part].into_iter().chain(id.bytes()));
+        text.push_str(&format!("{hash:016x}"));
     }
     text.truncate(40);
     text
