@@ -41,7 +41,7 @@ pub use record::{
 };
 pub use roster::{
     Instruction, InstructionReply, Memory, Outcome, Rejoin, RejoinAnswer, RejoinAsk, RosterAnswer,
-    RosterAsk, RosterBallot, RosterRefusal, RosterVote, Verb,
+    RosterAsk, RosterBallot, RosterRefusal, RosterVote, Verb, Wanted,
 };
 pub use settings::{Credentials, NodePlace, Secret, Settings, SettingsError};
 pub use time::Instant;

@@ -238,6 +238,43 @@ pub enum Verb {
     RemoveVoter(VoterId),
 }
 
+/// That another node is to be master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// The epoch in which it is wanted.
+    pub epoch: Epoch,
+    /// Whom to promote, if that is said.
+    pub to: Option<&'a NodeAddr>,
+    /// Also without the master, if that does not answer.
+    pub forced: bool,
+    /// Only to know what would come of it.
+    pub dry_run: bool,
+}
+
+impl Verb {
+    /// Another master, if that is what is wanted.
+    pub const fn wanted_master(&self) -> Option<Wanted<'_>> {
+        match self {
+            Self::Switchover { epoch, to, dry_run } => {
+                let (to, dry_run) = (to.as_ref(), *dry_run);
+                Some(Wanted { epoch: *epoch, to, forced: false, dry_run })
+            }
+            Self::Failover { epoch } => {
+                Some(Wanted { epoch: *epoch, to: None, forced: true, dry_run: false })
+            }
+            Self::Pause { .. }
+            | Self::Resume
+            | Self::Release
+            | Self::Set { .. }
+            | Self::Monitor { .. }
+            | Self::Remove
+            | Self::Reset
+            | Self::AddVoter(_)
+            | Self::RemoveVoter(_) => None,
+        }
+    }
+}
+
 /// What came of an [`Instruction`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct InstructionReply {

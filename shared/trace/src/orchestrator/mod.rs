@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use vedette_model::{
     Epoch, Event, EventName, Fact, FailoverStep, GroupName, GroupRecord, Heartbeat, Instruction,
     InstructionReply, NodeAddr, OdownVerdict, Outcome, Purpose, Revision, Service, Step, TraceId,
-    Verb, VoterId,
+    VoterId,
 };
 use vedette_protocol::rank::weight;
 
@@ -336,9 +336,7 @@ impl Orchestrators {
 
     /// A person asks for another master, perhaps again.
     fn instruction(&mut self, instruction: &Instruction, at_us: u64) {
-        let Some(group) = instruction.group.as_ref().filter(|_| is_wish(&instruction.verb)) else {
-            return;
-        };
+        let Some(group) = wished(instruction) else { return };
         self.forget_wish(group, at_us);
         if let Some(known) = self.groups.get_mut(group)
             && known.case.is_none()
@@ -350,9 +348,7 @@ impl Orchestrators {
     /// A person who cannot be helped is the end of that incident.
     fn answered(&mut self, reply: &InstructionReply, at_us: u64) {
         let InstructionReply { instruction, outcome, .. } = reply;
-        let Some(group) = instruction.group.as_ref().filter(|_| is_wish(&instruction.verb)) else {
-            return;
-        };
+        let Some(group) = wished(instruction) else { return };
         let why = match outcome {
             Outcome::Refused { why } | Outcome::NoCandidate { why } => why.clone(),
             Outcome::Done { .. } | Outcome::Started { .. } => return,
@@ -383,21 +379,10 @@ fn heard_of(known: &mut BTreeMap<String, u64>, id: &str, at_us: u64) {
     }
 }
 
-/// Whether somebody wants another master, and not only to know what would come of it.
-const fn is_wish(verb: &Verb) -> bool {
-    match verb {
-        Verb::Switchover { dry_run, .. } => !*dry_run,
-        Verb::Failover { .. } => true,
-        Verb::Pause { .. }
-        | Verb::Resume
-        | Verb::Release
-        | Verb::Set { .. }
-        | Verb::Monitor { .. }
-        | Verb::Remove
-        | Verb::Reset
-        | Verb::AddVoter(_)
-        | Verb::RemoveVoter(_) => false,
-    }
+/// Whose master somebody wants replaced, and not only to know what would come of it.
+fn wished(instruction: &Instruction) -> Option<&GroupName> {
+    let wanted = instruction.verb.wanted_master()?;
+    instruction.group.as_ref().filter(|_| !wanted.dry_run)
 }
 
 impl Witness for Orchestrators {

@@ -96,7 +96,7 @@ impl Group {
         reply_to: Option<String>,
         now: Instant,
     ) {
-        if matches!(instruction.verb, Verb::Switchover { .. } | Verb::Failover { .. }) {
+        if instruction.verb.wanted_master().is_some() {
             self.wish(instruction, reply_to, now);
             return;
         }

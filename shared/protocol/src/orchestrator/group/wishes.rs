@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use vedette_model::{
     Answer, Command, Epoch, GroupRecord, Instant, Instruction, InstructionReply, NodeAddr, Outcome,
-    PlanReason, Purpose, SwitchReason, Verb,
+    PlanReason, Purpose, SwitchReason, Wanted,
 };
 
 /// One that has begun is answered by then, ended or not.
@@ -69,27 +69,6 @@ impl Wishes {
     }
 }
 
-/// What is wanted: for which epoch, of whom, and whether it is only to be looked into.
-fn read(verb: &Verb) -> Option<(Epoch, failover::Wish, bool)> {
-    match verb {
-        Verb::Switchover { epoch, to, dry_run } => {
-            Some((*epoch, failover::Wish { to: to.clone(), forced: false }, *dry_run))
-        }
-        Verb::Failover { epoch } => {
-            Some((*epoch, failover::Wish { to: None, forced: true }, false))
-        }
-        Verb::Pause { .. }
-        | Verb::Resume
-        | Verb::Release
-        | Verb::Set { .. }
-        | Verb::Monitor { .. }
-        | Verb::Remove
-        | Verb::Reset
-        | Verb::AddVoter(_)
-        | Verb::RemoveVoter(_) => None,
-    }
-}
-
 impl Group {
     /// Takes a wish for another master.
     pub(super) fn wish(
@@ -98,7 +77,9 @@ impl Group {
         reply_to: Option<String>,
         now: Instant,
     ) {
-        let Some((epoch, wish, dry_run)) = read(&instruction.verb) else { return };
+        let Some(wanted) = instruction.verb.wanted_master() else { return };
+        let Wanted { epoch, to, forced, dry_run } = wanted;
+        let wish = failover::Wish { to: to.cloned(), forced };
         let asker = reply_to.clone();
         if let Some(pending) = &mut self.wishes.pending
             && pending.instruction == instruction
