@@ -369,7 +369,7 @@ impl Failover {
     /// Nobody was promoted, and the old master was not frozen: all is as it was.
     fn undo(&mut self, why: &str) {
         let Some(mut record) = self.record.clone() else { return };
-        let why = self.given_up(why, &record);
+        let why = self.tell_given_up(why, &record);
         record.failover = None;
         record.revision = record.revision.next();
         self.leave(record, Some(why), Duration::ZERO);
@@ -378,11 +378,12 @@ impl Failover {
     /// The target may have been promoted, and announced, and restarted since.
     fn keep_master(&mut self, why: &str) {
         let Some(record) = self.record.clone() else { return };
-        let why = self.given_up(why, &record);
+        let why = self.tell_given_up(why, &record);
         self.give_up(record, why, Duration::ZERO);
     }
 
-    fn given_up(&mut self, why: &str, record: &GroupRecord) -> String {
+    /// Says so, and lets clients write again.
+    fn tell_given_up(&mut self, why: &str, record: &GroupRecord) -> String {
         let why = format!("the switchover was given up: {why}");
         self.acts.push_back(Act::Unpause(record.master.clone()));
         let cause = format!("{why}; {} goes on", record.master);
