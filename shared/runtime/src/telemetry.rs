@@ -54,7 +54,7 @@ pub enum TelemetryError {
 /// Holds what must be flushed when the process ends.
 #[derive(Debug)]
 #[must_use = "finish it at the end, or the last spans are lost"]
-pub struct Telemetry(bool);
+pub struct Telemetry(());
 
 /// Sets logs and traces up, once per process. Needs a tokio runtime if a collector is configured.
 ///
@@ -81,7 +81,7 @@ pub fn init(
     if let Some(endpoint) = &traces.otlp_endpoint {
         export::start(named, endpoint, traces)?;
     }
-    Ok(Telemetry(traces.otlp_endpoint.is_some()))
+    Ok(Telemetry(()))
 }
 
 fn lines<S, W>(named: &Named<'_>, format: LogFormat, to: W) -> Box<dyn Layer<S> + Send + Sync>
@@ -119,10 +119,7 @@ impl<'a> MakeWriter<'a> for Appended {
 impl Telemetry {
     /// Sends the last spans, for two seconds at most.
     pub async fn finish(self) {
-        let Self(exports) = self;
-        if exports {
-            export::finish().await;
-        }
+        export::finish().await;
     }
 }
 
@@ -157,8 +154,16 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
 
+    /// What was logged. Clones share it.
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        /// All lines.
+        pub(super) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
 
     impl io::Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -184,7 +189,7 @@ mod tests {
         let kept = Lines::default();
         let layer = lines(&VOTER, format, kept.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
-        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+        kept.text()
     }
 
     #[test]

@@ -83,10 +83,11 @@ pub(crate) fn spans() -> (u64, u64) {
 
 /// Sends the last spans, for two seconds at most.
 pub(super) async fn finish() {
-    let flush = || LINE.get().map(|line| line.processor.shutdown_with_timeout(FLUSH_LIMIT));
+    let Some(line) = LINE.get() else { return };
+    let flush = || line.processor.shutdown_with_timeout(FLUSH_LIMIT);
     match tokio::task::spawn_blocking(flush).await {
-        Ok(None | Some(Ok(()))) => {}
-        Ok(Some(Err(error))) => tracing::info!(%error, "the last spans were not sent"),
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::info!(%error, "the last spans were not sent"),
         Err(error) => tracing::info!(%error, "the last spans were not sent"),
     }
 }
@@ -263,11 +264,10 @@ impl<E: SpanExporter> SpanExporter for Watched<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::tests::Lines;
     use opentelemetry_sdk::error::OTelSdkError;
-    use std::io;
     use std::sync::Mutex;
     use std::sync::mpsc::{Receiver, channel};
-    use tracing_subscriber::fmt::MakeWriter;
     use vedette_model::{Epoch, GroupName, NodeAddr};
     use vedette_trace::names;
 
@@ -277,27 +277,6 @@ mod tests {
     impl SpanExporter for Dead {
         async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
             Err(OTelSdkError::InternalFailure("connection refused".into()))
-        }
-    }
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl<'a> MakeWriter<'a> for Lines {
-        type Writer = Self;
-
-        fn make_writer(&'a self) -> Self::Writer {
-            self.clone()
         }
     }
 
@@ -347,7 +326,7 @@ mod tests {
             assert!(watched.export(vec![data(a_span(), "v")]).await.is_err());
         }
         assert_eq!(watched.tally.lost.load(Relaxed), 5);
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let text = lines.text();
         assert_eq!(text.matches("WARN").count(), 1, "{text}");
         assert!(text.contains("otlp_endpoint") && text.contains("connection refused"), "{text}");
     }
