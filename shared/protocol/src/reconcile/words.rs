@@ -67,7 +67,8 @@ pub(super) fn master_changed(addr: &NodeAddr, view: &NodeView) -> Happening {
     Happening::of(EventName::ExternalChange, addr, cause)
 }
 
-/// `stray`: what a stray master that becomes a replica gives up, where that is known.
+/// `stray`: what a stray master that becomes a replica gives up, as far as it was seen: it takes writes
+/// until the command reaches it.
 pub(super) fn correction(
     record: &GroupRecord,
     addr: &NodeAddr,
@@ -78,7 +79,10 @@ pub(super) fn correction(
     let (name, cause) = match (stray.is_some(), repair) {
         (true, _) => {
             let given_up = stray.flatten().map_or_else(String::new, |bytes| {
-                format!("; it gives up the {bytes} bytes that it took after {master} was promoted")
+                format!(
+                    "; it gives up at least the {bytes} bytes that it had taken after {master} was \
+                     promoted"
+                )
             });
             (EventName::ConvertToSlave, format!("{master} is master now{given_up}"))
         }
