@@ -12,53 +12,23 @@ mod wire;
 
 pub use wire::{Asked, Form};
 
+use crate::sentinel::{Sentinel, Watch};
 use anyhow::{Context as _, Result, bail, ensure};
 use questions::{LAST, LOCKED, OPEN, RAW, commands};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
 use tokio::net::TcpStream;
-use vedette_harness::{LIMIT, Plan, Process, System, binary, ports, within};
+use vedette_harness::{LIMIT, Plan, System, binary, within};
 use vedette_model::NodeAddr;
 use wire::request;
 
 /// So many Sentinels, and gateways: as many as there are probers and voters.
-const COUNT: usize = 3;
+pub const COUNT: usize = 3;
 /// Where a question asks for a password.
 const SECRET: &str = "secret";
 /// No command of anybody: the answer to it says that there is no more to come.
 const END: &str = "vedette-end";
-
-/// A redis-sentinel that watches the system's master.
-pub struct Sentinel {
-    process: Process,
-    /// Where it answers.
-    pub at: SocketAddr,
-}
-
-impl Sentinel {
-    /// Starts one in a folder of its own, with these lines besides.
-    fn start(system: &System, folder: &Path, lines: &str) -> Result<Self> {
-        std::fs::create_dir(folder)?;
-        let at = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
-        let (group, master) = (system.group(), system.master());
-        let text = format!(
-            "port {}\nbind 127.0.0.1\nsentinel monitor {group} {} {} 2\n\
-             sentinel down-after-milliseconds {group} {}\n\
-             sentinel failover-timeout {group} 10000\n{lines}\n",
-            at.port(),
-            master.host(),
-            master.port(),
-            plan().down_after_ms
-        );
-        let file = folder.join("sentinel.conf");
-        std::fs::write(&file, text)?;
-        let arguments = vec![file.to_string_lossy().into_owned(), "--sentinel".into()];
-        let process = Process::spawn("sentinel", binary::redis()?, arguments, folder)?;
-        Ok(Self { process, at })
-    }
-}
 
 /// The system's plan: nothing is to be called down meanwhile.
 fn plan() -> Plan {
@@ -174,9 +144,15 @@ pub async fn run() -> Result<Report> {
     let mut asking = Asking { rows, used: BTreeSet::new(), report: Report::default(), port: 0 };
     asking.port = system.master().port();
     let (folder, group) = (system.path()?, system.group().to_string());
+    let watch = Watch {
+        group: system.group(),
+        master: system.master(),
+        down_after_ms: plan().down_after_ms,
+        program: binary::redis()?,
+    };
     let (mut sentinels, mut gateways) = (Vec::new(), Vec::new());
     for n in 1..=COUNT {
-        sentinels.push(Sentinel::start(&system, &folder.join(format!("sentinel{n}")), "")?);
+        sentinels.push(Sentinel::start(&watch, &folder.join(format!("sentinel{n}")), "")?);
         gateways.push(gateway(&mut system, &format!("g{n}")).await?);
     }
     for at in sentinels.iter().map(|sentinel| sentinel.at).chain(gateways.iter().copied()) {
@@ -190,7 +166,7 @@ pub async fn run() -> Result<Report> {
         asking.judge("2", name, answers, true);
     }
     let lines = format!("requirepass {SECRET}");
-    let locked = Sentinel::start(&system, &folder.join("locked"), &lines)?;
+    let locked = Sentinel::start(&watch, &folder.join("locked"), &lines)?;
     let key = format!("clients.password = {SECRET:?}");
     let gate = gateway_with(&mut system, "g4", &[&key]).await?;
     within(LIMIT, "the Sentinel answers", async || {
@@ -200,14 +176,17 @@ pub async fn run() -> Result<Report> {
     asking.ask_all((locked.at, gate), ("before login: ", LOCKED), &["2"]).await?;
     asking.ask_all((sentinels[COUNT - 1].at, gateways[COUNT - 1]), ("", LAST), &["2"]).await?;
     for sentinel in sentinels.iter_mut().take(COUNT - 1) {
-        let _ = sentinel.process.terminate(LIMIT).await?;
+        let _ = sentinel.terminate(LIMIT).await?;
     }
     system.finish().await?;
     Ok(asking.done())
 }
 
-/// Waits until it has seen all nodes, and the others of its kind.
-async fn all_are_known(at: SocketAddr, group: &str, replicas: usize) -> Result<()> {
+/// Waits until one of them has seen all nodes, and the others of its kind.
+///
+/// # Errors
+/// If it has not in time.
+pub async fn all_are_known(at: SocketAddr, group: &str, replicas: usize) -> Result<()> {
     within(LIMIT, &format!("{at} knows all"), async || {
         for (of, count, flags) in
             [("REPLICAS", replicas, "slave"), ("SENTINELS", COUNT - 1, "sentinel")]

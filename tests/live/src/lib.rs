@@ -5,6 +5,7 @@ pub mod collector;
 pub mod compare;
 pub mod plain;
 pub mod receiver;
+pub mod sentinel;
 pub mod workshop;
 
 use anyhow::{Context, Result, ensure};
