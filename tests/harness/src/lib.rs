@@ -46,7 +46,7 @@ pub use spy::Spy;
 pub use system::System;
 pub use wait::{now, stays, until, within};
 pub use watcher::{Seen, Watcher, signed_ms};
-pub use writer::{Write, Writer, Writes};
+pub use writer::{Target, Write, Writer, Writes};
 
 use std::time::Duration;
 

@@ -52,7 +52,7 @@ pub struct Writer {
     acknowledged: Arc<Mutex<Vec<Write>>>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
-    follower: JoinHandle<()>,
+    follower: Option<JoinHandle<()>>,
 }
 
 impl Writer {
@@ -106,6 +106,21 @@ impl Writer {
                 }
             }
         });
+        Ok(Self::moved_by(follow, wrote, password, Some(follower)))
+    }
+
+    /// Starts writing to whoever it is told is master. Whoever tells must not end before the writer
+    /// does.
+    pub fn told(follow: watch::Receiver<Target>) -> Self {
+        Self::moved_by(follow, Arc::default(), None, None)
+    }
+
+    fn moved_by(
+        follow: watch::Receiver<Target>,
+        wrote: Arc<AtomicBool>,
+        password: Option<&str>,
+        follower: Option<JoinHandle<()>>,
+    ) -> Self {
         let acknowledged = Arc::new(Mutex::new(Vec::new()));
         let (stop, stopped) = watch::channel(false);
         let task = Task {
@@ -118,7 +133,7 @@ impl Writer {
             number: STARTED.fetch_add(1, Ordering::Relaxed) * NUMBERS_APART,
         };
         let task = tokio::spawn(task.run(stopped));
-        Ok(Self { acknowledged, stop, task, follower })
+        Self { acknowledged, stop, task, follower }
     }
 
     /// What has been acknowledged so far.
@@ -171,7 +186,9 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.task.abort();
-        self.follower.abort();
+        if let Some(follower) = &self.follower {
+            follower.abort();
+        }
     }
 }
 
@@ -222,8 +239,8 @@ impl Writes {
     }
 }
 
-/// Who is master, and since which epoch.
-type Target = (NodeAddr, Option<Epoch>);
+/// Who is master, and since which epoch if that is known.
+pub type Target = (NodeAddr, Option<Epoch>);
 
 struct Task {
     follow: watch::Receiver<Target>,
@@ -249,16 +266,20 @@ impl Task {
     async fn write(&mut self) {
         loop {
             let master = self.follow.borrow_and_update().clone();
-            if let Ok(mut connection) = connect(&master.0, self.password.as_deref()).await {
-                self.connections += 1;
-                let mut follow = self.follow.clone();
-                tokio::select! {
-                    // At once, also when a write hangs on the old master.
-                    _ = follow.changed() => continue,
-                    () = self.write_to(&master, &mut connection) => {}
-                }
+            let mut follow = self.follow.clone();
+            tokio::select! {
+                // At once, also when the old master hangs.
+                _ = follow.changed() => continue,
+                () = self.visit(&master) => {}
             }
             rest(REST).await;
+        }
+    }
+
+    async fn visit(&mut self, master: &Target) {
+        if let Ok(mut connection) = connect(&master.0, self.password.as_deref()).await {
+            self.connections += 1;
+            self.write_to(master, &mut connection).await;
         }
     }
 
