@@ -1,7 +1,7 @@
 """A plain Sentinel client that writes without a pause. Nothing in it knows of Vedette.
 
 LIBRARY is redis or valkey. With SENTINEL_CA it speaks TLS to the Sentinels, with SENTINEL_USER and SENTINEL_PASSWORD it logs
-in there. It says which number it tries to write, and which was acknowledged.
+in there. It says which number it tries to write, which was acknowledged, and where it writes whenever that is another place.
 """
 
 import importlib
@@ -23,11 +23,15 @@ sentinel = Sentinel([(host, int(port)) for host, port in pairs], sentinel_kwargs
 master = sentinel.master_for(os.environ["GROUP"], socket_timeout=0.5)
 name = os.environ["NAME"]
 number = 0
+place = None
 while True:
     number += 1
     print("try", number, flush=True)
     try:
         master.sadd(f"written-by-{name}", number)
+        if place != master.connection_pool.master_address:
+            place = master.connection_pool.master_address
+            print("on", *place, flush=True)
         print("ack", number, flush=True)
     except AnyError as error:
         print(error, flush=True)

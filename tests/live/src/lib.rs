@@ -147,6 +147,13 @@ pub fn events(system: &System, mark: usize, name: EventName) -> Vec<Event> {
     seen.iter().filter_map(|seen| pick::event(&seen.fact, name).cloned()).collect()
 }
 
+/// The longest time that a write waited for its acknowledgement around a span, ms.
+pub fn gap(writes: &[Write], from: Instant, to: Instant) -> f64 {
+    let slack = Duration::from_millis(200);
+    let near = |write: &&Write| write.at + slack > from && write.at < to + slack;
+    writes.iter().filter(near).map(|write| ms(write.wanted, write.at)).fold(0.0, f64::max)
+}
+
 /// Fails if another master is announced or a node is promoted over this span.
 ///
 /// # Errors

@@ -21,6 +21,16 @@ while :; do
 done
 "#;
 
+/// The Python that the environment names, if it does.
+pub fn python() -> Option<PathBuf> {
+    std::env::var_os(PYTHON).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// The folder of the clients' programs, and of the lists of what they need.
+pub fn programs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("programs")
+}
+
 /// A client that writes without a pause and is told where by gateways.
 pub struct PlainClient {
     process: Process,
@@ -33,12 +43,10 @@ impl PlainClient {
     /// # Errors
     /// If it cannot be started.
     pub fn start(system: &System, gateways: &[SocketAddr]) -> Result<Self> {
-        let python = std::env::var_os(PYTHON).filter(|path| !path.is_empty());
-        let (name, program, arguments) = match python {
+        let (name, program, arguments) = match python() {
             Some(python) => {
-                let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/sentinel.py");
-                let script = script.to_string_lossy().into_owned();
-                ("redis-py", PathBuf::from(python), vec![script])
+                let script = programs().join("sentinel.py").to_string_lossy().into_owned();
+                ("redis-py", python, vec![script])
             }
             None => ("redis-cli", PathBuf::from("/bin/sh"), vec!["-c".into(), LOOP.into()]),
         };

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use vedette_harness::papers::Papers;
 use vedette_harness::{GROUP, Home, LIMIT, Plan, Process, System, now, ports, within};
-use vedette_live::{invariants, ms, rounds, tell, workshop};
+use vedette_live::{invariants, ms, plain, rounds, tell, workshop};
 use vedette_model::NodeAddr;
 
 /// From an announcement to the next acknowledged write.
@@ -193,7 +193,7 @@ async fn fred(gateways: &[SocketAddr], group: String) -> Result<Client> {
 }
 
 async fn start(system: &mut System) -> Result<Vec<Client>> {
-    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
+    let programs = plain::programs();
     let own = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sentinel_clients");
     let python = workshop::python(&own.join("python"), &programs.join("requirements.txt")).await?;
     let modules = own.join("node");

@@ -3,9 +3,8 @@
 //! `VEDETTE_ROUNDS=100 cargo test -p vedette-live --test switchover -- --nocapture` measures longer.
 
 use anyhow::{Context, Result, ensure};
-use std::time::{Duration, Instant};
-use vedette_harness::{GROUP, LIMIT, Node, Plan, System, Write, Writer, now, pick, within};
-use vedette_live::{distribution, events, invariants, ms, rounds, tell, writing};
+use vedette_harness::{GROUP, LIMIT, Node, Plan, System, Writer, now, pick, within};
+use vedette_live::{distribution, events, gap, invariants, rounds, tell, writing};
 use vedette_model::{EventName, Fact, NodeAddr, SwitchReason};
 
 /// Applications that write at the same time.
@@ -43,13 +42,6 @@ async fn nothing_is_lost(system: &System, writers: &[Writer], master: &NodeAddr)
         count += writer.acknowledged().len();
     }
     Ok(count)
-}
-
-/// The longest time that a write waited for its acknowledgement around a moment.
-fn gap(writes: &[Write], from: Instant, to: Instant) -> f64 {
-    let slack = Duration::from_millis(200);
-    let near = |write: &&Write| write.at + slack > from && write.at < to + slack;
-    writes.iter().filter(near).map(|write| ms(write.wanted, write.at)).fold(0.0, f64::max)
 }
 
 async fn full_synchronisations(nodes: &[Node]) -> Result<u64> {
