@@ -12,6 +12,11 @@ pub fn redis() -> Result<PathBuf> {
     )
 }
 
+/// valkey-server, for what is done with both; none if there is none.
+pub fn valkey() -> Result<Option<PathBuf>> {
+    named_or_found("VEDETTE_VALKEY_SERVER", &["valkey-server"])
+}
+
 /// nats-server, 2.10 or newer.
 pub fn nats() -> Result<PathBuf> {
     named_or_found("VEDETTE_NATS_SERVER", &["nats-server"])?.context(
@@ -35,7 +40,9 @@ fn built(name: &str) -> Result<PathBuf> {
     let here = std::env::current_exe().context("this executable's own path")?;
     let found = here.ancestors().skip(1).take(2).map(|folder| folder.join(name));
     found.into_iter().find(|path| path.is_file()).with_context(|| {
-        format!("{name} is not built beside {}: `cargo build --workspace`", here.display())
+        let release = if cfg!(debug_assertions) { "" } else { " --release" };
+        let build = format!("cargo build{release} --workspace --bins");
+        format!("{name} is not built beside {}: `{build}`", here.display())
     })
 }
 

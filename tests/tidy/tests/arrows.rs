@@ -267,6 +267,13 @@ const TABLE: &[Row] = &[
         ],
         never: &["vedette-runtime", "vedette-protocol"],
     },
+    Row {
+        // A program for people: it runs what the live tests run, and prints how long it took.
+        folder: "tests/bench",
+        ours: &["harness", "live", "model"],
+        others: &["anyhow", "clap", "futures", "redis", "serde", "serde_json", "tempfile", "tokio"],
+        never: &["vedette-runtime", "vedette-protocol"],
+    },
 ];
 
 #[test]

@@ -1,0 +1,106 @@
+//! Vedette around a group.
+
+use crate::moments::nth_speaker;
+use crate::subscriber::Subscriber;
+use crate::world::{QUORUM, REPLICAS, Watched};
+use anyhow::Result;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use vedette_harness::{Plan, System, pick};
+use vedette_live::compare;
+use vedette_model::{Evidence, Fact, NodeAddr, NodeState, Settings};
+
+/// The services, the nodes, and who hears what they say.
+pub struct Ours {
+    pub subscriber: Subscriber,
+    pub system: System,
+    /// Where Sentinel's clients ask.
+    pub gateway: SocketAddr,
+    settings: Settings,
+    /// What was said before all was settled.
+    mark: usize,
+}
+
+impl Ours {
+    /// Starts them with so many NATS servers, and waits until all nodes are known and watched.
+    ///
+    /// # Errors
+    /// What did not come up.
+    pub async fn start(nats: usize, down_after_ms: u64) -> Result<Self> {
+        // All settings but this one are those that Vedette has by itself.
+        let settings = Vec::new();
+        let quorum = u32::try_from(QUORUM)?;
+        let plan = Plan {
+            nats,
+            replicas: REPLICAS,
+            notifiers: 0,
+            quorum,
+            down_after_ms,
+            settings,
+            ..Plan::default()
+        };
+        let mut system = System::start(plan).await?;
+        let gateway = compare::gateway(&mut system, "g1").await?;
+        let settings = system.members_are_known().await?.settings;
+        let subscriber = Subscriber::start(&[gateway], &system.master()).await?;
+        let mark = system.watcher.mark();
+        Ok(Self { subscriber, system, gateway, settings, mark })
+    }
+
+    /// Waits for the announcement of another master, as any application hears it.
+    ///
+    /// # Errors
+    /// If none comes in time.
+    pub async fn announced(&self, limit: Duration) -> Result<(Instant, NodeAddr)> {
+        let (group, old) = (self.system.group(), self.system.master());
+        let (at, record) = self.system.watcher.new_master(self.mark, limit, &group, &old).await?;
+        Ok((at, record.master))
+    }
+
+    /// What the probers and voters have said of the master.
+    pub fn watched(&self) -> Watched {
+        let (master, seen) = (self.system.master(), self.system.watcher.since(self.mark));
+        let mut down = Vec::new();
+        let mut evidence = Vec::new();
+        let mut odown = None;
+        for one in seen {
+            if let Some(report) = pick::sdown(&one.fact).filter(|report| report.node == master)
+                && let NodeState::Down(why) = &report.state
+            {
+                down.push((one.at, report.prober.to_string()));
+                evidence.push((one.at, why.clone()));
+            }
+            if let Fact::OdownVerdict(verdict) = &one.fact
+                && verdict.reached
+                && verdict.master == master
+            {
+                odown.get_or_insert(one.at);
+            }
+        }
+        let enough = nth_speaker(down.iter().map(|(at, who)| (*at, who.as_str())), QUORUM);
+        let last = evidence.iter().find(|(at, _)| Some(*at) == enough);
+        let waiting = last.map(|(_, why)| self.waiting(why));
+        Watched { down, odown, waiting }
+    }
+
+    /// Ends everything. If it did not go `well`, says what was on the bus and where the logs are.
+    pub fn end(self, well: bool) {
+        if well {
+            self.system.abandon();
+        }
+    }
+
+    /// What the rule that gives this evidence lets pass first.
+    const fn waiting(&self, evidence: &Evidence) -> Duration {
+        let ms = match evidence {
+            Evidence::Crash { .. } => self.settings.crash_grace_ms,
+            Evidence::Silence { .. }
+            | Evidence::Busy { .. }
+            | Evidence::Loading { .. }
+            | Evidence::Rebirth { .. }
+            | Evidence::WrongRole { .. }
+            | Evidence::WriteImpaired { .. } => self.settings.down_after_ms,
+        };
+        Duration::from_millis(ms)
+    }
+}

@@ -1,0 +1,97 @@
+//! What all benches have: how often, in which order, and where the results go.
+
+use crate::surroundings::{Surroundings, load};
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
+use vedette_live::chaos::rng::Rng;
+
+/// What all benches are told.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Trials of each contestant in each setting
+    #[arg(long, default_value_t = 30)]
+    pub trials: usize,
+    /// Decides order and moments; by the time of day
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where every number goes, written anew after each round of trials
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// A run of a bench.
+pub struct Run {
+    bench: &'static str,
+    seed: u64,
+    surroundings: Surroundings,
+    json: Option<PathBuf>,
+    /// The run's one source of chance.
+    pub rng: Rng,
+}
+
+impl Run {
+    /// Begins one, and prints with what.
+    pub fn begin(bench: &'static str, common: &Common, surroundings: Surroundings) -> Self {
+        let clock = UNIX_EPOCH.elapsed().unwrap_or_default();
+        let seed = common.seed.unwrap_or(clock.as_secs());
+        println!("{}\n{bench}, seed {seed}\n", surroundings.words());
+        Self { bench, seed, surroundings, json: common.json.clone(), rng: Rng::new(seed) }
+    }
+
+    /// These in some order.
+    pub fn shuffled<T: Copy>(&mut self, all: &[T]) -> Vec<T> {
+        let mut all: Vec<_> = all.iter().map(|one| (self.rng.next(), *one)).collect();
+        all.sort_by_key(|(number, _)| *number);
+        all.into_iter().map(|(_, one)| one).collect()
+    }
+
+    /// Writes down what there is so far.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep(&self, trials: &Value, summary: &Value) -> Result<()> {
+        let Some(file) = &self.json else { return Ok(()) };
+        let all = json!({
+            "bench": self.bench,
+            "seed": self.seed,
+            "surroundings": self.surroundings,
+            "load_after": load(),
+            "trials": trials,
+            "summary": summary,
+        });
+        let text = serde_json::to_string_pretty(&all)?;
+        std::fs::write(file, text).with_context(|| file.display().to_string())
+    }
+
+    /// Prints the table.
+    pub fn end(&self, table: &str) {
+        println!("{table}load after {}", load());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn run(seed: u64) -> Run {
+        let surroundings = Surroundings::default();
+        Run { bench: "", seed, surroundings, json: None, rng: Rng::new(seed) }
+    }
+
+    #[test]
+    fn everybody_comes_once_in_an_order_that_the_seed_decides() {
+        let mut orders = BTreeSet::new();
+        for seed in 0..50 {
+            let mut order = run(seed).shuffled(&[1, 2, 3, 4]);
+            assert_eq!(order, run(seed).shuffled(&[1, 2, 3, 4]));
+            orders.insert(order.clone());
+            order.sort_unstable();
+            assert_eq!(order, [1, 2, 3, 4]);
+        }
+        assert!(orders.len() > 10, "{} orders", orders.len());
+    }
+}

@@ -1,0 +1,147 @@
+//! What is measured: the same nodes, and who watches them.
+
+use crate::ours::Ours;
+use crate::sentinels::Sentinels;
+use anyhow::{Result, ensure};
+use serde::Serialize;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use vedette_harness::{Node, Writer, binary};
+use vedette_model::NodeAddr;
+
+/// Watchers that must agree that a master is down.
+pub const QUORUM: usize = 2;
+/// Replicas beside the master.
+pub const REPLICAS: usize = 2;
+
+/// Who watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Contestant {
+    /// Three Sentinels.
+    Sentinel,
+    /// Three probers, three voters, two orchestrators and a gateway, with so many NATS servers.
+    Vedette { nats: usize },
+}
+
+impl fmt::Display for Contestant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sentinel => f.write_str("Sentinel"),
+            Self::Vedette { nats } => write!(f, "Vedette, {nats} NATS"),
+        }
+    }
+}
+
+/// What the watchers said of the master.
+pub struct Watched {
+    /// Who called it down, and when; the same one perhaps several times.
+    pub down: Vec<(Instant, String)>,
+    /// When the first that counts said that they are enough.
+    pub odown: Option<Instant>,
+    /// What the rule that was applied lets pass first.
+    pub waiting: Option<Duration>,
+}
+
+/// A group of nodes in a temporary folder, watched, and known in full by all who watch.
+pub enum World {
+    Sentinels(Box<Sentinels>),
+    Vedette(Box<Ours>),
+}
+
+impl World {
+    /// Starts all of it and waits until it is settled.
+    ///
+    /// # Errors
+    /// What did not come up.
+    pub async fn start(contestant: Contestant, down_after_ms: u64) -> Result<Self> {
+        match contestant {
+            Contestant::Sentinel => Ok(Self::Sentinels(Box::new(
+                Sentinels::start(binary::redis()?, down_after_ms).await?,
+            ))),
+            Contestant::Vedette { nats } => {
+                Ok(Self::Vedette(Box::new(Ours::start(nats, down_after_ms).await?)))
+            }
+        }
+    }
+
+    /// The nodes, the master first.
+    pub fn nodes(&mut self) -> &mut Vec<Node> {
+        match self {
+            Self::Sentinels(world) => &mut world.nodes,
+            Self::Vedette(world) => &mut world.system.nodes,
+        }
+    }
+
+    /// Where a client of Sentinel asks.
+    pub fn places(&self) -> Vec<SocketAddr> {
+        match self {
+            Self::Sentinels(world) => world.places(),
+            Self::Vedette(world) => vec![world.gateway],
+        }
+    }
+
+    /// Where all files are.
+    ///
+    /// # Errors
+    /// Once all has ended.
+    pub fn folder(&self) -> Result<PathBuf> {
+        match self {
+            Self::Sentinels(world) => Ok(world.folder.path().into()),
+            Self::Vedette(world) => world.system.path(),
+        }
+    }
+
+    /// A client that writes, and moves when it is told of another master.
+    ///
+    /// # Errors
+    /// If it cannot be told.
+    pub async fn writer(&self) -> Result<Writer> {
+        match self {
+            Self::Sentinels(world) => Ok(Writer::told(world.subscriber.master())),
+            Self::Vedette(world) => world.system.writer().await,
+        }
+    }
+
+    /// Waits for the announcement of another master.
+    ///
+    /// # Errors
+    /// If none comes in time.
+    pub async fn announced(&self, limit: Duration) -> Result<(Instant, NodeAddr)> {
+        match self {
+            Self::Sentinels(world) => world.subscriber.switch(limit).await,
+            Self::Vedette(world) => world.announced(limit).await,
+        }
+    }
+
+    /// Waits for the first `+switch-master`. When it came.
+    ///
+    /// # Errors
+    /// If none comes in time, or if it names another than this one.
+    pub async fn switched(&self, master: &NodeAddr, limit: Duration) -> Result<Instant> {
+        let (at, named) = match self {
+            Self::Sentinels(world) => world.subscriber.switch(limit).await?,
+            Self::Vedette(world) => world.subscriber.switch(limit).await?,
+        };
+        ensure!(named == *master, "{master} was announced, and +switch-master says {named}");
+        Ok(at)
+    }
+
+    /// What the watchers have said of the master since all was settled.
+    pub fn watched(&self) -> Watched {
+        match self {
+            Self::Sentinels(world) => world.watched(),
+            Self::Vedette(world) => world.watched(),
+        }
+    }
+
+    /// Ends everything. If it did not go `well`, the logs stay, and their place is printed.
+    pub fn end(self, well: bool) {
+        match self {
+            Self::Sentinels(world) => world.end(well),
+            Self::Vedette(world) => world.end(well),
+        }
+    }
+}
