@@ -97,7 +97,7 @@ fn to_look_into_it_changes_nothing() {
 
 #[test]
 fn a_target_that_never_comes_level_leaves_everything_as_it_was() {
-    let slow = Options::new(14).nodes(2).node(1, |node| node.lag = ms(4_000));
+    let slow = Options::new(14).nodes(2).node(1, |node| node.lag = ms(1_500));
     let mut world = World::settled(slow.settings(|s| s.max_lag_bytes = 1_000_000));
     let old = world.master();
     ask(&mut world);
@@ -109,22 +109,6 @@ fn a_target_that_never_comes_level_leaves_everything_as_it_was() {
     let held = world.data(old);
     world.run_for(secs(1));
     assert!(world.lacks(old, &held) == 0 && world.data(old) != held, "it takes writes again");
-    rests(&mut world, "in the end");
-    holds_all(&mut world, "in the end");
-}
-
-#[test]
-fn a_target_that_is_near_and_never_comes_level_gives_the_role_back() {
-    let slow = Options::new(16).nodes(2).node(1, |node| node.lag = ms(1_300));
-    let mut world = World::settled(slow.settings(|s| s.max_lag_bytes = 1_000_000));
-    let (old, epoch) = (world.master(), world.record().epoch);
-    ask(&mut world);
-    world.run_until("it is given up", secs(5), |w| {
-        matches!(w.outcome(), Some(Outcome::Refused { .. }))
-    });
-    assert_eq!(world.events(EventName::AbortSlaveTimeout).len(), 1);
-    assert_eq!(world.master(), old);
-    assert!(world.record().epoch > epoch, "it was frozen");
     rests(&mut world, "in the end");
     holds_all(&mut world, "in the end");
 }

@@ -1,9 +1,7 @@
 //! The planned switchover, between the plan and the promotion: the old master hands over.
 //!
 //! ```text
-//!                      ┌ pause writes ┐         ┌ freeze ┐
-//!  [plan committed] ─► ─┤              ├─ near? ─┤        ├─ level? ─► promote, as in any failover
-//!                      └ look ────────┘         └ look ──┘
+//!  [plan committed] ─► pause writes ─► level? ─► freeze ─► still? ─► promote, as in any failover
 //!          │ a failure: unpause, [plan erased]      │ a failure: [plan for the old master],
 //!          ▼ nothing has changed                    ▼ which is promoted again
 //!
@@ -17,11 +15,8 @@
 //! *Level*: the target holds every byte of the old master's history. That counts when the old
 //! master is frozen: from then on it takes no write, whatever becomes of the leader and of any
 //! clock. The pause before that is a courtesy: writes wait for some milliseconds instead of being
-//! refused. So is *near*, before the freeze: who is nearly level will be level in time.
-//!
-//! The target is looked at while the old master is paused, and again while it is frozen: both at
-//! the same time, because writes wait. Each is looked at again, every millisecond, if that was too
-//! early.
+//! refused. The target is looked at again only if the frozen master holds more than the target was
+//! seen to hold before.
 
 use super::{Act, Failover, Phase, Selection};
 use crate::happening::Happening;
@@ -35,15 +30,12 @@ use vedette_model::{
 
 /// Writes wait at most so long, whatever happens to the leader, in milliseconds.
 pub const PAUSE_MS: u64 = 2_000;
-/// The target must be near so soon after the pause was sent; then the master is frozen, which
+/// The target must be level so soon after the pause was sent; then the master is frozen, which
 /// must be done before the pause is over.
 const LEVEL_LIMIT: Duration = Duration::from_secs(1);
 /// A frozen master is given the role back if the target is not known to be level by then, and an
 /// old master whose state is not known is left by then.
 const FROZEN_LIMIT: Duration = Duration::from_millis(500);
-/// Who lacks no more bytes of the old master's history is near. A link brings so much in far less
-/// than [`FROZEN_LIMIT`].
-const NEAR: u64 = 16 * 1024;
 /// The target is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// A node that did not answer is looked at again after so long.
@@ -58,12 +50,12 @@ pub(super) enum Handing {
     Waiting { until: Instant },
     /// What the leader before did is being found out.
     Finding { until: Instant, old: Look, target: Look },
-    /// The pause was sent, and the target is looked at.
-    Pausing { sent: Instant, target: Look },
-    /// The target is looked at until it is near, or level.
+    /// The pause was sent.
+    Pausing { sent: Instant },
+    /// The target is looked at until it is level.
     Levelling { level: Level, until: Instant, look_at: Instant, asked: bool },
-    /// The old master is being frozen, and the target looked at.
-    Freezing { until: Instant, target: Look },
+    /// The old master is being frozen. The target held all of it when it was seen last.
+    Freezing { until: Instant, target: NodeView },
     /// What came of that is not known: it is looked at.
     Doubting { until: Instant, look_at: Instant, asked: bool },
 }
@@ -73,15 +65,8 @@ pub(super) enum Handing {
 pub(super) struct Level {
     /// The old master as it was seen last.
     old: NodeView,
-    /// Whether it takes no writes any more: then all of it, before that nearly all.
+    /// Whether it takes no writes any more.
     frozen: bool,
-}
-
-impl Level {
-    fn is_reached(&self, target: &NodeView) -> bool {
-        let enough = if self.frozen { 0 } else { NEAR };
-        lacks(&self.old, target).is_some_and(|bytes| bytes <= enough)
-    }
 }
 
 impl Handing {
@@ -103,9 +88,9 @@ fn is_frozen(node: &NodeAddr, view: &NodeView) -> bool {
     view.role == Role::Replica && own
 }
 
-/// How many bytes of the old master's history the target lacks; none if it has another one.
-fn lacks(old: &NodeView, target: &NodeView) -> Option<u64> {
-    (target.replid == old.replid).then(|| old.offset.saturating_sub(target.offset))
+/// Whether the target holds all that the old master does.
+fn is_level(old: &NodeView, target: &NodeView) -> bool {
+    target.replid == old.replid && target.offset >= old.offset
 }
 
 impl Failover {
@@ -123,10 +108,9 @@ impl Failover {
     fn begin_handing(&mut self, now: Instant) {
         let Some((old, target)) = self.parties() else { return };
         if self.is_own_handover() {
-            self.phase = Phase::Handing(Handing::Pausing { sent: now, target: None });
+            self.phase = Phase::Handing(Handing::Pausing { sent: now });
             self.paused_at = Some(now);
             self.acts.push_back(Act::PauseWrites(old, PAUSE_MS));
-            self.acts.push_back(Act::Inspect(target));
         } else {
             let until = now + FROZEN_LIMIT;
             self.phase = Phase::Handing(Handing::Finding { until, old: None, target: None });
@@ -143,19 +127,9 @@ impl Failover {
             Answer::Failed(fault) => Err(fault),
         };
         match handing {
-            Handing::Pausing { sent, target: seen } if *node == old => {
-                self.paused(answer, seen, sent, now);
-            }
-            Handing::Pausing { sent, .. } => {
-                let handing = Handing::Pausing { sent, target: Some(answer) };
-                self.phase = Phase::Handing(handing);
-            }
-            Handing::Freezing { until, target: seen } if *node == old => {
-                self.frozen(answer, seen, until, now);
-            }
-            Handing::Freezing { until, .. } => {
-                let handing = Handing::Freezing { until, target: Some(answer) };
-                self.phase = Phase::Handing(handing);
+            Handing::Pausing { sent } if *node == old => self.paused(answer, sent, now),
+            Handing::Freezing { until, target } if *node == old => {
+                self.frozen(answer, &target, until, now);
             }
             Handing::Doubting { until, .. } if *node == old => self.doubted(answer, until, now),
             Handing::Levelling { level, until, .. } if *node == target => {
@@ -167,7 +141,11 @@ impl Failover {
                 self.phase = Phase::Handing(Handing::Finding { until, old: seen, target: aim });
                 self.find(now);
             }
-            Handing::Waiting { .. } | Handing::Doubting { .. } | Handing::Levelling { .. } => {}
+            Handing::Waiting { .. }
+            | Handing::Pausing { .. }
+            | Handing::Freezing { .. }
+            | Handing::Doubting { .. }
+            | Handing::Levelling { .. } => {}
         }
     }
 
@@ -202,17 +180,11 @@ impl Failover {
         }
     }
 
-    fn paused(
-        &mut self,
-        answer: Result<NodeView, NodeFault>,
-        target: Look,
-        sent: Instant,
-        now: Instant,
-    ) {
+    fn paused(&mut self, answer: Result<NodeView, NodeFault>, sent: Instant, now: Instant) {
         match answer {
             Ok(view) if view.role == Role::Master => {
+                self.level(Level { old: view, frozen: false }, sent + LEVEL_LIMIT, now);
                 self.acts.push_back(Act::Step(Step::Paused));
-                self.level_by(Level { old: view, frozen: false }, target, sent + LEVEL_LIMIT, now);
             }
             Ok(_) => self.undo("the master says it is a replica"),
             Err(NodeFault::Error(text)) => self.undo(&format!(
@@ -233,36 +205,11 @@ impl Failover {
         }
     }
 
-    /// Goes by the look at the target that was begun a moment ago, or waits for it, or looks again
-    /// at once.
-    fn level_by(&mut self, level: Level, target: Look, until: Instant, now: Instant) {
-        match target {
-            Some(Ok(target)) if level.is_reached(&target) => {
-                self.reached(&level, &target, until, now);
-            }
-            Some(_) => self.level(level, until, now),
-            None => {
-                let handing = Handing::Levelling { level, until, look_at: now, asked: true };
-                self.phase = Phase::Handing(handing);
-            }
-        }
-    }
-
-    /// Looks at the target at once, and again until that is reached.
+    /// Looks at the target at once, and again until it is level.
     fn level(&mut self, level: Level, until: Instant, now: Instant) {
         let handing = Handing::Levelling { level, until, look_at: now, asked: false };
         self.phase = Phase::Handing(handing);
         self.handing_timeout(now);
-    }
-
-    fn reached(&mut self, level: &Level, target: &NodeView, until: Instant, now: Instant) {
-        let Some((_, addr)) = self.parties() else { return };
-        if level.frozen {
-            self.acts.push_back(Act::Step(Step::Level { target: addr }));
-            self.handed_over(target, now);
-        } else {
-            self.freeze(until);
-        }
     }
 
     fn looked(
@@ -273,9 +220,13 @@ impl Failover {
         now: Instant,
     ) {
         if let Ok(target) = &answer
-            && level.is_reached(target)
+            && is_level(&level.old, target)
         {
-            self.reached(&level, target, until, now);
+            if level.frozen {
+                self.handed_over(target, now)
+            } else {
+                self.freeze(target.clone(), until)
+            }
             return;
         }
         let pause = if answer.is_ok() { LOOK_EVERY } else { LOOK_AGAIN };
@@ -284,27 +235,27 @@ impl Failover {
         self.handing_timeout(now);
     }
 
-    fn freeze(&mut self, until: Instant) {
+    fn freeze(&mut self, seen: NodeView, until: Instant) {
         let Some((old, target)) = self.parties() else { return };
-        self.phase = Phase::Handing(Handing::Freezing { until, target: None });
+        self.phase = Phase::Handing(Handing::Freezing { until, target: seen });
         self.acts.push_back(Act::Freeze(old));
-        self.acts.push_back(Act::Inspect(target));
+        self.acts.push_back(Act::Step(Step::Level { target }));
     }
 
     fn frozen(
         &mut self,
         answer: Result<NodeView, NodeFault>,
-        target: Look,
+        target: &NodeView,
         until: Instant,
         now: Instant,
     ) {
         let Some((old, _)) = self.parties() else { return };
         match answer {
-            Ok(view) if is_frozen(&old, &view) => {
+            Ok(view) if is_frozen(&old, &view) && is_level(&view, target) => {
                 self.note_frozen(&view);
-                let level = Level { old: view, frozen: true };
-                self.level_by(level, target, now + FROZEN_LIMIT, now);
+                self.handed_over(target, now);
             }
+            Ok(view) if is_frozen(&old, &view) => self.look_again(view, now),
             Ok(_) => self.doubt(until, now),
             Err(NodeFault::Expired) => self.undo("the leader's permission had ended"),
             Err(
@@ -328,10 +279,7 @@ impl Failover {
     fn doubted(&mut self, answer: Result<NodeView, NodeFault>, until: Instant, now: Instant) {
         let Some((old, _)) = self.parties() else { return };
         match answer {
-            Ok(view) if is_frozen(&old, &view) => {
-                self.note_frozen(&view);
-                self.level(Level { old: view, frozen: true }, now + FROZEN_LIMIT, now);
-            }
+            Ok(view) if is_frozen(&old, &view) => self.look_again(view, now),
             Ok(_) => self.undo("the master could not be made to refuse writes"),
             Err(_) => {
                 let look_at = now + LOOK_AGAIN;
@@ -345,6 +293,12 @@ impl Failover {
     fn note_frozen(&mut self, old: &NodeView) {
         self.frozen_at = old.offset;
         self.acts.push_back(Act::Step(Step::Frozen));
+    }
+
+    /// It is frozen, and the target was not seen to hold all of it yet.
+    fn look_again(&mut self, old: NodeView, now: Instant) {
+        self.note_frozen(&old);
+        self.level(Level { old, frozen: true }, now + FROZEN_LIMIT, now);
     }
 
     /// Both were looked at, or had their time: goes on where the leader before stopped.
@@ -373,7 +327,7 @@ impl Failover {
             (Some(Ok(old)), _) if !is_frozen(&node, &old) => {
                 self.keep_master("the leader fell silent, and the master follows another");
             }
-            (Some(Ok(old)), Some(Ok(target))) if lacks(&old, &target) == Some(0) => {
+            (Some(Ok(old)), Some(Ok(target))) if is_level(&old, &target) => {
                 self.handed_over(&target, now);
             }
             (Some(Ok(old)), Some(Ok(target))) if target.role == Role::Replica => {
