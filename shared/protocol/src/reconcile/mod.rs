@@ -52,8 +52,8 @@ pub enum Act {
         cut_clients: bool,
         /// Whether the node is asked who changed it.
         ask_who: bool,
-        /// What to tell people once it is sent.
-        told: Happening,
+        /// What to tell people once it is sent. What a stray master gives up is told once it answers.
+        told: Option<Happening>,
     },
     /// A node is in line.
     Repaired(NodeAddr),

@@ -47,6 +47,8 @@ struct Work {
     moved: bool,
     /// What somebody else changed, in words.
     found: Option<String>,
+    /// It was a stray master, and was told to follow: what it gives up is known once it answers.
+    demoting: bool,
 }
 
 impl Work {
@@ -112,6 +114,7 @@ impl Reconciler {
             looks: 0,
             moved: false,
             found: None,
+            demoting: false,
         };
         let others = record.members.iter().map(|m| m.addr.clone());
         let nodes = others.filter(|a| *a != record.master).map(|a| (a, fresh.clone()));
@@ -149,6 +152,7 @@ impl Reconciler {
         work.asked = false;
         let corrected = matches!(work.progress, Progress::Moving { .. });
         let found = if corrected { work.found.take() } else { None };
+        let demoting = core::mem::take(&mut work.demoting);
         match answer {
             Answer::Done { view, rewrite_error, changed_by } => {
                 if let Some(found) = found {
@@ -161,6 +165,11 @@ impl Reconciler {
                         self.acts.push_back(Act::Event(rewrite_failed(addr, &error)));
                     }
                 }
+                if demoting {
+                    let master = self.fresh(&record.master, now);
+                    let bytes = master.and_then(|master| words::given_up(&view, master));
+                    self.acts.push_back(Act::Event(words::converted(record, addr, bytes)));
+                }
                 self.settle(record, addr, &view, now);
                 self.view(record, addr, view, now);
             }
@@ -168,6 +177,9 @@ impl Reconciler {
                 if let Some(found) = found.filter(|_| fault != NodeFault::Expired) {
                     let told = words::external_change(addr, &found, None);
                     self.acts.push_back(Act::Event(told));
+                }
+                if demoting && fault != NodeFault::Expired {
+                    self.acts.push_back(Act::Event(words::converted(record, addr, None)));
                 }
                 self.unanswered(addr, &fault, now);
             }
@@ -298,14 +310,9 @@ impl Reconciler {
             if !follow {
                 continue;
             }
-            let views = (self.fresh(addr, now), self.fresh(&record.master, now));
-            let gives_up = stray.then(|| match views {
-                (Some(view), Some(master)) => words::given_up(view, master),
-                (None, _) | (_, None) => None,
-            });
             work.asked = true;
             work.progress = Progress::Moving { since: now };
-            (work.moved, work.looks) = (true, 0);
+            (work.moved, work.looks, work.demoting) = (true, 0, stray);
             self.corrected.insert(addr.clone(), now);
             if work.found.is_some() {
                 self.recheck.insert(addr.clone(), now + CORRECT_EVERY);
@@ -314,7 +321,7 @@ impl Reconciler {
                 node: addr.clone(),
                 cut_clients: stray,
                 ask_who: work.found.is_some(),
-                told: words::correction(record, addr, gives_up, round.wait),
+                told: (!stray).then(|| words::correction(record, addr, round.wait)),
             });
         }
     }

@@ -122,12 +122,13 @@ impl Script {
     }
 }
 
-/// Who is told to follow, and under which name people hear of it.
+/// Who is told to follow, and under which name people hear of it, now or once it answers.
 fn follows(acts: &[Act]) -> Vec<(NodeAddr, EventName)> {
     let follow = |act: &Act| {
         let Act::Follow { node, cut_clients, told, .. } = act else { return None };
-        assert_eq!(*cut_clients, told.name == EventName::ConvertToSlave);
-        Some((node.clone(), told.name))
+        assert_eq!(*cut_clients, told.is_none());
+        let name = told.as_ref().map_or(EventName::ConvertToSlave, |told| told.name);
+        Some((node.clone(), name))
     };
     acts.iter().filter_map(follow).collect()
 }
@@ -308,7 +309,8 @@ fn a_node_is_corrected_once_in_5_s() {
 fn the_5_s_last_longer_than_a_round() {
     let mut script = Script::round(2, false);
     assert_eq!(follows(&script.says(0, 2, stray(2))), [converted(2)]);
-    assert_eq!(script.says(10, 2, stray(2)), [Act::Finished { timed_out: false }]);
+    let told = Act::Event(words::converted(&script.record, &node(2), None));
+    assert_eq!(script.says(10, 2, stray(2)), [told, Act::Finished { timed_out: false }]);
     assert!(!script.has_work(4_999));
     assert_eq!(script.reconciler.work_due(at(10)), Some(at(5_000)));
     assert!(script.has_work(5_000));
@@ -436,7 +438,8 @@ fn a_role_that_was_not_written_down_is_told() {
     };
     let acts = script.answer(10, 2, answer);
     assert_eq!(acts[0], Act::Event(rewrite_failed(&node(2), "read-only")));
-    assert_eq!(acts[1], Act::Repaired(node(2)));
+    assert_eq!(acts[1], Act::Event(words::converted(&script.record, &node(2), None)));
+    assert_eq!(acts[2], Act::Repaired(node(2)));
 }
 
 #[test]

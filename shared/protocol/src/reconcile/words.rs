@@ -52,7 +52,7 @@ pub(super) fn external_change(addr: &NodeAddr, found: &str, by: Option<&str>) ->
 }
 
 /// The bytes that a stray master took after the present one branched off its history; none if that
-/// is not what happened between the two.
+/// is not what happened between the two. Only a view of after its demotion has all of them.
 pub(super) fn given_up(stray: &NodeView, master: &NodeView) -> Option<u64> {
     let branched = master.second_offset.filter(|_| master.replid2.as_ref() == Some(&stray.replid));
     branched.map(|first| (stray.offset + 1).saturating_sub(first))
@@ -67,27 +67,22 @@ pub(super) fn master_changed(addr: &NodeAddr, view: &NodeView) -> Happening {
     Happening::of(EventName::ExternalChange, addr, cause)
 }
 
-/// `stray`: what a stray master that becomes a replica gives up, as far as it was seen: it takes writes
-/// until the command reaches it.
-pub(super) fn correction(
-    record: &GroupRecord,
-    addr: &NodeAddr,
-    stray: Option<Option<u64>>,
-    repair: bool,
-) -> Happening {
+pub(super) fn correction(record: &GroupRecord, addr: &NodeAddr, repair: bool) -> Happening {
     let master = &record.master;
-    let (name, cause) = match (stray.is_some(), repair) {
-        (true, _) => {
-            let given_up = stray.flatten().map_or_else(String::new, |bytes| {
-                format!(
-                    "; it gives up at least the {bytes} bytes that it had taken after {master} was \
-                     promoted"
-                )
-            });
-            (EventName::ConvertToSlave, format!("{master} is master now{given_up}"))
-        }
-        (false, true) => (EventName::SlaveReconfSent, format!("{master} is master now")),
-        (false, false) => (EventName::FixSlaveConfig, format!("it does not follow {master}")),
+    let (name, cause) = if repair {
+        (EventName::SlaveReconfSent, format!("{master} is master now"))
+    } else {
+        (EventName::FixSlaveConfig, format!("it does not follow {master}"))
     };
     Happening::of(name, addr, cause)
+}
+
+/// A stray master was told to follow, and gives that up, where it is known.
+pub(super) fn converted(record: &GroupRecord, addr: &NodeAddr, given_up: Option<u64>) -> Happening {
+    let master = &record.master;
+    let given_up = given_up.map_or_else(String::new, |bytes| {
+        format!("; it gives up the {bytes} bytes that it took after {master} was promoted")
+    });
+    let cause = format!("{master} is master now{given_up}");
+    Happening::of(EventName::ConvertToSlave, addr, cause)
 }

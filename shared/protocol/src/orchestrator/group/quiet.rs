@@ -58,7 +58,9 @@ impl Group {
             reconcile::Act::Inspect(node) => self.command(node, Command::Inspect),
             reconcile::Act::Follow { node, cut_clients, ask_who, told } => {
                 let Some(master) = self.record.as_ref().map(|r| r.master.clone()) else { return };
-                if self.guarded(node, Command::Follow { master, cut_clients, ask_who }, now) {
+                let sent =
+                    self.guarded(node, Command::Follow { master, cut_clients, ask_who }, now);
+                if let Some(told) = told.filter(|_| sent) {
                     self.event(told);
                 }
             }

@@ -72,35 +72,54 @@ fn the_recorded_master_as_a_replica_is_no_work_for_a_round() {
     );
 }
 
-/// What is said of the stray master 2, at offset 1,000, when the recorded one says this.
+/// What is said of the stray master 2 when the recorded one says this: at offset 1,000 it was looked at,
+/// and at 1,200 demoted.
 fn said_of_stray(master: NodeView) -> alloc::string::String {
     let mut script = round(false);
     assert_eq!(script.says(1, 2, master_view(2, 1_000)), []);
-    let acts = script.says(2, 1, master);
-    let told = acts.iter().find_map(|act| match act {
-        Act::Follow { told, .. } => Some(told.cause.clone()),
-        Act::Inspect(_) | Act::Repaired(_) | Act::Event(_) | Act::Finished { .. } => None,
-    });
-    told.unwrap()
+    assert_eq!(follows(&script.says(2, 1, master)), [converted(2)]);
+    let demoted = changed(linking(2, 1), |v| v.offset = 1_200);
+    conversions(&script.says(3, 2, demoted)).pop().unwrap()
+}
+
+/// What people hear of stray masters.
+fn conversions(acts: &[Act]) -> Vec<alloc::string::String> {
+    let told = |act: &Act| match act {
+        Act::Event(told) => (told.name == EventName::ConvertToSlave).then(|| told.cause.clone()),
+        Act::Follow { .. } | Act::Inspect(_) | Act::Repaired(_) | Act::Finished { .. } => None,
+    };
+    acts.iter().filter_map(told).collect()
 }
 
 #[test]
-fn what_a_stray_master_gives_up_is_counted_from_where_the_histories_part() {
+fn what_a_stray_master_gives_up_is_counted_from_where_the_histories_part_to_its_demotion() {
     let promoted = |v: &mut NodeView| {
         (v.replid2, v.second_offset) =
             (Some(core::mem::replace(&mut v.replid, history(7))), Some(901));
     };
     let said = said_of_stray(changed(master_view(1, 1_500), promoted));
-    assert!(
-        said.contains("gives up at least the 100 bytes that it had taken after 10.0.0.1:6379"),
-        "{said}"
-    );
+    assert!(said.contains("gives up the 300 bytes that it took after 10.0.0.1:6379"), "{said}");
     let ahead = |v: &mut NodeView| {
         promoted(v);
-        v.second_offset = Some(1_001);
+        v.second_offset = Some(1_201);
     };
     let said = said_of_stray(changed(master_view(1, 1_500), ahead));
-    assert!(said.contains("gives up at least the 0 bytes"), "{said}");
+    assert!(said.contains("gives up the 0 bytes"), "{said}");
+}
+
+#[test]
+fn a_stray_master_that_was_told_to_follow_is_told_of_once_whatever_it_answers() {
+    let told = |fault: NodeFault| {
+        let mut script = round(true);
+        assert_eq!(script.says(1, 1, master_view(1, 1_500)), []);
+        assert_eq!(follows(&script.says(2, 2, master_view(2, 1_000))), [converted(2)]);
+        let first = conversions(&script.fails(3, 2, fault));
+        (first, conversions(&script.says(4, 2, linking(2, 1))))
+    };
+    let said = Vec::from([alloc::string::String::from("10.0.0.1:6379 is master now")]);
+    assert_eq!(told(NodeFault::TimedOut), (said, Vec::new()));
+    // It was not sent.
+    assert_eq!(told(NodeFault::Expired), (Vec::new(), Vec::new()));
 }
 
 #[test]
