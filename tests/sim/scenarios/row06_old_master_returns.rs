@@ -12,8 +12,9 @@ fn it_is_demoted_within_a_second_of_its_return() {
         world.run_until("another master", secs(3), |w| w.master() != old);
         world.run_until_well(secs(10));
         world.start(old);
-        world.run_until("it is a replica", secs(1), |w| !w.look(old).is_master());
-        assert!(!world.events(EventName::ConvertToSlave).is_empty(), "seed {seed}");
+        world.run_until("it is a replica, and people hear of it", secs(1), |w| {
+            !w.look(old).is_master() && !w.events(EventName::ConvertToSlave).is_empty()
+        });
         world.run_until_well(secs(10));
     }
 }
