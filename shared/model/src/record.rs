@@ -215,9 +215,10 @@ pub struct Failover {
     /// Why there is a plan.
     #[serde(default)]
     pub reason: PlanReason,
-    /// It replaces the plan of a switchover, whose target may have been announced.
+    /// A leader that fell silent may have announced its target, or somebody that of a plan which it
+    /// replaced.
     #[serde(default)]
-    pub after_handover: bool,
+    pub perhaps_announced: bool,
 }
 
 impl Failover {
@@ -226,11 +227,16 @@ impl Failover {
         self.reason == PlanReason::Switchover && self.target != self.failed
     }
 
-    /// Whether applications may have been told of a new master that no record names: the target of a
-    /// switchover is announced once it is promoted, and committed after that. Whoever gives such a
-    /// plan up must have a master announced under a higher epoch.
+    /// Whether the master of a switchover that failed gets the role back.
+    pub fn is_given_back(&self) -> bool {
+        self.reason == PlanReason::Switchover && self.target == self.failed
+    }
+
+    /// Whether applications may have been told of a new master that no record names: a target is
+    /// announced once it is promoted, and committed after that. Whoever gives such a plan up must have
+    /// a master announced under a higher epoch.
     pub fn may_be_announced(&self) -> bool {
-        self.is_handover() || self.after_handover
+        self.is_handover() || self.perhaps_announced
     }
 }
 

@@ -109,8 +109,8 @@ pub fn invariants(system: &System) -> Result<()> {
             let first = first.or_insert_with(|| master.master.clone());
             ensure!(*first == master.master, "two masters in epoch {}", master.epoch);
             let voters = accepted.get(&(group.clone(), master.revision)).map_or(0, BTreeSet::len);
-            let handed_over = records.values().any(|record| {
-                let plan = record.failover.as_ref().filter(|plan| plan.is_handover());
+            let planned = records.values().any(|record| {
+                let plan = record.failover.as_ref();
                 let names =
                     |plan: &Failover| (plan.epoch, &plan.target) == (master.epoch, &master.master);
                 record.group == master.group && plan.is_some_and(names)
@@ -118,7 +118,7 @@ pub fn invariants(system: &System) -> Result<()> {
             // Repeated announcements of an old record come without its votes.
             let is_news = newest.insert(group, master.epoch.0) < Some(master.epoch.0);
             ensure!(
-                !is_news || system.nats.len() > 1 || voters >= 2 || handed_over,
+                !is_news || system.nats.len() > 1 || voters >= 2 || planned,
                 "epoch {} was announced after only {voters} voters had accepted it",
                 master.epoch
             );

@@ -46,6 +46,31 @@ fn a_leader_that_dies_at_any_step_is_replaced() {
 }
 
 #[test]
+fn applications_come_back_from_a_target_that_was_announced_and_died_uncommitted() {
+    for seed in 0..40 {
+        let what = format!("seed {seed}");
+        let mut world = World::settled(Options::new(6_000 + seed).nodes(2));
+        let (old, target) = (world.master(), world.node(1));
+        world.strike_after(Moment::Announcing, Harm::Kill);
+        world.kill(old);
+        world.run_until(&what, secs(3), |w| w.struck().is_some());
+        let (told, record) = (world.announced_master(0).cloned(), world.record().clone());
+        let (told, plan) = (told.expect("it was announced"), record.failover.expect("a plan"));
+        assert_eq!((&told.master, told.epoch), (world.addr(target), plan.epoch), "{what}");
+        assert!(record.epoch < plan.epoch, "{what}: before it was committed");
+        world.kill(target);
+        world.run_until(&what, secs(10), |w| w.record().failover.is_none());
+        world.start(old);
+        world.run_until_well(secs(30));
+        let told = world.announced_master(0).expect("a master").clone();
+        assert_eq!((world.master(), &told.master), (old, world.addr(old)), "{what}");
+        assert!(told.epoch > plan.epoch, "{what}: applications go there");
+        world.start(target);
+        world.run_until_well(secs(15));
+    }
+}
+
+#[test]
 fn the_next_candidate_is_master_two_seconds_after_the_chosen_one_died() {
     for seed in 1..=50 {
         let mut world = World::settled(Options::new(seed));

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! `[…]` is a commit by a majority of voters. Nothing is sent to a node before the plan is
-//! committed, and nothing is announced before the master is.
+//! committed. Applications are told of the target as soon as its ROLE says master, for no other plan has
+//! its epoch; everybody else when the master is committed.
 
 mod handover;
 mod heir;
@@ -287,6 +288,7 @@ impl Failover {
             let cause = format!("{} fell silent", plan.leader);
             self.acts.push_back(Act::Event(Happening::new(EventName::TakeOver, cause)));
             plan.leader = self.setting.me.clone();
+            plan.perhaps_announced = true;
             self.reason = plan.reason;
         }
         self.phase = Phase::Planning;

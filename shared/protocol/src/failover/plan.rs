@@ -15,7 +15,7 @@ pub(super) fn write(
     reason: PlanReason,
 ) -> GroupRecord {
     let trace_id = record.trace_id();
-    let after_handover = record.failover.as_ref().is_some_and(Plan::may_be_announced);
+    let perhaps_announced = record.failover.as_ref().is_some_and(Plan::may_be_announced);
     record.top_epoch = record.top_epoch.next();
     // From now on it may be promoted without anybody hearing of it.
     record.branches.retain(|branch| branch.node != selection.target);
@@ -30,7 +30,7 @@ pub(super) fn write(
         trace_id,
         flapping,
         reason,
-        after_handover,
+        perhaps_announced,
     });
     record
 }
@@ -52,7 +52,7 @@ pub(super) fn keep_master(mut record: GroupRecord, plan: Plan) -> GroupRecord {
         failed: master.clone(),
         target: master,
         loss: LossBound::default(),
-        after_handover: false,
+        perhaps_announced: false,
         ..plan
     });
     record

@@ -36,11 +36,9 @@ impl Failover {
         let fault = match answer {
             Answer::Done { view, rewrite_error, .. } if view.role == Role::Master => {
                 let cause = "its ROLE says master";
+                let given_back = self.plan().is_some_and(Plan::is_given_back);
                 self.commit_master(node, &view);
                 // Its clients' writes may still wait.
-                let given_back = self.plan().is_some_and(|plan| {
-                    plan.reason == PlanReason::Switchover && plan.failed == plan.target
-                });
                 if given_back {
                     self.acts.push_back(Act::Unpause(node.clone()));
                 }
@@ -87,11 +85,11 @@ impl Failover {
         let Some(record) = self.record.clone() else { return };
         let Some(plan) = record.failover.clone() else { return };
         self.phase = Phase::Committing;
-        let handed_over = plan.is_handover();
+        let given_back = plan.is_given_back();
         let switched = plan::carry_out(record, plan, node, view);
-        // Its epoch and its plan are committed, and it holds everything: nobody else can become
-        // master of this epoch, so that applications need not wait for the commit.
-        if handed_over {
+        // Its epoch and its plan are committed: nobody else can become master of this epoch, so that
+        // applications need not wait for the commit. Those of a master that goes on have nothing to hear.
+        if !given_back {
             let revision = switched.revision.next();
             self.acts.push_back(Act::AnnounceAhead(GroupRecord { revision, ..switched.clone() }));
         }

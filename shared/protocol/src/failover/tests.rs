@@ -140,6 +140,13 @@ fn deeds(acts: Vec<Act>) -> Vec<Act> {
     acts.into_iter().filter(|act| !told(act)).collect()
 }
 
+fn proposed(said: &[Act]) -> GroupRecord {
+    let found = said
+        .iter()
+        .find_map(|act| if let Act::Propose(record) = act { Some(record.clone()) } else { None });
+    found.unwrap_or_else(|| panic!("{said:?}"))
+}
+
 fn end(aborted: Option<&str>, pause_ms: u64) -> Act {
     let pause = Duration::from_millis(pause_ms);
     Act::End { aborted: aborted.map(ToString::to_string), pause }
@@ -163,7 +170,7 @@ fn plan() -> GroupRecord {
             trace_id: record.trace_id(),
             flapping: Flapping { count: 1, held: false },
             reason: PlanReason::Odown,
-            after_handover: false,
+            perhaps_announced: false,
         }),
         branches: vec![Branch { node: node(2), offset: 1_000 }],
         ..record
@@ -191,10 +198,11 @@ fn a_healthy_failover_goes_step_by_step() {
     assert_eq!(said[1], Act::Step(Step::Selected { target: node(2) }));
     assert_eq!(said[2], Act::Promote(node(2)));
     let said = script.answer(13, 2, done(promoted(2)));
-    let Act::Propose(switched) = &said[0] else { panic!("{said:?}") };
+    let switched = &proposed(&said);
+    assert_eq!(said[..2], [Act::AnnounceAhead(switched.clone()), Act::Propose(switched.clone())]);
     assert_eq!(names(&said), [EventName::PromotedSlave]);
-    assert_eq!(said[2..], [Act::Step(Step::Promoted { target: node(2) })]);
-    // Announced right after the commit, before the others are moved.
+    assert_eq!(said[3..], [Act::Step(Step::Promoted { target: node(2) })]);
+    // Announced to all right after the commit, before the others are moved.
     let said = script.committed(15, switched);
     assert_eq!(said, [Act::Announce, Act::Step(Step::Committed { epoch: Epoch(2) })]);
     script.0.repaired(false);
@@ -213,8 +221,7 @@ fn the_new_record_names_the_target_its_process_and_both_its_histories() {
     let mut restarted = promoted(2);
     restarted.run_id = crate::tests::run_id(22);
     restarted.replid2 = Some(history(6));
-    let said = script.answer(13, 2, done(restarted.clone()));
-    let Act::Propose(switched) = &said[0] else { panic!("{said:?}") };
+    let switched = &proposed(&script.answer(13, 2, done(restarted.clone())));
     let failover = plan.failover.clone().unwrap();
     let mut expected = GroupRecord {
         revision: Revision(3),
@@ -388,7 +395,7 @@ fn voters_that_know_no_such_group_end_it() {
 fn a_repair_that_took_too_long_ends_all_the_same_and_says_so() {
     let (mut script, _) = Script::promoting();
     let said = script.answer(13, 2, done(promoted(2)));
-    let Act::Propose(switched) = &said[0] else { panic!("{said:?}") };
+    let switched = &proposed(&said);
     let _ = script.committed(15, switched);
     script.0.repaired(true);
     let said = script.drain();

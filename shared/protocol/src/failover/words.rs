@@ -72,14 +72,14 @@ pub(crate) fn switch_cause(record: &GroupRecord) -> String {
     let loss = record.switch.loss;
     if record.switch.reason == SwitchReason::Switchover {
         let how = match &record.switch.previous {
-            Some(previous) if *previous == record.master => "given back",
-            Some(_) | None => "handed over",
+            Some(previous) if *previous == record.master => "the master goes on",
+            Some(_) | None => "switchover: handed over",
         };
         let lost = match loss.bytes {
             Some(_) => "nothing lost",
             None => "nothing lost unless the other had been announced",
         };
-        return format!("epoch {}; switchover: {how}, {lost}", record.epoch);
+        return format!("epoch {}; {how}, {lost}", record.epoch);
     }
     let bytes = loss.bytes.map_or_else(|| "an unknown number of".into(), |b| format!("{b}"));
     let since =

@@ -307,7 +307,7 @@ fn records() -> Vec<GroupRecord> {
         trace_id: trace(),
         flapping: Flapping { count: 2, held: true },
         reason: PlanReason::Switchover,
-        after_handover: true,
+        perhaps_announced: true,
     });
     busy.roster = RosterVersion(2);
     busy.branches.push(Branch { node: addr("10.0.0.2:6379"), offset: 1_000 });

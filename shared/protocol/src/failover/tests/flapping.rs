@@ -44,7 +44,7 @@ fn the_count_becomes_the_records_with_the_new_master() {
     let Act::Propose(plan) = &said[2] else { panic!("{said:?}") };
     let _ = script.committed(12, plan);
     let said = script.answer(13, 2, done(promoted(2)));
-    let Act::Propose(switched) = &said[0] else { panic!("{said:?}") };
+    let switched = &proposed(&said);
     assert_eq!(switched.flapping, Flapping { count: 1, held: true });
 }
 

@@ -47,13 +47,6 @@ fn elected(setting: Setting, record: &GroupRecord) -> (Script, Vec<Act>) {
     (script, said)
 }
 
-fn proposed(said: &[Act]) -> GroupRecord {
-    let found = said
-        .iter()
-        .find_map(|act| if let Act::Propose(record) = act { Some(record.clone()) } else { None });
-    found.unwrap_or_else(|| panic!("{said:?}"))
-}
-
 /// The plan is committed at 12 ms, and the pause sent.
 fn pausing() -> (Script, GroupRecord) {
     let (mut script, said) = elected(wish(None, false), &record(3));

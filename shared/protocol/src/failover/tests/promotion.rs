@@ -88,7 +88,7 @@ fn a_hopeless_fault_or_the_end_of_its_time_brings_the_next_candidate() {
         let said = script.answer(now + 3, 2, done(promoted(2)));
         assert_eq!(said, [], "the first one's late answer");
         let said = script.answer(now + 4, 3, done(promoted(3)));
-        let Act::Propose(switched) = &said[0] else { panic!("{said:?}") };
+        let switched = &proposed(&said);
         assert_eq!((switched.epoch, &switched.master), (Epoch(3), &node(3)));
     }
 }

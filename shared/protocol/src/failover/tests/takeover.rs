@@ -22,6 +22,7 @@ fn a_takeover_keeps_the_recorded_target() {
     // It is committed again under the new ballot before anything is done.
     let mut mine = plan();
     mine.revision = Revision(3);
+    mine.failover.as_mut().unwrap().perhaps_announced = true;
     let cause = "o9 fell silent";
     assert_eq!(
         said,
@@ -33,8 +34,7 @@ fn a_takeover_keeps_the_recorded_target() {
     );
     let said = script.committed(12, &mine);
     assert_eq!(deeds(said), [Act::Promote(node(2))]);
-    let said = script.answer(13, 2, done(promoted(2)));
-    let Act::Propose(switched) = &said[0] else { panic!("{said:?}") };
+    let switched = proposed(&script.answer(13, 2, done(promoted(2))));
     assert_eq!((switched.epoch, &switched.master), (Epoch(2), &node(2)));
 }
 
@@ -99,7 +99,44 @@ fn a_target_that_was_replaced_is_remembered_until_it_is_master() {
     let branch = |n| Branch { node: node(n), offset: 1_000 };
     assert_eq!(second.branches, [branch(2), branch(3)]);
     let _ = script.committed(15, second);
-    let said = script.answer(16, 3, done(promoted(3)));
-    let Act::Propose(switched) = &said[0] else { panic!("{said:?}") };
+    let switched = proposed(&script.answer(16, 3, done(promoted(3))));
     assert_eq!(switched.branches, [branch(2)]);
+}
+
+/// Node 2 and then node 3 refuse: nobody is left.
+fn nobody_left(script: &mut Script) -> GroupRecord {
+    let refused = || Answer::Failed(NodeFault::Refused);
+    let said = script.answer(13, 2, refused());
+    assert_eq!(deeds(said), [Act::Inspect(node(3))]);
+    proposed(&script.answer(14, 3, refused()))
+}
+
+#[test]
+fn a_plan_that_was_taken_over_is_given_up_under_a_higher_epoch() {
+    // Whoever fell silent may have announced node 2.
+    let (mut script, said) = take_over(&found());
+    let _ = script.committed(12, &proposed(&said));
+    let kept = nobody_left(&mut script);
+    assert_eq!((kept.epoch, kept.top_epoch, &kept.master), (Epoch(3), Epoch(3), &node(1)));
+    assert_eq!(kept.switch.loss, LossBound::default(), "nobody knows what it took");
+    assert_eq!(script.committed(15, &kept)[0], Act::Announce);
+}
+
+#[test]
+fn so_is_a_plan_that_replaced_such_a_one() {
+    let (mut script, said) = take_over(&found());
+    let _ = script.committed(12, &proposed(&said));
+    let _ = script.answer(13, 2, Answer::Failed(NodeFault::Refused));
+    let second = proposed(&script.answer(14, 3, replica(3)));
+    let _ = script.committed(15, &second);
+    let kept = proposed(&script.answer(16, 3, Answer::Failed(NodeFault::Refused)));
+    assert_eq!((kept.epoch, &kept.master), (Epoch(4), &node(1)));
+}
+
+#[test]
+fn the_own_plan_is_erased_for_nobody_was_told_of_its_target() {
+    let (mut script, plan) = Script::promoting();
+    let erased = nobody_left(&mut script);
+    let revision = plan.revision.next();
+    assert_eq!(erased, GroupRecord { revision, failover: None, ..plan });
 }

@@ -67,7 +67,7 @@ fn nobody_is_primary_between_the_plan_and_the_switch() {
         loss: LossBound::default(),
         trace_id: planned.trace_id(),
         flapping: Flapping::default(),
-        after_handover: false,
+        perhaps_announced: false,
         reason: vedette_model::PlanReason::Odown,
     });
     let _ = script.hears(committed(&planned).into());

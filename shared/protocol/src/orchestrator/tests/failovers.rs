@@ -93,7 +93,7 @@ fn a_silent_leaders_plan_is_taken_over_and_a_dead_target_replaced_at_once() {
             loss: LossBound::default(),
             trace_id: record.trace_id(),
             flapping: Flapping::default(),
-            after_handover: false,
+            perhaps_announced: false,
             reason: vedette_model::PlanReason::Odown,
         });
         record
@@ -119,7 +119,7 @@ fn a_new_master_that_dies_during_the_repair_is_replaced_without_waiting_for_its_
     record.settings.hold_off_ms = 500;
     let mut system = System::new(vec![record]);
     system.kill(1, &crash());
-    while system.announced(1).is_empty() {
+    while system.record(1).master == addr(1, 1) {
         system.run(system.now + 1);
         assert!(system.now < 1_000);
     }

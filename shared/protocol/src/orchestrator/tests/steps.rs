@@ -7,9 +7,9 @@ use crate::tests::{
 };
 use alloc::vec;
 use vedette_model::{
-    Ballot, BallotAnswer, BallotNumber, Candidacy, DigestReply, Epoch, MasterQuery, NodeReport,
-    NodeView, OdownVerdict, Proposal, ProposalAnswer, ProposalReply, Quorum, RecordCommitted,
-    Revision,
+    Ballot, BallotAnswer, BallotNumber, Candidacy, DigestReply, Epoch, EventName, MasterQuery,
+    NodeReport, NodeView, OdownVerdict, Proposal, ProposalAnswer, ProposalReply, Quorum,
+    RecordCommitted, Revision,
 };
 
 struct Script(Orchestrator);
@@ -131,10 +131,10 @@ fn command(said: &[Output], to: &NodeAddr, wanted: &Command) -> Option<(u64, Opt
     })
 }
 
-fn announced(said: &[Output]) -> Vec<&MasterRecord> {
-    let master = |output| {
-        let &Output::Publish(Fact::MasterRecord(ref master)) = output else { return None };
-        Some(master)
+fn announced(said: &[Output]) -> Vec<(Epoch, NodeAddr)> {
+    let master = |output: &Output| {
+        let Output::Publish(Fact::MasterRecord(master)) = output else { return None };
+        Some((master.epoch, master.master.clone()))
     };
     said.iter().filter_map(master).collect()
 }
@@ -181,19 +181,31 @@ fn what_probers_saw_is_no_answer_to_the_survey() {
 }
 
 #[test]
-fn a_master_is_announced_when_it_is_committed_and_not_before() {
+fn applications_hear_of_a_master_when_it_is_promoted_and_all_others_when_it_is_committed() {
     let (mut script, plan) = Script::planned(0);
     let mut before = script.accept(1_020, 1, &plan);
     before.extend(script.accept(1_020, 2, &plan));
     let (ticket, _) =
         command(&before, &node(2), &Command::Promote { run_id: None }).expect("it is promoted");
-    before.extend(script.answer(1_030, ticket, master_view(2, 1_000)));
-    let carried_out = proposal(&before[before.len() - 4..]).expect("the master is proposed");
-    before.extend(script.accept(1_040, 1, &carried_out));
-    assert_eq!(announced(&before), [] as [&MasterRecord; 0]);
-    let said = script.accept(1_040, 2, &carried_out);
-    let masters: Vec<_> = announced(&said).iter().map(|m| (m.epoch, m.master.clone())).collect();
-    assert_eq!(masters, [(Epoch(2), node(2))]);
+    assert_eq!(announced(&before), []);
+    let promoted = script.answer(1_030, ticket, master_view(2, 1_000));
+    let carried_out = proposal(&promoted).expect("the master is proposed");
+    assert_eq!(announced(&promoted), [(Epoch(2), node(2))]);
+    let one_of_three = script.accept(1_040, 1, &carried_out);
+    let to_others = |said: &[Output]| said.iter().filter(|output| is_for_others(output)).count();
+    assert_eq!(to_others(&promoted) + to_others(&one_of_three), 0);
+    let committed = script.accept(1_040, 2, &carried_out);
+    assert_eq!(announced(&committed), [(Epoch(2), node(2))]);
+    assert_eq!(to_others(&committed), 2, "the event, and the bucket");
+}
+
+/// Whether people, gateways or those who come later hear of a new master by it.
+fn is_for_others(output: &Output) -> bool {
+    match output {
+        Output::Retain(_) => true,
+        Output::Publish(Fact::Event(event)) => event.name == EventName::SwitchMaster,
+        Output::Publish(_) | Output::Reply { .. } | Output::Command { .. } => false,
+    }
 }
 
 #[test]

@@ -226,13 +226,16 @@ impl System {
         self.published().filter(|(_, fact)| is(fact)).count()
     }
 
-    /// When the group's new masters were announced, and who they are.
+    /// When each of the group's new masters was announced first, and who they are.
     pub fn announced(&self, g: usize) -> Vec<(u64, NodeAddr)> {
         let masters = self.published().filter_map(|(at, fact)| {
             let Fact::MasterRecord(master) = fact else { return None };
-            (master.group == name(g)).then(|| (at, master.master.clone()))
+            (master.group == name(g)).then_some((at, master))
         });
-        masters.collect()
+        let mut masters: Vec<_> = masters.collect();
+        // The commit says again what was announced ahead of it.
+        masters.dedup_by(|(_, again), (_, first)| again == first);
+        masters.into_iter().map(|(at, master)| (at, master.master.clone())).collect()
     }
 
     /// What was sent to nodes and changes them.

@@ -83,7 +83,7 @@ fn nobody_waits_behind_the_master_that_failed() {
         loss: script.record.switch.loss,
         trace_id: script.record.trace_id(),
         flapping: script.record.flapping,
-        after_handover: false,
+        perhaps_announced: false,
         reason: vedette_model::PlanReason::Odown,
     });
     let _ = script.begin(true, 0, 0);

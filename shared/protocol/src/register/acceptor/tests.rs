@@ -125,7 +125,7 @@ fn under_way(record: &mut GroupRecord) {
         loss: LossBound::default(),
         trace_id: record.trace_id(),
         flapping: vedette_model::Flapping::default(),
-        after_handover: false,
+        perhaps_announced: false,
         reason: vedette_model::PlanReason::Odown,
     };
     record.failover = Some(plan);
