@@ -16,6 +16,8 @@ use vedette_model::NodeAddr;
 
 /// For an announcement, beyond `down_after`. Sentinels that split their votes try again after 20 s.
 const ANNOUNCED_WITHIN: Duration = Duration::from_secs(60);
+/// Trials of each, if nobody says how many.
+const TRIALS: usize = 30;
 /// From when all is well to the fault, at most: the longest beat of any watcher.
 const PHASE_MS: u64 = 1_000;
 
@@ -56,10 +58,10 @@ impl Options {
 /// If something is missing that every trial needs, or a result cannot be written.
 pub async fn run(options: &Options) -> Result<()> {
     let python = Python::find().await?;
-    let mut run = Run::begin("failover", &options.common, Surroundings::look(&python)?);
+    let mut run = Run::begin("failover", &options.common, Surroundings::look(Some(&python))?);
     let (settings, contestants) = (options.settings(), options.contestants());
     let mut trials = Vec::new();
-    for pair in 1..=options.common.trials {
+    for pair in 1..=options.common.trials(TRIALS) {
         for setting in &settings {
             let phase_ms = run.rng.range(0, PHASE_MS);
             for contestant in run.shuffled(&contestants) {
@@ -157,7 +159,7 @@ fn promotion(canaries: &Canaries, new: &NodeAddr, fault: Instant) -> Result<Inst
 }
 
 /// `500ms`, `1s`
-fn milliseconds(text: &str) -> Result<u64, String> {
+pub fn milliseconds(text: &str) -> Result<u64, String> {
     let number = |digits: &str, times: u64| digits.parse::<u64>().ok()?.checked_mul(times);
     let parsed = match text.strip_suffix("ms") {
         Some(digits) => number(digits, 1),

@@ -9,9 +9,14 @@
 //! bench could not run, 64 for bad usage. A trial that fails is part of the result.
 
 mod canary;
+mod crowd;
 mod failover;
+mod fleet;
+mod guards;
+mod mass;
 mod moments;
 mod ours;
+mod process;
 mod redis_py;
 mod report;
 mod sentinels;
@@ -27,6 +32,7 @@ use anyhow::{Result, bail};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -44,10 +50,14 @@ enum What {
     Failover(failover::Options),
     /// A planned change of master under load: for how long writes wait, and which are lost.
     Switchover(switchover::Options),
+    /// Hundreds of masters die at once: until the last of them has been replaced.
+    Mass(mass::Options),
+    /// Nodes that only pretend: what the bench starts for itself.
+    #[command(hide = true)]
+    Fleet(fleet::Options),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -57,17 +67,29 @@ async fn main() -> ExitCode {
             return ExitCode::from(if asked { 0 } else { 64 });
         }
     };
-    // What is dropped on the way out ends all processes.
-    let done = tokio::select! {
-        done = run(&arguments) => done,
-        interrupted = interrupted() => interrupted,
-    };
-    match done {
+    match runtime(&arguments).and_then(|runtime| runtime.block_on(until_the_end(&arguments))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("FAILED: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What pretends to be something else has one thread, and the bench as many as there are cores.
+fn runtime(arguments: &Arguments) -> Result<Runtime> {
+    let mut builder = match &arguments.what {
+        What::Failover(_) | What::Switchover(_) | What::Mass(_) => Builder::new_multi_thread(),
+        What::Fleet(_) => Builder::new_current_thread(),
+    };
+    Ok(builder.enable_all().build()?)
+}
+
+async fn until_the_end(arguments: &Arguments) -> Result<()> {
+    // What is dropped on the way out ends all processes.
+    tokio::select! {
+        done = run(arguments) => done,
+        interrupted = interrupted() => interrupted,
     }
 }
 
@@ -85,5 +107,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.what {
         What::Failover(options) => failover::run(options).await,
         What::Switchover(options) => switchover::run(options).await,
+        What::Mass(options) => mass::run(options).await,
+        What::Fleet(options) => fleet::run(options).await,
     }
 }

@@ -12,14 +12,21 @@ use vedette_live::chaos::rng::Rng;
 #[derive(Debug, Args)]
 pub struct Common {
     /// Trials of each contestant in each setting
-    #[arg(long, default_value_t = 30)]
-    pub trials: usize,
+    #[arg(long)]
+    trials: Option<usize>,
     /// Decides order and moments; by the time of day
     #[arg(long)]
     seed: Option<u64>,
     /// Where every number goes, written anew after each round of trials
     #[arg(long)]
     json: Option<PathBuf>,
+}
+
+impl Common {
+    /// How many trials, of a bench that has so many by itself.
+    pub fn trials(&self, usual: usize) -> usize {
+        self.trials.unwrap_or(usual)
+    }
 }
 
 /// A run of a bench.

@@ -74,7 +74,13 @@ impl Subscriber {
 
     /// What has come, in the order of time.
     pub fn said(&self) -> Vec<Said> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.since(0)
+    }
+
+    /// What has come behind so many.
+    pub fn since(&self, mark: usize) -> Vec<Said> {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.get(mark..).unwrap_or_default().to_vec()
     }
 
     /// Who is master, as the first of them says.

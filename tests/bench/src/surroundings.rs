@@ -21,7 +21,8 @@ pub struct Surroundings {
     nats: String,
     /// Absent if there is none.
     valkey: Option<String>,
-    redis_py: String,
+    /// Absent where nobody uses it.
+    redis_py: Option<String>,
     kernel: String,
     processor: String,
     cores: usize,
@@ -37,7 +38,7 @@ impl Surroundings {
     ///
     /// # Errors
     /// What is missing, and how to get it.
-    pub fn look(python: &Python) -> Result<Self> {
+    pub fn look(python: Option<&Python>) -> Result<Self> {
         for service in [Service::Prober, Service::Voter, Service::Orchestrator, Service::Gateway] {
             binary::service(service)?;
         }
@@ -48,7 +49,7 @@ impl Surroundings {
             redis: said(&binary::redis()?, &["--version"])?,
             nats: said(&binary::nats()?, &["--version"])?,
             valkey: binary::valkey()?.and_then(|valkey| said(&valkey, &["--version"]).ok()),
-            redis_py: python.version.clone(),
+            redis_py: python.map(|python| python.version.clone()),
             kernel: file("/proc/sys/kernel/osrelease"),
             processor: field("/proc/cpuinfo", "model name"),
             cores: std::thread::available_parallelism()?.get(),
@@ -63,6 +64,7 @@ impl Surroundings {
         let Self { revision, profile, redis, valkey, nats, redis_py, .. } = self;
         let Self { kernel, processor, cores, memory, load, rustc, .. } = self;
         let valkey = valkey.as_deref().unwrap_or("without Valkey");
+        let redis_py = redis_py.as_deref().unwrap_or("not used");
         format!(
             "Vedette {revision} ({profile}; {rustc})\n{redis}\n{valkey}\n{nats}\nredis-py {redis_py}\n\
              Linux {kernel}, {cores} cores ({processor}), {memory}, load before {load}"

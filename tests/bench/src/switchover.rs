@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 use vedette_harness::{LIMIT, Write, Writer, now, signed_ms, until};
 use vedette_live::gap;
 
+/// Trials of each, if nobody says how many.
+const TRIALS: usize = 30;
 /// From when all write to the change, at most.
 const PHASE_MS: u64 = 1_000;
 
@@ -56,9 +58,9 @@ struct Trial {
 pub async fn run(options: &Options) -> Result<()> {
     let python = Python::find().await?;
     let ways = Way::all()?;
-    let mut run = Run::begin("switchover", &options.common, Surroundings::look(&python)?);
+    let mut run = Run::begin("switchover", &options.common, Surroundings::look(Some(&python))?);
     let mut trials = Vec::new();
-    for pair in 1..=options.common.trials {
+    for pair in 1..=options.common.trials(TRIALS) {
         let phase_ms = run.rng.range(0, PHASE_MS);
         for way in run.shuffled(&ways) {
             let trial = tried(pair, way, phase_ms, options.writers).await;

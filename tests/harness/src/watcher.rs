@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use vedette_model::{Fact, GroupName, MasterRecord, NodeAddr, Sender};
+use vedette_model::{Fact, FactKind, GroupName, MasterRecord, NodeAddr, Sender};
 use vedette_wire::{Header, KIND, Subjects, decode_message};
 
 /// A fact as it came by.
@@ -28,7 +28,7 @@ pub struct Seen {
     pub fact: Fact,
 }
 
-/// Records all facts under one prefix, from its start on.
+/// Records facts under one prefix, from its start on.
 pub struct Watcher {
     record: Arc<Record>,
     changed: watch::Receiver<usize>,
@@ -57,18 +57,37 @@ impl Record {
 }
 
 impl Watcher {
-    /// Listens on each of these servers, so that the death of one loses nothing.
+    /// Listens to everything on each of these servers, so that the death of one loses nothing.
     ///
     /// # Errors
     /// If one cannot be reached.
     pub async fn start(urls: &[String], prefix: &str) -> Result<Self> {
         let subjects = Subjects::parse(prefix)?;
+        let all = vec![subjects.everything()];
+        Self::listen(urls, subjects, all).await
+    }
+
+    /// Listens to facts of these kinds only, where all of them would be too much.
+    ///
+    /// # Errors
+    /// If a server cannot be reached.
+    pub async fn start_for(urls: &[String], prefix: &str, kinds: &[FactKind]) -> Result<Self> {
+        let subjects = Subjects::parse(prefix)?;
+        let patterns = kinds.iter().filter_map(|kind| subjects.pattern(*kind)).collect();
+        Self::listen(urls, subjects, patterns).await
+    }
+
+    async fn listen(urls: &[String], subjects: Subjects, patterns: Vec<String>) -> Result<Self> {
         let record = Arc::new(Record::default());
         let (tell, changed) = watch::channel(0);
         let mut tasks = JoinSet::new();
         for url in urls {
             let client = nats::connect(std::slice::from_ref(url)).await?;
-            let mut messages = client.subscribe(subjects.everything()).await?;
+            let mut heard = Vec::new();
+            for pattern in &patterns {
+                heard.push(client.subscribe(pattern.clone()).await?);
+            }
+            let mut messages = futures::stream::select_all(heard);
             client.flush().await?;
             let (record, subjects, tell) = (record.clone(), subjects.clone(), tell.clone());
             tasks.spawn(async move {

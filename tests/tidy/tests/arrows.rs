@@ -271,7 +271,17 @@ const TABLE: &[Row] = &[
         // A program for people: it runs what the live tests run, and prints how long it took.
         folder: "tests/bench",
         ours: &["harness", "live", "model"],
-        others: &["anyhow", "clap", "futures", "redis", "serde", "serde_json", "tempfile", "tokio"],
+        others: &[
+            "anyhow",
+            "clap",
+            "futures",
+            "redis",
+            "redis-protocol",
+            "serde",
+            "serde_json",
+            "tempfile",
+            "tokio",
+        ],
         never: &["vedette-runtime", "vedette-protocol"],
     },
 ];

@@ -1,0 +1,135 @@
+//! Sentinels around a crowd.
+
+use super::Switch;
+use crate::crowd::Crowd;
+use crate::process::Watched;
+use crate::subscriber::Subscriber;
+use anyhow::{Context as _, Result, ensure};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use vedette_harness::{LIMIT, binary, within};
+use vedette_live::compare::{Asked, Form};
+use vedette_live::sentinel::{Sentinel, Watch};
+use vedette_model::GroupName;
+
+/// Connections of a Sentinel to each node: one to ask, one to listen.
+const CONNECTIONS: usize = 2;
+/// Descriptors that a Sentinel needs besides.
+const BESIDES: usize = 64;
+
+pub struct Sentinels {
+    sentinels: Vec<Sentinel>,
+    subscriber: Subscriber,
+    /// Messages that have been looked at.
+    mark: usize,
+    pub happenings: BTreeMap<String, usize>,
+}
+
+impl Sentinels {
+    pub async fn start(
+        count: usize,
+        quorum: usize,
+        crowd: &Crowd,
+        down_after_ms: u64,
+        folder: &Path,
+    ) -> Result<Self> {
+        let (needed, allowed) = (CONNECTIONS * crowd.nodes() + BESIDES, descriptors()?);
+        ensure!(
+            needed <= allowed,
+            "a Sentinel would need {needed} descriptors and may have {allowed}"
+        );
+        let (first, others) = crowd.groups.split_first().context("a crowd has groups")?;
+        let mut lines = String::new();
+        for group in others {
+            let (name, master) = (&group.name, group.master());
+            let (host, port) = (master.host(), master.port());
+            writeln!(lines, "sentinel monitor {name} {host} {port} {quorum}")?;
+            writeln!(lines, "sentinel down-after-milliseconds {name} {down_after_ms}")?;
+            writeln!(lines, "sentinel failover-timeout {name} 10000")?;
+        }
+        let watch = Watch {
+            group: first.name.clone(),
+            master: first.master().clone(),
+            down_after_ms,
+            program: binary::redis()?,
+        };
+        let mut sentinels = Vec::new();
+        for n in 1..=count {
+            let own = folder.join(format!("sentinel{n}"));
+            sentinels.push(Sentinel::start(&watch, &own, &lines)?);
+        }
+        let mut places = Vec::new();
+        for sentinel in &sentinels {
+            let at = sentinel.at;
+            within(LIMIT, &format!("the Sentinel at {at} answers"), async || {
+                Asked::connect(at).await.ok()?.ask(&["PING"]).await.ok()
+            })
+            .await?;
+            places.push(at);
+        }
+        let subscriber = Subscriber::start(&places, first.master()).await?;
+        Ok(Self { sentinels, subscriber, mark: 0, happenings: BTreeMap::new() })
+    }
+
+    /// What is still missing, in words.
+    pub async fn missing(&mut self, crowd: &mut Crowd) -> Result<Option<String>> {
+        let clients = CONNECTIONS * self.sentinels.len();
+        let (watched, all) = (crowd.watched(clients).await?, crowd.nodes());
+        if watched < all {
+            return Ok(Some(format!("{watched} of {all} nodes have {clients} connections")));
+        }
+        let replicas = crowd.groups.first().map_or(0, |group| group.nodes.len() - 1);
+        for sentinel in &self.sentinels {
+            let Form::Array(masters) =
+                Asked::connect(sentinel.at).await?.ask(&["SENTINEL", "MASTERS"]).await?
+            else {
+                return Ok(Some(format!("the Sentinel at {} lists no masters", sentinel.at)));
+            };
+            let known = masters.iter().map(Form::entry).filter(|entry| {
+                let has = |name: &str, value: &str| entry.get(name).is_some_and(|v| v == value);
+                has("num-slaves", &replicas.to_string())
+                    && has("num-other-sentinels", &(self.sentinels.len() - 1).to_string())
+                    && has("flags", "master")
+            });
+            let (known, all) = (known.count(), crowd.groups.len());
+            if known < all {
+                let at = sentinel.at;
+                return Ok(Some(format!("the Sentinel at {at} knows {known} of {all} groups")));
+            }
+        }
+        Ok(None)
+    }
+
+    pub fn processes(&self) -> Vec<Watched> {
+        let all = self.sentinels.iter().enumerate();
+        all.filter_map(|(n, sentinel)| {
+            let name = format!("sentinel{}", n + 1);
+            Some(Watched { kind: "Sentinels", name, pid: sentinel.pid()? })
+        })
+        .collect()
+    }
+
+    pub fn switches(&mut self) -> Vec<Switch> {
+        let mut switches = Vec::new();
+        for said in self.subscriber.since(self.mark) {
+            self.mark += 1;
+            *self.happenings.entry(said.channel.clone()).or_default() += 1;
+            if said.channel == "+switch-master"
+                && let Some(group) = said.words.split(' ').next()
+                && let Ok(group) = GroupName::parse(group)
+            {
+                switches.push(Switch { at: said.at, group });
+            }
+        }
+        switches
+    }
+}
+
+/// That a process of ours may have open: it hands the limit on to those it starts.
+fn descriptors() -> Result<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().nth(3));
+    soft.and_then(|soft| soft.parse().ok()).context("/proc/self/limits has no `Max open files`")
+}

@@ -1,0 +1,191 @@
+//! Vedette around a crowd.
+
+use super::Switch;
+use crate::crowd::Crowd;
+use crate::process::Watched;
+use anyhow::Result;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::path::Path;
+use vedette_harness::{NatsServer, ServiceProcess, Watcher, pick};
+use vedette_model::{Fact, FactKind, FailoverStep, GroupName, NodeAddr, Service, Step};
+
+const VOTERS: usize = 3;
+const ORCHESTRATORS: usize = 2;
+/// What is listened to; all that they say of thousands of nodes would cost too much here.
+const KINDS: &[FactKind] = &[
+    FactKind::RecordCommitted,
+    FactKind::MasterRecord,
+    FactKind::Candidacy,
+    FactKind::Proposal,
+    FactKind::FailoverStep,
+    FactKind::Event,
+];
+
+pub struct Services {
+    nats: Vec<NatsServer>,
+    services: Vec<ServiceProcess>,
+    watcher: Watcher,
+    /// Facts that have been looked at.
+    mark: usize,
+    /// Groups whose record lacks a node.
+    unknown: BTreeSet<GroupName>,
+    /// Each group's first master.
+    masters: HashMap<GroupName, NodeAddr>,
+    probers: usize,
+    pub happenings: BTreeMap<String, usize>,
+}
+
+impl Services {
+    pub async fn start(
+        probers: usize,
+        quorum: usize,
+        crowd: &Crowd,
+        down_after_ms: u64,
+        folder: &Path,
+    ) -> Result<Self> {
+        let nats = NatsServer::start(1, true, folder).await?;
+        let urls: Vec<String> = nats.iter().map(|server| server.url().into()).collect();
+        let watcher = Watcher::start_for(&urls, "vedette", KINDS).await?;
+        let mut text = String::new();
+        for group in &crowd.groups {
+            let (name, master) = (&group.name, group.master());
+            writeln!(text, "[[group]]\nname = \"{name}\"\nmaster = \"{master}\"")?;
+            writeln!(text, "quorum = {quorum}\ndown_after_ms = {down_after_ms}")?;
+        }
+        let groups = folder.join("groups.toml");
+        std::fs::write(&groups, text)?;
+        let mut services = Vec::new();
+        for (service, letter, count) in [
+            (Service::Voter, 'v', VOTERS),
+            (Service::Prober, 'p', probers),
+            (Service::Orchestrator, 'o', ORCHESTRATORS),
+        ] {
+            for n in 1..=count {
+                let id = format!("{letter}{n}");
+                let mut keys = Vec::new();
+                if service == Service::Voter {
+                    keys.push(format!("store = {:?}", folder.join(format!("{id}.redb"))));
+                } else if service == Service::Orchestrator {
+                    keys.push(format!("groups_file = {groups:?}"));
+                }
+                services.push(ServiceProcess::start(service, &id, &urls, &keys, "text", folder)?);
+            }
+        }
+        let named = |group: &crate::crowd::Group| (group.name.clone(), group.master().clone());
+        Ok(Self {
+            nats,
+            services,
+            watcher,
+            mark: 0,
+            unknown: crowd.groups.iter().map(|group| group.name.clone()).collect(),
+            masters: crowd.groups.iter().map(named).collect(),
+            probers,
+            happenings: BTreeMap::new(),
+        })
+    }
+
+    /// What is still missing, in words.
+    pub async fn missing(&mut self, crowd: &mut Crowd) -> Result<Option<String>> {
+        let members = crowd.groups.first().map_or(0, |group| group.nodes.len());
+        for one in self.watcher.since(self.mark) {
+            self.mark += 1;
+            if let Some(record) = pick::record(&one.fact)
+                && record.members.len() == members
+            {
+                self.unknown.remove(&record.group);
+            }
+        }
+        if !self.unknown.is_empty() {
+            let (left, all) = (self.unknown.len(), crowd.groups.len());
+            return Ok(Some(format!("{left} of {all} groups have no record with all nodes")));
+        }
+        let (watched, all) = (crowd.watched(self.probers).await?, crowd.nodes());
+        let words = format!("{watched} of {all} nodes are watched by all probers");
+        Ok((watched < all).then_some(words))
+    }
+
+    pub fn processes(&self) -> Vec<Watched> {
+        let services = self.services.iter().filter_map(|service| {
+            let kind = match service.service() {
+                Service::Prober => "probers",
+                Service::Voter => "voters",
+                Service::Orchestrator => "orchestrators",
+                Service::Notifier | Service::Gateway | Service::Client => "others",
+            };
+            Some(Watched { kind, name: service.name().into(), pid: service.pid()? })
+        });
+        let nats = self.nats.iter().filter_map(|server| {
+            Some(Watched { kind: "NATS", name: server.name().into(), pid: server.pid()? })
+        });
+        services.chain(nats).collect()
+    }
+
+    pub fn switches(&mut self) -> Vec<Switch> {
+        let mut switches = Vec::new();
+        for one in self.watcher.since(self.mark) {
+            self.mark += 1;
+            if let Some(record) = pick::master(&one.fact)
+                && self.masters.get(&record.group) != Some(&record.master)
+            {
+                switches.push(Switch { at: one.at, group: record.group.clone() });
+            }
+            if let Some(name) = happening(&one.fact) {
+                *self.happenings.entry(name).or_default() += 1;
+            }
+        }
+        switches
+    }
+}
+
+/// What is counted of a fact.
+fn happening(fact: &Fact) -> Option<String> {
+    if let Some(event) = pick::any_event(fact) {
+        return Some(format!("event: {}", event.name));
+    }
+    if let Some(step) = pick::step(fact) {
+        return Some(format!("step: {}", kind(step)));
+    }
+    let asks = [FactKind::Candidacy, FactKind::Proposal];
+    asks.contains(&fact.kind()).then(|| format!("bus: {}", fact.kind().as_str()))
+}
+
+/// A step without what tells one group or node from another.
+fn kind(step: &FailoverStep) -> String {
+    match &step.step {
+        Step::Surveyed { answered, asked } => format!("{answered} of {asked} surveyed"),
+        Step::Selected { .. } => "selected".into(),
+        Step::Promoted { .. } => "promoted".into(),
+        Step::Level { .. } => "level".into(),
+        Step::Committed { .. } => "committed".into(),
+        Step::Repaired { .. } => "repaired".into(),
+        Step::Aborted { why } => format!("aborted: {}", alike(why)),
+        Step::Waiting { why } => format!("no attempt: {}", alike(why)),
+        step @ (Step::Odown | Step::Claimed | Step::Paused | Step::Frozen | Step::Ended) => {
+            step.to_string()
+        }
+    }
+}
+
+/// Words with `#` for each number, so that what is alike is counted together.
+fn alike(words: &str) -> String {
+    let mut text = String::new();
+    for letter in words.chars() {
+        if !letter.is_ascii_digit() {
+            text.push(letter);
+        } else if !text.ends_with('#') {
+            text.push('#');
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_that_differ_in_numbers_are_alike() {
+        assert_eq!(alike("held off for 4980 ms at 127.0.0.1:7"), "held off for # ms at #.#.#.#:#");
+    }
+}

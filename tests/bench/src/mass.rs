@@ -1,0 +1,276 @@
+//! Hundreds of masters die at once: until the last of them has been replaced.
+
+use crate::crowd::Crowd;
+use crate::failover::milliseconds;
+use crate::guards::{Guard, Guards};
+use crate::report::{Common, Run};
+use crate::statistics::Distribution;
+use crate::surroundings::Surroundings;
+use crate::table::{self, Row};
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::json;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+use vedette_harness::{now, signed_ms, until, within};
+use vedette_model::{GroupName, NodeAddr};
+
+/// Trials of each, if nobody says how many.
+const TRIALS: usize = 3;
+/// Replicas beside each master.
+const REPLICAS: usize = 1;
+/// Probers, or Sentinels.
+const WATCHERS: usize = 3;
+/// From when all is known to the deaths, at least, so that what was set up has come to rest.
+const REST: Duration = Duration::from_secs(5);
+/// And so much more at most, ms, so that they meet no watcher always at the same beat.
+const PHASE_MS: u64 = 1_000;
+
+/// Who is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Who {
+    Sentinel,
+    Vedette,
+}
+
+/// What is tried, and how often.
+#[derive(Debug, Args)]
+pub struct Options {
+    #[command(flatten)]
+    common: Common,
+    /// Groups, each a master and a replica
+    #[arg(long, default_value_t = 1_000)]
+    groups: usize,
+    /// How many of the masters die
+    #[arg(long, value_delimiter = ',', default_value = "100,1000")]
+    die: Vec<usize>,
+    /// Who watches
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "sentinel,vedette")]
+    who: Vec<Who>,
+    /// Silence that makes a master down
+    #[arg(long, default_value = "5s", value_parser = milliseconds)]
+    down_after: u64,
+    /// For all to be known before the deaths
+    #[arg(long, default_value = "900s", value_parser = milliseconds)]
+    settle: u64,
+    /// For Vedette to replace the last
+    #[arg(long, default_value = "120s", value_parser = milliseconds)]
+    limit: u64,
+    /// For Sentinel to replace the last
+    #[arg(long, default_value = "600s", value_parser = milliseconds)]
+    sentinel_limit: u64,
+}
+
+/// Deaths, once. What was not seen is absent.
+#[derive(Debug, Serialize)]
+struct Trial {
+    round: usize,
+    guard: Guard,
+    groups: usize,
+    die: usize,
+    /// From the start to when all watched all.
+    settled_s: Option<f64>,
+    /// From the first death to the last.
+    dying_ms: Option<f64>,
+    /// From the first death to each announcement of another master, in their order.
+    switched_ms: Vec<f64>,
+    /// Masters that were announced dead too early, or without having died.
+    needless: usize,
+    /// What processes used from the first death to the last announcement, or the end of waiting.
+    cpu_s: BTreeMap<&'static str, f64>,
+    /// The most memory of each kind's processes together, MiB.
+    peak_mib: BTreeMap<&'static str, f64>,
+    /// What happened since the first death, and how often.
+    happenings: BTreeMap<String, usize>,
+    error: Option<String>,
+}
+
+/// Tries all of it, tells on standard error how it goes, and prints the table.
+///
+/// # Errors
+/// If something is missing that every trial needs, or a result cannot be written.
+pub async fn run(options: &Options) -> Result<()> {
+    let mut run = Run::begin("mass", &options.common, Surroundings::look(None)?);
+    let guards: Vec<Guard> = options.who.iter().map(|who| guard(*who)).collect();
+    let mut trials = Vec::new();
+    for round in 1..=options.common.trials(TRIALS) {
+        for die in &options.die {
+            for guard in run.shuffled(&guards) {
+                let phase = Duration::from_millis(run.rng.range(0, PHASE_MS));
+                let trial = tried(round, guard, *die, phase, options).await;
+                told(&trial);
+                trials.push(trial);
+            }
+        }
+        run.keep(&json!(trials), &json!(rows(&trials, options)))?;
+    }
+    run.end(&format!("{}{}", table::of("ms", &rows(&trials, options)), losses(&trials)));
+    Ok(())
+}
+
+const fn guard(who: Who) -> Guard {
+    match who {
+        Who::Sentinel => Guard::Sentinels(WATCHERS),
+        Who::Vedette => Guard::Vedette(WATCHERS),
+    }
+}
+
+async fn tried(
+    round: usize,
+    guard: Guard,
+    die: usize,
+    phase: Duration,
+    options: &Options,
+) -> Trial {
+    let mut trial = Trial {
+        round,
+        guard,
+        groups: options.groups,
+        die: die.min(options.groups),
+        settled_s: None,
+        dying_ms: None,
+        switched_ms: Vec::new(),
+        needless: 0,
+        cpu_s: BTreeMap::new(),
+        peak_mib: BTreeMap::new(),
+        happenings: BTreeMap::new(),
+        error: None,
+    };
+    let done = match Crowd::start(options.groups, REPLICAS).await {
+        Ok(mut crowd) => match Guards::start(guard, &crowd, options.down_after).await {
+            Ok(mut guards) => {
+                let done = measured(&mut crowd, &mut guards, &mut trial, phase, options).await;
+                guards.end(done.is_ok());
+                done
+            }
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
+    trial.error = done.err().map(|error| format!("{error:#}"));
+    trial
+}
+
+async fn measured(
+    crowd: &mut Crowd,
+    guards: &mut Guards,
+    trial: &mut Trial,
+    phase: Duration,
+    options: &Options,
+) -> Result<()> {
+    let begun = now();
+    guards.settled(crowd, Duration::from_millis(options.settle)).await?;
+    trial.settled_s = Some(signed_ms(now(), begun) / 1e3);
+    until(now() + REST + phase).await;
+    // What was announced before is the crowd's first masters, unless somebody was called dead.
+    trial.needless = guards.switches().len();
+    let before = guards.happenings().clone();
+    let used = crate::process::used(&guards.processes())?;
+
+    let dead = chosen(crowd, trial.die);
+    let (death, dead_all) = crowd.kill(&dead.values().collect::<Vec<_>>()).await?;
+    trial.dying_ms = Some(signed_ms(dead_all, death));
+    let limit = match trial.guard {
+        Guard::Sentinels(_) => options.sentinel_limit,
+        Guard::Vedette(_) => options.limit,
+    };
+    let (mut left, mut needless) = (dead.keys().cloned().collect::<HashSet<_>>(), HashSet::new());
+    let all = within(Duration::from_millis(limit), "all have another master", async || {
+        for switch in guards.switches() {
+            if left.remove(&switch.group) {
+                trial.switched_ms.push(signed_ms(switch.at, death));
+            } else if !dead.contains_key(&switch.group) {
+                needless.insert(switch.group);
+            }
+        }
+        left.is_empty().then_some(())
+    })
+    .await;
+    trial.needless += needless.len();
+    trial.switched_ms.sort_by(f64::total_cmp);
+    for (kind, (cpu_s, peak_kib)) in crate::process::since(&guards.processes(), &used)? {
+        trial.cpu_s.insert(kind, cpu_s);
+        trial.peak_mib.insert(kind, peak_kib as f64 / 1_024.0);
+    }
+    for (name, count) in guards.happenings() {
+        let count = count - before.get(name).copied().unwrap_or_default();
+        if count > 0 {
+            trial.happenings.insert(name.clone(), count);
+        }
+    }
+    all
+}
+
+/// Who dies: so many masters, evenly among all groups, and so among the processes that hold them.
+fn chosen(crowd: &Crowd, die: usize) -> HashMap<GroupName, NodeAddr> {
+    let all = crowd.groups.len();
+    let picked = (0..die).map(|n| &crowd.groups[n * all / die]);
+    picked.map(|group| (group.name.clone(), group.master().clone())).collect()
+}
+
+/// What a row shows of a trial.
+type Column = (&'static str, fn(&Trial) -> Option<f64>);
+
+const COLUMNS: &[Column] = &[
+    ("the first announcement", |trial| trial.switched_ms.first().copied()),
+    ("half of them", |trial| Some(Distribution::of(trial.switched_ms.iter().copied())?.p50)),
+    ("99 of 100", |trial| Some(Distribution::of(trial.switched_ms.iter().copied())?.p99)),
+    ("the last", |trial| {
+        trial.switched_ms.last().copied().filter(|_| trial.switched_ms.len() == trial.die)
+    }),
+    ("settled after (ms)", |trial| trial.settled_s.map(|seconds| seconds * 1e3)),
+];
+
+fn rows(trials: &[Trial], options: &Options) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (what, of) in COLUMNS {
+        for die in &options.die {
+            for guard in options.who.iter().map(|who| guard(*who)) {
+                let die = (*die).min(options.groups);
+                let own = trials.iter().filter(|trial| trial.guard == guard && trial.die == die);
+                let spread = Distribution::of(own.clone().filter_map(of));
+                let who = format!("{die} of {}, {guard}", options.groups);
+                rows.push(Row { what, who, trials: own.count(), spread });
+            }
+        }
+    }
+    rows
+}
+
+/// What each trial cost and what happened in it.
+fn losses(trials: &[Trial]) -> String {
+    let mut text = String::new();
+    for trial in trials {
+        let Trial { round, guard, die, switched_ms, needless, .. } = trial;
+        let open = die - switched_ms.len();
+        let costs = trial.cpu_s.iter().map(|(kind, cpu_s)| {
+            let mib = trial.peak_mib.get(kind).copied().unwrap_or_default();
+            format!("{kind} {cpu_s:.1} s of a core and at most {mib:.0} MiB")
+        });
+        let happened = trial.happenings.iter().map(|(name, count)| format!("{count} {name}"));
+        text += &format!(
+            "* round {round}, {die} die, {guard}: {open} not replaced, {needless} needless; {}; {}\n",
+            costs.collect::<Vec<_>>().join(", "),
+            happened.collect::<Vec<_>>().join(", ")
+        );
+        if let Some(error) = &trial.error {
+            text += &format!("  * {error}\n");
+        }
+    }
+    text + "\n"
+}
+
+fn told(trial: &Trial) {
+    let Trial { round, guard, die, switched_ms, error, .. } = trial;
+    let error = error.as_ref().map(|error| format!(" FAILED: {error}")).unwrap_or_default();
+    let at = |value: Option<&f64>| value.map_or_else(|| "-".into(), |ms| format!("{ms:.0}"));
+    eprintln!(
+        "{round:>3} {:<20} settled after {:>5.0} s, {} of {die} replaced, first {} last {} ms{error}",
+        guard.to_string(),
+        trial.settled_s.unwrap_or(f64::NAN),
+        switched_ms.len(),
+        at(switched_ms.first()),
+        at(switched_ms.last())
+    );
+}
