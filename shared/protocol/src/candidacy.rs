@@ -82,6 +82,10 @@ pub struct Candidate {
     /// A person waits for another master.
     switch: bool,
     busy: bool,
+    /// No more ballots are to be asked for at the moment.
+    crowded: bool,
+    /// One would have been.
+    waits_for_place: bool,
     idle_since: Instant,
     not_before: Instant,
     /// Quiet work rests until then; a dead master does not wait for it.
@@ -108,6 +112,8 @@ impl Candidate {
             ordered: false,
             switch: false,
             busy: false,
+            crowded: false,
+            waits_for_place: false,
             idle_since: now,
             not_before: now,
             quiet_not_before: now,
@@ -141,6 +147,16 @@ impl Candidate {
     /// Whether a person wants another master.
     pub const fn set_switch(&mut self, wanted: bool) {
         self.switch = wanted;
+    }
+
+    /// Whether so many ballots are being asked for that this one has to wait.
+    pub const fn set_crowded(&mut self, crowded: bool) {
+        self.crowded = crowded;
+    }
+
+    /// Whether it waits for that alone.
+    pub const fn waits_for_place(&self) -> bool {
+        self.waits_for_place && !self.busy
     }
 
     /// Whether the group is this orchestrator's in quiet times.
@@ -314,7 +330,7 @@ impl Candidate {
     /// When something is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let expiry = self.verdicts.values().map(|verdict| verdict.expiry).min();
-        let stand = self.wanted().map(|(at, _)| at);
+        let stand = self.wanted().map(|(at, _)| at).filter(|_| !self.waits_for_place());
         let told = self.waits.as_ref().filter(|waits| self.owns() && waits.told.is_empty());
         let tell = told.map(|waits| waits.since + AGREED_AFTER);
         [expiry, stand, tell].into_iter().flatten().min()
@@ -380,10 +396,24 @@ impl Candidate {
         (self.work && self.rank == 0).then_some((at, Purpose::Configure))
     }
 
+    /// Half a failover is no state to rest in, and people do not wait.
+    const fn can_wait(&self, purpose: &Purpose) -> bool {
+        match purpose {
+            Purpose::Failover { .. } => true,
+            Purpose::Configure => !self.ordered,
+            Purpose::Takeover | Purpose::Switchover { .. } => false,
+        }
+    }
+
     fn stand_if_due(&mut self, now: Instant) {
+        self.waits_for_place = false;
         if let Some((at, purpose)) = self.wanted()
             && now >= at
         {
+            self.waits_for_place = self.crowded && self.can_wait(&purpose);
+            if self.waits_for_place {
+                return;
+            }
             self.busy = true;
             self.outputs.push_back(Output::Stand(purpose));
         }

@@ -3,6 +3,7 @@
 mod carry;
 mod orders;
 mod pause;
+mod place;
 mod quiet;
 mod say;
 mod walk;
@@ -58,6 +59,8 @@ pub(super) struct Group {
     unsettled: bool,
     /// When the incident began for this orchestrator: a majority of voters said ODOWN.
     began: Option<Instant>,
+    /// When it stood the last time.
+    stood: Option<Instant>,
     /// The trace of the walk under way, also after its record has moved on.
     incident: Option<TraceId>,
     /// Why nobody could be promoted, and when that was told.
@@ -91,6 +94,7 @@ impl Group {
             master_offset: None,
             unsettled: false,
             began: None,
+            stood: None,
             incident: None,
             last_abort: None,
             last_loss: String::new(),
@@ -314,6 +318,9 @@ impl Group {
     }
 
     fn candidate_output(&mut self, output: candidacy::Output, now: Instant) {
+        if let candidacy::Output::Stand(_) = &output {
+            self.stood = Some(now);
+        }
         match output {
             candidacy::Output::Odown => {
                 self.began = Some(now);

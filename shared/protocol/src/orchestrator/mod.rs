@@ -10,6 +10,7 @@
 mod answers;
 mod effect;
 mod group;
+mod places;
 mod roster;
 mod seeds;
 
@@ -25,6 +26,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use effect::Effect;
 use group::Group;
+use places::Places;
 use roster::Desk;
 use seeds::Doubt;
 use vedette_model::{
@@ -123,6 +125,7 @@ pub struct Orchestrator {
     directory: Directory,
     groups: BTreeMap<GroupName, Group>,
     timers: Timers<GroupName>,
+    places: Places,
     peers: BTreeMap<OrchestratorId, Instant>,
     desk: Desk,
     seeds: BTreeMap<GroupName, (usize, NodeAddr, Settings)>,
@@ -148,6 +151,7 @@ impl Orchestrator {
             directory: Directory::new(now),
             groups: BTreeMap::new(),
             timers: Timers::new(),
+            places: Places::new(),
             peers: BTreeMap::new(),
             desk: Desk::new(id, sender.incarnation, roster.clone()),
             seeds,
@@ -223,6 +227,7 @@ impl Orchestrator {
     /// Lets a known group do something, and carries out what comes of it.
     fn with(&mut self, name: &GroupName, now: Instant, act: impl FnOnce(&mut Group)) {
         if let Some(group) = self.groups.get_mut(name) {
+            group.set_crowded(self.places.are_taken());
             act(group);
             self.pump(name, now);
         }
@@ -235,9 +240,18 @@ impl Orchestrator {
             let Some(effect) = group.poll_effect() else { break };
             self.effect(name, effect, now);
         }
-        let next = self.groups.get(name).and_then(|g| g.poll_timeout(now));
-        self.timers.set(name, next);
+        if let Some(group) = self.groups.get(name) {
+            self.timers.set(name, group.poll_timeout(now));
+            self.places.note(name, group.hurries_since(), group.waits_for_place(), now);
+        }
         self.changes(now);
+    }
+
+    /// Has as many begin as there are places.
+    fn fill_places(&mut self, now: Instant) {
+        while let Some(name) = self.places.next(now) {
+            self.with(&name, now, |group| group.handle_timeout(now));
+        }
     }
 
     fn effect(&mut self, name: &GroupName, effect: Effect, now: Instant) {
@@ -380,6 +394,7 @@ impl Machine for Orchestrator {
             }
         }
         self.changes(now);
+        self.fill_places(now);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -411,12 +426,14 @@ impl Machine for Orchestrator {
         for name in self.timers.take_due(now) {
             self.with(&name, now, |group| group.handle_timeout(now));
         }
+        self.fill_places(now);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         let fixed = [self.pulse.next(), self.next_seed, self.next_retain];
-        let moving = [self.directory.poll_timeout(), self.timers.next(), self.desk.poll_timeout()];
-        moving.into_iter().flatten().chain(fixed).min()
+        let groups = [self.timers.next(), self.places.poll_timeout()];
+        let moving = [self.directory.poll_timeout(), self.desk.poll_timeout()];
+        moving.into_iter().chain(groups).flatten().chain(fixed).min()
     }
 
     fn poll_output(&mut self) -> Option<Output> {

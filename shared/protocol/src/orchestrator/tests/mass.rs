@@ -25,3 +25,18 @@ fn three_hundred_masters_that_die_at_once_are_replaced_side_by_side() {
     assert_eq!(system.told(EventName::FailoverEnd), GROUPS);
     assert_eq!(system.orchestrator.poll_output(), None);
 }
+
+#[test]
+fn the_voters_are_asked_for_64_ballots_at_once_and_no_more() {
+    let mut system = System::starting((1..=GROUPS).map(three).collect());
+    system.run(2_000);
+    let before = system.candidacies();
+    (1..=GROUPS).for_each(|g| system.kill(g, &crash()));
+    let mut until = 2_000;
+    while system.candidacies() == before {
+        until += 1;
+        system.run(until);
+        assert!(until < 2_100, "nobody stands");
+    }
+    assert_eq!(system.candidacies() - before, 64);
+}
