@@ -87,7 +87,8 @@ impl Follower {
     ///
     /// `login` is a template: its host and port are replaced by the master's; user, password,
     /// database, protocol, TCP settings and, if it is a `rediss://` address, TLS settings are
-    /// kept. Over TLS the announced port must be the one that speaks TLS.
+    /// kept. Over TLS the announced port must be the one that speaks TLS. The library's name is told to the
+    /// node (`CLIENT SETINFO`) only if the template has one.
     ///
     /// Starts one task on the present tokio runtime.
     pub fn start(masters: Masters, login: ConnectionInfo, limits: Limits) -> Self {
@@ -238,7 +239,14 @@ async fn connect(
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(limits.connect))
         .set_response_timeout(Some(limits.answer));
-    let client = Client::open(login.clone().set_addr(at(login.addr(), master)))?;
+    let mut settings = login.redis_settings().clone();
+    if settings.lib_name().is_none() {
+        // Without a login, telling the library's name would be a round trip of its own, for which
+        // every command that waits for the new master would wait.
+        settings = settings.set_skip_set_lib_name();
+    }
+    let login = login.clone().set_addr(at(login.addr(), master)).set_redis_settings(settings);
+    let client = Client::open(login)?;
     client.get_multiplexed_async_connection_with_config(&config).await
 }
 

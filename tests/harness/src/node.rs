@@ -215,9 +215,10 @@ impl Node {
     }
 }
 
-/// A client of any node.
+/// A client of any node. Like Vedette's own for applications it does not tell its library's name, which
+/// would be a round trip before the first command.
 pub(crate) fn client(addr: &NodeAddr, password: Option<&str>) -> Result<Client> {
-    let mut login = RedisConnectionInfo::default();
+    let mut login = RedisConnectionInfo::default().set_skip_set_lib_name();
     if let Some(password) = password {
         login = login.set_password(password);
     }
