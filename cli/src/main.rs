@@ -75,7 +75,8 @@ fn main() -> ExitCode {
     let common = config.common.clone();
     let service = args.verb.name();
     let traced = if args.verb.runs_services() { service } else { "cli" };
-    let named = life::Named { service, traced, id: &common.id };
+    let threads = if args.verb.runs_services() { life::Threads::Many } else { life::Threads::One };
+    let named = life::Named { service, traced, id: &common.id, threads };
     let ended = life::run_process(&named, &common.log, &common.telemetry, |shutdown| {
         let outcome = &mut outcome;
         // The doctor says it among what else it found.

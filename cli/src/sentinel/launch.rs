@@ -106,7 +106,12 @@ pub fn launch(file: &Path, options: &[String], common: &Common) -> ExitCode {
     };
     let (log, traces) = (ready.common.log.clone(), ready.common.telemetry.clone());
     let id = ready.common.id.chars().take(8).collect::<String>();
-    let named = life::Named { service: "sentinel", traced: "sentinel", id: &id };
+    let named = life::Named {
+        service: "sentinel",
+        traced: "sentinel",
+        id: &id,
+        threads: life::Threads::Many,
+    };
     life::run_process(&named, &log, &traces, |shutdown| {
         life::warn_if_exposed(common.config.as_deref());
         run::run(ready, shutdown)

@@ -13,9 +13,11 @@ use crate::config::{
 use crate::{Shutdown, identity, telemetry};
 use clap::Parser;
 use std::future::Future;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
 use vedette_model::{Sender, Service};
 
 /// Exit code for bad usage or configuration, as in BSD's `sysexits.h`.
@@ -57,8 +59,14 @@ where
         return print_config(service.as_str(), &config);
     }
     let common = config.common().clone();
+    let threads = match service {
+        Service::Voter | Service::Orchestrator | Service::Notifier | Service::Client => {
+            Threads::One
+        }
+        Service::Prober | Service::Gateway => Threads::Many,
+    };
     let service = service.as_str();
-    let named = Named { service, traced: service, id: &common.id };
+    let named = Named { service, traced: service, id: &common.id, threads };
     run_process(&named, &common.log, &common.telemetry, |shutdown| {
         warn_if_exposed(flags.common().config.as_deref());
         run(config, shutdown)
@@ -77,6 +85,8 @@ pub fn warn_if_exposed(file: Option<&Path>) {
 pub struct Named<'a> {
     /// The kind of process, one word, as it stands on log lines.
     pub service: &'a str,
+    /// What its tasks run on.
+    pub threads: Threads,
     /// The same in traces, where all verbs of the command are one.
     pub traced: &'a str,
     /// Its id.
@@ -108,7 +118,7 @@ where
     R: FnOnce(Shutdown) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match named.threads.runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             refuse(named.service, &error);
@@ -134,6 +144,26 @@ where
     // Not for as long as a name that does not resolve may take.
     runtime.shutdown_timeout(LEAVE_LIMIT);
     code
+}
+
+/// What a process's tasks run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// One thread: who listens to the bus and answers there has no work for two, and between two each
+    /// message would have to wake the other one, twice.
+    One,
+    /// One for each core: for those with thousands of connections.
+    Many,
+}
+
+impl Threads {
+    fn runtime(self) -> io::Result<Runtime> {
+        let mut builder = match self {
+            Self::One => Builder::new_current_thread(),
+            Self::Many => Builder::new_multi_thread(),
+        };
+        builder.enable_all().build()
+    }
 }
 
 /// Gives a service its place among the others: connects in its name with a new incarnation, and

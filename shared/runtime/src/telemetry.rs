@@ -152,6 +152,7 @@ pub(crate) fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::life::Threads;
     use std::sync::{Arc, Mutex};
 
     /// What was logged. Clones share it.
@@ -183,7 +184,8 @@ mod tests {
         }
     }
 
-    const VOTER: Named<'_> = Named { service: "voter", traced: "voter", id: "v1" };
+    const VOTER: Named<'_> =
+        Named { service: "voter", traced: "voter", id: "v1", threads: Threads::One };
 
     fn logged(format: LogFormat, log: impl FnOnce()) -> String {
         let kept = Lines::default();

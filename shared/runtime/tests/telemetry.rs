@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use vedette_model::{Epoch, Fact, NodeAddr, Service, StatusQuery, TraceId};
 use vedette_runtime::config::{LogConfig, LogFormat, TelemetryConfig};
-use vedette_runtime::life::Named;
+use vedette_runtime::life::{Named, Threads};
 use vedette_runtime::{Observer, telemetry};
 use vedette_trace::{Heard, Notes, Span, Witness, names};
 
@@ -51,7 +51,7 @@ async fn spans_go_to_the_collector_and_one_that_never_answers_holds_nobody_up() 
     });
     let log = LogConfig { format: LogFormat::Json, level: "off".into(), file: None };
     let traces = TelemetryConfig { otlp_endpoint: Some(endpoint), ..TelemetryConfig::default() };
-    let named = Named { service: "voter", traced: "voter", id: "v1" };
+    let named = Named { service: "voter", traced: "voter", id: "v1", threads: Threads::One };
     let telemetry = telemetry::init(&named, &log, &traces).unwrap();
     assert!(telemetry::init(&named, &log, &traces).is_err(), "twice is once too often");
 
