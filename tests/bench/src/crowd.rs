@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -14,6 +15,15 @@ use vedette_model::{GroupName, NodeAddr};
 const NODES_AT_ONCE: usize = 1_500;
 /// Above what servers have, and below where the system takes the ports of outgoing connections.
 const FIRST_PORT: u16 = 10_000;
+
+/// An address for a process: another for each, because what is killed may hold its ports for a
+/// moment yet. Two runs at once seldom meet.
+fn unused() -> Ipv4Addr {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let run = u8::try_from(std::process::id() % 128).unwrap_or_default();
+    Ipv4Addr::new(127, 64 + run, high, low)
+}
 
 /// Groups of nodes that only pretend.
 pub struct Crowd {
@@ -40,14 +50,12 @@ impl Crowd {
     /// # Errors
     /// If they do not come up.
     pub async fn start(groups: usize, replicas: usize) -> Result<Self> {
-        let (members, own) = (replicas + 1, std::process::id().to_be_bytes());
+        let members = replicas + 1;
         let each = NODES_AT_ONCE / members;
         let mut crowd = Self { fleets: Vec::new(), groups: Vec::new() };
         while crowd.groups.len() < groups {
-            let (first, number) = (crowd.groups.len(), crowd.fleets.len());
-            let count = each.min(groups - first);
-            // An address of its own: two runs at once seldom meet.
-            let host = Ipv4Addr::new(127, own[2] | 64, own[3], u8::try_from(number + 1)?);
+            let first = crowd.groups.len();
+            let (count, host) = (each.min(groups - first), unused());
             crowd.fleets.push(Fleet::start(host, count, replicas)?);
             for n in 0..count {
                 let port = |member| u16::try_from(usize::from(FIRST_PORT) + n * members + member);

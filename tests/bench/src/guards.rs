@@ -1,29 +1,36 @@
 //! Who watches a crowd.
 
+pub mod pinger;
 mod sentinels;
 mod services;
 
-use crate::crowd::Crowd;
+use crate::crowd::{Crowd, Group};
 use crate::process::Watched;
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use pinger::Pinger;
 use sentinels::Sentinels;
 use serde::Serialize;
 use services::Services;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use vedette_harness::until;
-use vedette_model::GroupName;
+use vedette_harness::{now, until};
+use vedette_model::{GroupName, NodeAddr};
 
 /// Between two looks at whether thousands of nodes are known.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a Sentinel asks, ms, unless silence is to be noticed earlier.
+const SENTINEL_ASKS_MS: u64 = 1_000;
 
 /// Who watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Guard {
+    /// A program that only pings.
+    Pinger,
     /// So many Sentinels, of which more than half must agree.
     Sentinels(usize),
     /// So many probers, of which more than half must agree, with three voters, two orchestrators
@@ -34,14 +41,30 @@ pub enum Guard {
 impl Guard {
     /// Watchers that must agree that a master is down.
     const fn quorum(self) -> usize {
-        let (Self::Sentinels(count) | Self::Vedette(count)) = self;
-        count / 2 + 1
+        match self {
+            Self::Pinger => 0,
+            Self::Sentinels(count) | Self::Vedette(count) => count / 2 + 1,
+        }
+    }
+}
+
+impl Guard {
+    /// The silence after which a node is down, where it is asked so often: both in ms.
+    ///
+    /// Vedette and the pinger ask ten times as often. Sentinel asks each second, or each such
+    /// silence, if that is less.
+    pub const fn down_after_ms(self, every_ms: u64) -> u64 {
+        match self {
+            Self::Sentinels(_) if every_ms < SENTINEL_ASKS_MS => every_ms,
+            Self::Pinger | Self::Sentinels(_) | Self::Vedette(_) => 10 * every_ms,
+        }
     }
 }
 
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Pinger => f.write_str("bare pinger"),
             Self::Sentinels(1) => f.write_str("1 Sentinel"),
             Self::Sentinels(count) => write!(f, "{count} Sentinels"),
             Self::Vedette(1) => f.write_str("Vedette, 1 prober"),
@@ -53,12 +76,28 @@ impl fmt::Display for Guard {
 /// Who watches, at work in a folder of their own.
 pub struct Guards {
     who: Who,
+    /// Who is master of each group.
+    masters: HashMap<GroupName, NodeAddr>,
+    /// Which others were announced.
+    switches: Vec<Switch>,
+    happened: Happened,
     folder: TempDir,
 }
 
+/// How often what happened, by its name.
+pub type Happened = BTreeMap<String, usize>;
+
 enum Who {
+    Pinger(Pinger),
     Sentinels(Box<Sentinels>),
     Vedette(Box<Services>),
+}
+
+/// Somebody said who is master.
+struct Said {
+    at: Instant,
+    group: GroupName,
+    master: NodeAddr,
 }
 
 /// Another master was announced.
@@ -77,6 +116,7 @@ impl Guards {
         let path: &Path = folder.path();
         let quorum = guard.quorum();
         let who = match guard {
+            Guard::Pinger => Who::Pinger(Pinger::start(crowd, down_after_ms / 10).await?),
             Guard::Sentinels(count) => Who::Sentinels(Box::new(
                 Sentinels::start(count, quorum, crowd, down_after_ms, path).await?,
             )),
@@ -84,7 +124,9 @@ impl Guards {
                 Services::start(probers, quorum, crowd, down_after_ms, path).await?,
             )),
         };
-        Ok(Self { who, folder })
+        let named = |group: &Group| (group.name.clone(), group.master().clone());
+        let masters = crowd.groups.iter().map(named).collect();
+        Ok(Self { who, masters, switches: Vec::new(), happened: Happened::new(), folder })
     }
 
     /// Waits until all of them know and watch all nodes.
@@ -92,15 +134,17 @@ impl Guards {
     /// # Errors
     /// How far they came in time.
     pub async fn settled(&mut self, crowd: &mut Crowd, limit: Duration) -> Result<()> {
-        let end = vedette_harness::now() + limit;
+        let end = now() + limit;
         loop {
-            let missing = match &mut self.who {
+            self.listen();
+            let missing = match &self.who {
+                Who::Pinger(pinger) => pinger.missing(crowd).await?,
                 Who::Sentinels(sentinels) => sentinels.missing(crowd).await?,
                 Who::Vedette(services) => services.missing(crowd).await?,
             };
             let Some(missing) = missing else { return Ok(()) };
-            let now = vedette_harness::now();
-            anyhow::ensure!(now < end, "not settled within {limit:?}: {missing}");
+            let now = now();
+            ensure!(now < end, "not settled within {limit:?}: {missing}");
             until(now + LOOK_EVERY).await;
         }
     }
@@ -108,31 +152,46 @@ impl Guards {
     /// Their processes.
     pub fn processes(&self) -> Vec<Watched> {
         match &self.who {
+            Who::Pinger(pinger) => pinger.processes(),
             Who::Sentinels(sentinels) => sentinels.processes(),
             Who::Vedette(services) => services.processes(),
         }
     }
 
-    /// What was announced since it was asked last: each group that has another master than at the
-    /// beginning, as often as it is said.
+    /// Each announcement of another master than before, since it was asked last.
     pub fn switches(&mut self) -> Vec<Switch> {
-        match &mut self.who {
-            Who::Sentinels(sentinels) => sentinels.switches(),
-            Who::Vedette(services) => services.switches(),
+        self.listen();
+        std::mem::take(&mut self.switches)
+    }
+
+    /// Who is master, as they said last.
+    pub fn master(&self, group: &Group) -> NodeAddr {
+        self.masters.get(&group.name).unwrap_or_else(|| group.master()).clone()
+    }
+
+    fn listen(&mut self) {
+        let said = match &mut self.who {
+            Who::Pinger(_) => Vec::new(),
+            Who::Sentinels(sentinels) => sentinels.masters(&mut self.happened),
+            Who::Vedette(services) => services.masters(&mut self.happened),
+        };
+        for Said { at, group, master } in said {
+            if self.masters.get(&group) != Some(&master) {
+                self.masters.insert(group.clone(), master);
+                self.switches.push(Switch { at, group });
+            }
         }
     }
 
-    /// How often what happened, by its name, up to the last [`Guards::switches`].
-    pub fn happenings(&self) -> &BTreeMap<String, usize> {
-        match &self.who {
-            Who::Sentinels(sentinels) => &sentinels.happenings,
-            Who::Vedette(services) => &services.happenings,
-        }
+    /// What happened since it was asked last.
+    pub fn happened(&mut self) -> Happened {
+        self.listen();
+        std::mem::take(&mut self.happened)
     }
 
     /// Ends everything; the logs stay if it did not go `well`.
     pub fn end(self, well: bool) {
-        let Self { who, folder } = self;
+        let Self { who, folder, .. } = self;
         drop(who);
         if !well {
             eprintln!("logs are kept in {}", folder.keep().display());

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!   failover     world: who watches the nodes    ──┐  one trial after the other, ──┬─► table, to read
-//!   switchover   stage: who changes their master ──┘  each on fresh data           └─► JSON, every number
+//!   switchover   stage: who changes their master ──┤  each on fresh data           └─► JSON, every number
+//!   mass         guards: who watches a crowd     ──┤
+//!   watching     the same                        ──┘
 //! ```
 //!
 //! All moments are taken in this one process, when the news arrives here. Exit codes: 0, 1 if the
@@ -26,6 +28,7 @@ mod summary;
 mod surroundings;
 mod switchover;
 mod table;
+mod watching;
 mod world;
 
 use anyhow::{Result, bail};
@@ -52,9 +55,14 @@ enum What {
     Switchover(switchover::Options),
     /// Hundreds of masters die at once: until the last of them has been replaced.
     Mass(mass::Options),
+    /// What watching many nodes costs: processor time and memory.
+    Watching(watching::Options),
     /// Nodes that only pretend: what the bench starts for itself.
     #[command(hide = true)]
     Fleet(fleet::Options),
+    /// Asks nodes and does nothing else: what Vedette and Sentinel are measured against.
+    #[command(hide = true)]
+    Pinger(guards::pinger::Options),
 }
 
 fn main() -> ExitCode {
@@ -76,11 +84,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// What pretends to be something else has one thread, and the bench as many as there are cores.
+/// A fleet has one thread, so that several of them take turns; all else as many as there are cores.
 fn runtime(arguments: &Arguments) -> Result<Runtime> {
     let mut builder = match &arguments.what {
-        What::Failover(_) | What::Switchover(_) | What::Mass(_) => Builder::new_multi_thread(),
         What::Fleet(_) => Builder::new_current_thread(),
+        What::Failover(_)
+        | What::Switchover(_)
+        | What::Mass(_)
+        | What::Watching(_)
+        | What::Pinger(_) => Builder::new_multi_thread(),
     };
     Ok(builder.enable_all().build()?)
 }
@@ -108,6 +120,8 @@ async fn run(arguments: &Arguments) -> Result<()> {
         What::Failover(options) => failover::run(options).await,
         What::Switchover(options) => switchover::run(options).await,
         What::Mass(options) => mass::run(options).await,
+        What::Watching(options) => watching::run(options).await,
         What::Fleet(options) => fleet::run(options).await,
+        What::Pinger(options) => guards::pinger::run(options).await,
     }
 }

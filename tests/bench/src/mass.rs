@@ -2,7 +2,8 @@
 
 use crate::crowd::Crowd;
 use crate::failover::milliseconds;
-use crate::guards::{Guard, Guards};
+use crate::guards::{Guard, Guards, Happened};
+use crate::process::Share;
 use crate::report::{Common, Run};
 use crate::statistics::Distribution;
 use crate::surroundings::Surroundings;
@@ -11,7 +12,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use vedette_harness::{now, signed_ms, until, within};
 use vedette_model::{GroupName, NodeAddr};
@@ -75,14 +76,12 @@ struct Trial {
     dying_ms: Option<f64>,
     /// From the first death to each announcement of another master, in their order.
     switched_ms: Vec<f64>,
-    /// Masters that were announced dead too early, or without having died.
+    /// Changes of master without a death: before the first one, and of groups whose master lived.
     needless: usize,
-    /// What processes used from the first death to the last announcement, or the end of waiting.
-    cpu_s: BTreeMap<&'static str, f64>,
-    /// The most memory of each kind's processes together, MiB.
-    peak_mib: BTreeMap<&'static str, f64>,
+    /// What each process used from the first death to the last announcement, or the end of waiting.
+    shares: Vec<Share>,
     /// What happened since the first death, and how often.
-    happenings: BTreeMap<String, usize>,
+    happenings: Happened,
     error: Option<String>,
 }
 
@@ -132,9 +131,8 @@ async fn tried(
         dying_ms: None,
         switched_ms: Vec::new(),
         needless: 0,
-        cpu_s: BTreeMap::new(),
-        peak_mib: BTreeMap::new(),
-        happenings: BTreeMap::new(),
+        shares: Vec::new(),
+        happenings: Happened::new(),
         error: None,
     };
     let done = match Crowd::start(options.groups, REPLICAS).await {
@@ -163,17 +161,16 @@ async fn measured(
     guards.settled(crowd, Duration::from_millis(options.settle)).await?;
     trial.settled_s = Some(signed_ms(now(), begun) / 1e3);
     until(now() + REST + phase).await;
-    // What was announced before is the crowd's first masters, unless somebody was called dead.
     trial.needless = guards.switches().len();
-    let before = guards.happenings().clone();
+    drop(guards.happened());
     let used = crate::process::used(&guards.processes())?;
 
-    let dead = chosen(crowd, trial.die);
+    let dead = chosen(crowd, guards, trial.die);
     let (death, dead_all) = crowd.kill(&dead.values().collect::<Vec<_>>()).await?;
     trial.dying_ms = Some(signed_ms(dead_all, death));
     let limit = match trial.guard {
         Guard::Sentinels(_) => options.sentinel_limit,
-        Guard::Vedette(_) => options.limit,
+        Guard::Vedette(_) | Guard::Pinger => options.limit,
     };
     let (mut left, mut needless) = (dead.keys().cloned().collect::<HashSet<_>>(), HashSet::new());
     let all = within(Duration::from_millis(limit), "all have another master", async || {
@@ -189,24 +186,16 @@ async fn measured(
     .await;
     trial.needless += needless.len();
     trial.switched_ms.sort_by(f64::total_cmp);
-    for (kind, (cpu_s, peak_kib)) in crate::process::since(&guards.processes(), &used)? {
-        trial.cpu_s.insert(kind, cpu_s);
-        trial.peak_mib.insert(kind, peak_kib as f64 / 1_024.0);
-    }
-    for (name, count) in guards.happenings() {
-        let count = count - before.get(name).copied().unwrap_or_default();
-        if count > 0 {
-            trial.happenings.insert(name.clone(), count);
-        }
-    }
+    trial.shares = crate::process::since(&guards.processes(), &used)?;
+    trial.happenings = guards.happened();
     all
 }
 
 /// Who dies: so many masters, evenly among all groups, and so among the processes that hold them.
-fn chosen(crowd: &Crowd, die: usize) -> HashMap<GroupName, NodeAddr> {
+fn chosen(crowd: &Crowd, guards: &Guards, die: usize) -> HashMap<GroupName, NodeAddr> {
     let all = crowd.groups.len();
     let picked = (0..die).map(|n| &crowd.groups[n * all / die]);
-    picked.map(|group| (group.name.clone(), group.master().clone())).collect()
+    picked.map(|group| (group.name.clone(), guards.master(group))).collect()
 }
 
 /// What a row shows of a trial.
@@ -244,9 +233,8 @@ fn losses(trials: &[Trial]) -> String {
     for trial in trials {
         let Trial { round, guard, die, switched_ms, needless, .. } = trial;
         let open = die - switched_ms.len();
-        let costs = trial.cpu_s.iter().map(|(kind, cpu_s)| {
-            let mib = trial.peak_mib.get(kind).copied().unwrap_or_default();
-            format!("{kind} {cpu_s:.1} s of a core and at most {mib:.0} MiB")
+        let costs = trial.shares.iter().map(|Share { name, cpu_s, peak_kib, .. }| {
+            format!("{name} {cpu_s:.1} s of a core and at most {} MiB", peak_kib / 1_024)
         });
         let happened = trial.happenings.iter().map(|(name, count)| format!("{count} {name}"));
         text += &format!(

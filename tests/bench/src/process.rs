@@ -2,7 +2,6 @@
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// The kernel's unit of processor time in `/proc`: a hundredth of a second on all machines of
 /// today (`getconf CLK_TCK`).
@@ -53,19 +52,66 @@ pub fn used(processes: &[Watched]) -> Result<Vec<Used>> {
     processes.iter().map(Watched::used).collect()
 }
 
-/// What the processes of each kind have used since then: seconds of a core, and the KiB that each
-/// had at the most, together.
+/// What a process used in some time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Share {
+    pub kind: &'static str,
+    pub name: String,
+    /// Seconds of a core.
+    pub cpu_s: f64,
+    /// KiB of memory at the end of that time.
+    pub rss_kib: u64,
+    /// The most that it ever had.
+    pub peak_kib: u64,
+}
+
+impl Share {
+    pub fn is(&self, kind: &str) -> bool {
+        self.kind == kind
+    }
+}
+
+/// What these processes have used since then.
 ///
 /// # Errors
 /// If one has ended.
-pub fn since(processes: &[Watched], before: &[Used]) -> Result<BTreeMap<&'static str, (f64, u64)>> {
-    let mut kinds = BTreeMap::<_, (f64, u64)>::new();
-    for (process, before) in processes.iter().zip(before) {
-        let (used, sum) = (process.used()?, kinds.entry(process.kind).or_default());
-        sum.0 += used.cpu_s - before.cpu_s;
-        sum.1 += used.peak_kib;
+pub fn since(processes: &[Watched], before: &[Used]) -> Result<Vec<Share>> {
+    let share = |(process, before): (&Watched, &Used)| {
+        let Used { cpu_s, rss_kib, peak_kib } = process.used()?;
+        let (kind, name) = (process.kind, process.name.clone());
+        Ok(Share { kind, name, cpu_s: cpu_s - before.cpu_s, rss_kib, peak_kib })
+    };
+    processes.iter().zip(before).map(share).collect()
+}
+
+/// What all cores together have done since the machine's start.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine {
+    idle: f64,
+    all: f64,
+}
+
+impl Machine {
+    /// # Errors
+    /// If the kernel does not say.
+    pub fn now() -> Result<Self> {
+        let stat = std::fs::read_to_string("/proc/stat")?;
+        Self::parse(&stat).context("/proc/stat has no line of all cores")
     }
-    Ok(kinds)
+
+    /// `cpu user nice system idle iowait irq softirq steal …`
+    fn parse(stat: &str) -> Option<Self> {
+        let line = stat.lines().next()?.strip_prefix("cpu ")?;
+        let ticks = line.split_whitespace().take(8).map(str::parse::<f64>);
+        let ticks: Vec<f64> = ticks.collect::<Result<_, _>>().ok()?;
+        Some(Self { idle: ticks.get(3)? + ticks.get(4)?, all: ticks.iter().sum() })
+    }
+
+    /// The share of all cores that was not idle since then, 0 to 1.
+    pub fn busy_since(&self, before: &Self) -> Option<f64> {
+        let all = self.all - before.all;
+        (all > 0.0).then(|| 1.0 - (self.idle - before.idle) / all)
+    }
 }
 
 /// `pid (name) state …`: fields 14 and 15 are what it used itself and what the kernel did for it.
@@ -90,6 +136,14 @@ mod tests {
         let stat = "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 150 50 1 1 20 0 5 0 99";
         assert_eq!(seconds(stat), Some(2.0));
         assert_eq!(seconds("7 (a) S 1"), None);
+    }
+
+    #[test]
+    fn what_is_not_idle_is_busy() {
+        let before = Machine::parse("cpu  10 0 10 80 0 0 0 0 0 0\ncpu0 …").unwrap();
+        let after = Machine::parse("cpu  40 0 30 120 10 0 0 0 7 7\n").unwrap();
+        assert_eq!(after.busy_since(&before), Some(0.5));
+        assert_eq!(before.busy_since(&before), None);
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Subscriber {
 }
 
 /// `<name> <old host> <old port> <new host> <new port>`
-fn next_master(channel: &str, words: &str) -> Option<NodeAddr> {
+pub fn next_master(channel: &str, words: &str) -> Option<NodeAddr> {
     let words: Vec<_> = words.split(' ').collect();
     let [_, _, _, host, port] = words[..] else { return None };
     (channel == "+switch-master").then_some(())?;

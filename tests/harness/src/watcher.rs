@@ -36,7 +36,6 @@ pub struct Watcher {
     _tasks: JoinSet<()>,
 }
 
-#[derive(Default)]
 struct Record {
     log: Mutex<Log>,
 }
@@ -45,8 +44,8 @@ struct Record {
 struct Log {
     seen: Vec<Seen>,
     bad: Vec<String>,
-    /// Each message comes once from each server.
-    known: HashSet<(Sender, u64, String)>,
+    /// Each message comes once from each server: nothing, if there is only one.
+    known: Option<HashSet<(Sender, u64, String)>>,
 }
 
 impl Record {
@@ -78,7 +77,9 @@ impl Watcher {
     }
 
     async fn listen(urls: &[String], subjects: Subjects, patterns: Vec<String>) -> Result<Self> {
-        let record = Arc::new(Record::default());
+        let known = (urls.len() > 1).then(HashSet::new);
+        let log = Log { known, ..Log::default() };
+        let record = Arc::new(Record { log: Mutex::new(log) });
         let (tell, changed) = watch::channel(0);
         let mut tasks = JoinSet::new();
         for url in urls {
@@ -113,6 +114,12 @@ impl Watcher {
     /// All facts since a mark.
     pub fn since(&self, mark: usize) -> Vec<Seen> {
         self.record.with(|log| log.seen.get(mark..).unwrap_or_default().to_vec())
+    }
+
+    /// All facts since it was asked last. They are kept no longer, and marks from before are of no
+    /// more use: for those who hear so much that it would fill the memory.
+    pub fn take(&self) -> Vec<Seen> {
+        self.record.with(|log| std::mem::take(&mut log.seen))
     }
 
     /// What could not be understood.
@@ -221,9 +228,8 @@ impl Log {
     }
 
     fn is_new(&mut self, header: Option<&Header>, subject: &str) -> bool {
-        header.is_none_or(|header| {
-            self.known.insert((header.sender.clone(), header.sequence, subject.into()))
-        })
+        let (Some(header), Some(known)) = (header, &mut self.known) else { return true };
+        known.insert((header.sender.clone(), header.sequence, subject.into()))
     }
 }
 

@@ -127,3 +127,81 @@ fn bulk(text: String) -> Frame {
 fn error(text: &str) -> Frame {
     Frame::Error(format!("ERR {text}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    const REPLICA: usize = 1;
+
+    fn group() -> Group {
+        Group::new([7001, 7002, 7003].map(addr).into())
+    }
+
+    fn addr(port: u16) -> NodeAddr {
+        NodeAddr::new("127.0.0.1", port).unwrap()
+    }
+
+    fn said(group: &Group, n: usize, words: &[&str]) -> String {
+        let mut session = Session { n, client: 1, queued: None };
+        let words = words.iter().map(ToString::to_string).collect();
+        String::from_utf8(session.answer(group, words)).unwrap()
+    }
+
+    fn info(group: &Group, n: usize) -> BTreeMap<String, String> {
+        let text = said(group, n, &["INFO"]);
+        let fields = text.split("\r\n").filter_map(|line| line.split_once(':'));
+        fields.map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
+    #[test]
+    fn nodes_begin_as_a_master_with_replicas_that_follow_it() {
+        let group = group();
+        let (master, replica) = (info(&group, 0), info(&group, REPLICA));
+        assert_eq!((&*master["role"], &*master["connected_slaves"]), ("master", "2"));
+        assert!(master["slave1"].starts_with("ip=127.0.0.1,port=7003,state=online,offset="));
+        assert_eq!((&*replica["role"], &*replica["master_port"]), ("slave", "7001"));
+        assert_eq!(replica["master_link_status"], "up");
+        assert_eq!(replica["master_replid"], master["master_replid"]);
+        assert_ne!(replica["run_id"], master["run_id"]);
+    }
+
+    #[test]
+    fn a_death_breaks_the_links_and_stops_the_writes() {
+        let group = group();
+        group.kill(0);
+        let first = info(&group, REPLICA);
+        assert_eq!(first["master_link_status"], "down");
+        assert_eq!(first["slave_repl_offset"], info(&group, REPLICA)["slave_repl_offset"]);
+        assert!(said(&group, REPLICA, &["ROLE"]).contains("connect\r\n"));
+    }
+
+    #[test]
+    fn a_promotion_begins_a_history_that_goes_on_from_the_one_before() {
+        let group = group();
+        let old = info(&group, REPLICA)["master_replid"].clone();
+        group.kill(0);
+        let mut session = Session { n: REPLICA, client: 1, queued: None };
+        let mut ask = |words: &[&str]| {
+            let words = words.iter().map(ToString::to_string).collect();
+            String::from_utf8(session.answer(&group, words)).unwrap()
+        };
+        assert_eq!(ask(&["MULTI"]), "+OK\r\n");
+        assert_eq!(ask(&["REPLICAOF", "no", "one"]), "+QUEUED\r\n");
+        assert_eq!(ask(&["CLIENT", "KILL", "TYPE", "normal"]), "+QUEUED\r\n");
+        assert_eq!(ask(&["EXEC"]), "*2\r\n+OK\r\n:0\r\n");
+        let promoted = info(&group, REPLICA);
+        assert_eq!((&*promoted["role"], &promoted["master_replid2"]), ("master", &old));
+        assert_ne!(promoted["master_replid"], old);
+        assert_eq!(promoted["connected_slaves"], "0", "the other one still follows the dead one");
+        said(&group, 2, &["REPLICAOF", "127.0.0.1", "7002"]);
+        assert_eq!(info(&group, 2)["master_replid"], promoted["master_replid"]);
+        assert_eq!(info(&group, REPLICA)["connected_slaves"], "1");
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        assert_eq!(said(&group(), 0, &["FLUSHALL"]), "-ERR unknown command 'FLUSHALL'\r\n");
+    }
+}

@@ -55,7 +55,8 @@ impl Group {
     /// One of new nodes, the first of which is the others' master.
     pub fn new(addrs: Vec<NodeAddr>) -> Self {
         let seed = addrs.iter().flat_map(|addr| addr.to_string().into_bytes());
-        let mut rng = Rng::new(seed.fold(0, |sum, byte| sum * 31 + u64::from(byte)));
+        let mut rng =
+            Rng::new(seed.fold(0, |sum: u64, byte| sum.wrapping_mul(31) ^ u64::from(byte)));
         let (replid, born) = (id(&mut rng), now());
         let master = addrs.first().cloned();
         let node = |(n, addr)| Node {

@@ -1,11 +1,10 @@
 //! Sentinels around a crowd.
 
-use super::Switch;
+use super::{Happened, Said};
 use crate::crowd::Crowd;
 use crate::process::Watched;
-use crate::subscriber::Subscriber;
+use crate::subscriber::{Subscriber, next_master};
 use anyhow::{Context as _, Result, ensure};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use vedette_harness::{LIMIT, binary, within};
@@ -23,7 +22,6 @@ pub struct Sentinels {
     subscriber: Subscriber,
     /// Messages that have been looked at.
     mark: usize,
-    pub happenings: BTreeMap<String, usize>,
 }
 
 impl Sentinels {
@@ -69,11 +67,11 @@ impl Sentinels {
             places.push(at);
         }
         let subscriber = Subscriber::start(&places, first.master()).await?;
-        Ok(Self { sentinels, subscriber, mark: 0, happenings: BTreeMap::new() })
+        Ok(Self { sentinels, subscriber, mark: 0 })
     }
 
     /// What is still missing, in words.
-    pub async fn missing(&mut self, crowd: &mut Crowd) -> Result<Option<String>> {
+    pub async fn missing(&self, crowd: &mut Crowd) -> Result<Option<String>> {
         let clients = CONNECTIONS * self.sentinels.len();
         let (watched, all) = (crowd.watched(clients).await?, crowd.nodes());
         if watched < all {
@@ -90,7 +88,6 @@ impl Sentinels {
                 let has = |name: &str, value: &str| entry.get(name).is_some_and(|v| v == value);
                 has("num-slaves", &replicas.to_string())
                     && has("num-other-sentinels", &(self.sentinels.len() - 1).to_string())
-                    && has("flags", "master")
             });
             let (known, all) = (known.count(), crowd.groups.len());
             if known < all {
@@ -105,24 +102,25 @@ impl Sentinels {
         let all = self.sentinels.iter().enumerate();
         all.filter_map(|(n, sentinel)| {
             let name = format!("sentinel{}", n + 1);
-            Some(Watched { kind: "Sentinels", name, pid: sentinel.pid()? })
+            Some(Watched { kind: "Sentinel", name, pid: sentinel.pid()? })
         })
         .collect()
     }
 
-    pub fn switches(&mut self) -> Vec<Switch> {
-        let mut switches = Vec::new();
+    /// The masters that were announced since it was asked last.
+    pub fn masters(&mut self, happened: &mut Happened) -> Vec<Said> {
+        let mut masters = Vec::new();
         for said in self.subscriber.since(self.mark) {
             self.mark += 1;
-            *self.happenings.entry(said.channel.clone()).or_default() += 1;
-            if said.channel == "+switch-master"
-                && let Some(group) = said.words.split(' ').next()
+            *happened.entry(said.channel.clone()).or_default() += 1;
+            if let Some(master) = next_master(&said.channel, &said.words)
+                && let Some((group, _)) = said.words.split_once(' ')
                 && let Ok(group) = GroupName::parse(group)
             {
-                switches.push(Switch { at: said.at, group });
+                masters.push(Said { at: said.at, group, master });
             }
         }
-        switches
+        masters
     }
 }
 

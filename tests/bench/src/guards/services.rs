@@ -1,14 +1,14 @@
 //! Vedette around a crowd.
 
-use super::Switch;
+use super::{Happened, Said};
 use crate::crowd::Crowd;
 use crate::process::Watched;
 use anyhow::Result;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::Path;
 use vedette_harness::{NatsServer, ServiceProcess, Watcher, pick};
-use vedette_model::{Fact, FactKind, FailoverStep, GroupName, NodeAddr, Service, Step};
+use vedette_model::{Epoch, Fact, FactKind, FailoverStep, GroupName, MasterRecord, Service, Step};
 
 const VOTERS: usize = 3;
 const ORCHESTRATORS: usize = 2;
@@ -26,14 +26,13 @@ pub struct Services {
     nats: Vec<NatsServer>,
     services: Vec<ServiceProcess>,
     watcher: Watcher,
-    /// Facts that have been looked at.
-    mark: usize,
     /// Groups whose record lacks a node.
     unknown: BTreeSet<GroupName>,
-    /// Each group's first master.
-    masters: HashMap<GroupName, NodeAddr>,
+    /// The last epoch that was announced of each group.
+    epochs: HashMap<GroupName, Epoch>,
+    /// Nodes of each group.
+    members: usize,
     probers: usize,
-    pub happenings: BTreeMap<String, usize>,
 }
 
 impl Services {
@@ -72,30 +71,19 @@ impl Services {
                 services.push(ServiceProcess::start(service, &id, &urls, &keys, "text", folder)?);
             }
         }
-        let named = |group: &crate::crowd::Group| (group.name.clone(), group.master().clone());
         Ok(Self {
             nats,
             services,
             watcher,
-            mark: 0,
             unknown: crowd.groups.iter().map(|group| group.name.clone()).collect(),
-            masters: crowd.groups.iter().map(named).collect(),
+            epochs: HashMap::new(),
+            members: crowd.groups.first().map_or(0, |group| group.nodes.len()),
             probers,
-            happenings: BTreeMap::new(),
         })
     }
 
     /// What is still missing, in words.
-    pub async fn missing(&mut self, crowd: &mut Crowd) -> Result<Option<String>> {
-        let members = crowd.groups.first().map_or(0, |group| group.nodes.len());
-        for one in self.watcher.since(self.mark) {
-            self.mark += 1;
-            if let Some(record) = pick::record(&one.fact)
-                && record.members.len() == members
-            {
-                self.unknown.remove(&record.group);
-            }
-        }
+    pub async fn missing(&self, crowd: &mut Crowd) -> Result<Option<String>> {
         if !self.unknown.is_empty() {
             let (left, all) = (self.unknown.len(), crowd.groups.len());
             return Ok(Some(format!("{left} of {all} groups have no record with all nodes")));
@@ -108,33 +96,39 @@ impl Services {
     pub fn processes(&self) -> Vec<Watched> {
         let services = self.services.iter().filter_map(|service| {
             let kind = match service.service() {
-                Service::Prober => "probers",
-                Service::Voter => "voters",
-                Service::Orchestrator => "orchestrators",
-                Service::Notifier | Service::Gateway | Service::Client => "others",
+                Service::Prober => "prober",
+                Service::Voter => "voter",
+                Service::Orchestrator => "orchestrator",
+                Service::Notifier | Service::Gateway | Service::Client => "other service",
             };
             Some(Watched { kind, name: service.name().into(), pid: service.pid()? })
         });
         let nats = self.nats.iter().filter_map(|server| {
-            Some(Watched { kind: "NATS", name: server.name().into(), pid: server.pid()? })
+            Some(Watched { kind: "NATS server", name: server.name().into(), pid: server.pid()? })
         });
         services.chain(nats).collect()
     }
 
-    pub fn switches(&mut self) -> Vec<Switch> {
-        let mut switches = Vec::new();
-        for one in self.watcher.since(self.mark) {
-            self.mark += 1;
-            if let Some(record) = pick::master(&one.fact)
-                && self.masters.get(&record.group) != Some(&record.master)
+    /// The masters that were announced since it was asked last.
+    pub fn masters(&mut self, happened: &mut Happened) -> Vec<Said> {
+        let mut said = Vec::new();
+        for one in self.watcher.take() {
+            if let Some(record) = pick::record(&one.fact)
+                && record.members.len() == self.members
             {
-                switches.push(Switch { at: one.at, group: record.group.clone() });
+                self.unknown.remove(&record.group);
+            }
+            if let Some(MasterRecord { group, epoch, master, .. }) = pick::master(&one.fact)
+                && self.epochs.get(group).is_none_or(|known| known < epoch)
+            {
+                self.epochs.insert(group.clone(), *epoch);
+                said.push(Said { at: one.at, group: group.clone(), master: master.clone() });
             }
             if let Some(name) = happening(&one.fact) {
-                *self.happenings.entry(name).or_default() += 1;
+                *happened.entry(name).or_default() += 1;
             }
         }
-        switches
+        said
     }
 }
 
