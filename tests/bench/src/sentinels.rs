@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
-use vedette_harness::{GROUP, Node};
+use vedette_harness::{GROUP, LIMIT, Node};
 use vedette_live::compare::{COUNT, all_are_known};
 use vedette_live::sentinel::{Sentinel, Watch};
 use vedette_model::{GroupName, NodeAddr};
@@ -47,7 +47,7 @@ impl Sentinels {
             all_are_known(sentinel.at, GROUP, REPLICAS).await?;
         }
         let places: Vec<_> = sentinels.iter().map(|sentinel| sentinel.at).collect();
-        let subscriber = Subscriber::start(&places, &master).await?;
+        let subscriber = Subscriber::start(&places, &master, LIMIT).await?;
         let down_after = Duration::from_millis(down_after_ms);
         Ok(Self { subscriber, sentinels, nodes, master, down_after, folder })
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use vedette_harness::{LIMIT, Target, now, within};
+use vedette_harness::{Target, now, within};
 use vedette_model::NodeAddr;
 
 /// One message.
@@ -36,8 +36,8 @@ impl Subscriber {
     /// Subscribes at each of them. `master` is who is master now.
     ///
     /// # Errors
-    /// If one of them does not let it.
-    pub async fn start(places: &[SocketAddr], master: &NodeAddr) -> Result<Self> {
+    /// If one of them does not let it in time.
+    pub async fn start(places: &[SocketAddr], master: &NodeAddr, limit: Duration) -> Result<Self> {
         let (tell, told) = watch::channel((master.clone(), None));
         let (said, mut tasks) = (Arc::<Mutex<Vec<Said>>>::default(), JoinSet::new());
         for place in places {
@@ -47,7 +47,7 @@ impl Subscriber {
                 subscribed.psubscribe("*").await?;
                 anyhow::Ok(subscribed)
             };
-            let opened = tokio::time::timeout(LIMIT, open).await;
+            let opened = tokio::time::timeout(limit, open).await;
             let subscribed = opened.map_err(Into::into).flatten();
             let subscribed = subscribed.with_context(|| format!("subscribing at {place}"))?;
             let (who, said, tell) = (place.to_string(), Arc::clone(&said), tell.clone());

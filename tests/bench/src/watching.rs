@@ -4,7 +4,7 @@ mod costs;
 
 use crate::crowd::Crowd;
 use crate::failover::milliseconds;
-use crate::guards::{Guard, Guards, Happened};
+use crate::guards::{Guard, Guards, Happened, Setup};
 use crate::process::{Machine, Share};
 use crate::report::{Common, Run};
 use crate::surroundings::Surroundings;
@@ -37,6 +37,8 @@ enum Who {
 pub struct Options {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    setup: Setup,
     /// Nodes, all of which are watched
     #[arg(long, value_delimiter = ',', default_value = "100,1000,5000,10000")]
     nodes: Vec<usize>,
@@ -57,9 +59,6 @@ pub struct Options {
     /// Vedette's probers
     #[arg(long, default_value_t = 3)]
     probers: usize,
-    /// For all to be known
-    #[arg(long, default_value = "600s", value_parser = milliseconds)]
-    settle: u64,
     /// From then to the measurement: what was set up comes to rest
     #[arg(long, default_value = "10s", value_parser = milliseconds)]
     rest: u64,
@@ -168,8 +167,8 @@ async fn measured(trial: &mut Trial, options: &Options) -> Result<()> {
     let mut crowd = Crowd::start(nodes / (options.replicas + 1), options.replicas).await?;
     let begun = now();
     let down_after_ms = trial.guard.down_after_ms(every_ms);
-    let mut guards = Guards::start(trial.guard, &crowd, down_after_ms).await?;
-    let settled = guards.settled(&mut crowd, Duration::from_millis(options.settle)).await;
+    let mut guards = Guards::start(trial.guard, &crowd, down_after_ms, options.setup).await?;
+    let settled = guards.settled(&mut crowd, options.setup).await;
     if settled.is_ok() {
         trial.settled_s = Some(signed_ms(now(), begun) / 1e3);
         until(now() + Duration::from_millis(options.rest)).await;

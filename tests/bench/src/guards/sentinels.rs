@@ -7,7 +7,8 @@ use crate::subscriber::{Subscriber, next_master};
 use anyhow::{Context as _, Result, ensure};
 use std::fmt::Write as _;
 use std::path::Path;
-use vedette_harness::{LIMIT, binary, within};
+use std::time::Duration;
+use vedette_harness::{binary, within};
 use vedette_live::compare::{Asked, Form};
 use vedette_live::sentinel::{Sentinel, Watch};
 use vedette_model::GroupName;
@@ -30,6 +31,7 @@ impl Sentinels {
         quorum: usize,
         crowd: &Crowd,
         down_after_ms: u64,
+        limit: Duration,
         folder: &Path,
     ) -> Result<Self> {
         let (needed, allowed) = (CONNECTIONS * crowd.nodes() + BESIDES, descriptors()?);
@@ -60,13 +62,14 @@ impl Sentinels {
         let mut places = Vec::new();
         for sentinel in &sentinels {
             let at = sentinel.at;
-            within(LIMIT, &format!("the Sentinel at {at} answers"), async || {
+            // It writes its whole configuration down with each node that it comes to know.
+            within(limit, &format!("the Sentinel at {at} answers"), async || {
                 Asked::connect(at).await.ok()?.ask(&["PING"]).await.ok()
             })
             .await?;
             places.push(at);
         }
-        let subscriber = Subscriber::start(&places, first.master()).await?;
+        let subscriber = Subscriber::start(&places, first.master(), limit).await?;
         Ok(Self { sentinels, subscriber, mark: 0 })
     }
 
@@ -79,9 +82,9 @@ impl Sentinels {
         }
         let replicas = crowd.groups.first().map_or(0, |group| group.nodes.len() - 1);
         for sentinel in &self.sentinels {
-            let Form::Array(masters) =
-                Asked::connect(sentinel.at).await?.ask(&["SENTINEL", "MASTERS"]).await?
-            else {
+            let asked =
+                async || Asked::connect(sentinel.at).await?.ask(&["SENTINEL", "MASTERS"]).await;
+            let Ok(Form::Array(masters)) = asked().await else {
                 return Ok(Some(format!("the Sentinel at {} lists no masters", sentinel.at)));
             };
             let known = masters.iter().map(Form::entry).filter(|entry| {

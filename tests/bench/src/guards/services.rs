@@ -6,8 +6,8 @@ use crate::process::Watched;
 use anyhow::Result;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
-use std::path::Path;
-use vedette_harness::{NatsServer, ServiceProcess, Watcher, pick};
+use std::path::{Path, PathBuf};
+use vedette_harness::{NatsServer, Process, ServiceProcess, Watcher, binary, pick};
 use vedette_model::{Epoch, Fact, FactKind, FailoverStep, GroupName, MasterRecord, Service, Step};
 
 const VOTERS: usize = 3;
@@ -25,6 +25,8 @@ const KINDS: &[FactKind] = &[
 pub struct Services {
     nats: Vec<NatsServer>,
     services: Vec<ServiceProcess>,
+    /// The command that declares the groups, until it has.
+    applying: Option<Process>,
     watcher: Watcher,
     /// Groups whose record lacks a node.
     unknown: BTreeSet<GroupName>,
@@ -36,24 +38,18 @@ pub struct Services {
 }
 
 impl Services {
+    /// Starts them. The groups that this file declares are known to the orchestrators, or else are
+    /// told them by the command line.
     pub async fn start(
         probers: usize,
-        quorum: usize,
         crowd: &Crowd,
-        down_after_ms: u64,
+        groups: &Path,
+        apply: bool,
         folder: &Path,
     ) -> Result<Self> {
         let nats = NatsServer::start(1, true, folder).await?;
         let urls: Vec<String> = nats.iter().map(|server| server.url().into()).collect();
         let watcher = Watcher::start_for(&urls, "vedette", KINDS).await?;
-        let mut text = String::new();
-        for group in &crowd.groups {
-            let (name, master) = (&group.name, group.master());
-            writeln!(text, "[[group]]\nname = \"{name}\"\nmaster = \"{master}\"")?;
-            writeln!(text, "quorum = {quorum}\ndown_after_ms = {down_after_ms}")?;
-        }
-        let groups = folder.join("groups.toml");
-        std::fs::write(&groups, text)?;
         let mut services = Vec::new();
         for (service, letter, count) in [
             (Service::Voter, 'v', VOTERS),
@@ -65,13 +61,14 @@ impl Services {
                 let mut keys = Vec::new();
                 if service == Service::Voter {
                     keys.push(format!("store = {:?}", folder.join(format!("{id}.redb"))));
-                } else if service == Service::Orchestrator {
+                } else if service == Service::Orchestrator && !apply {
                     keys.push(format!("groups_file = {groups:?}"));
                 }
                 services.push(ServiceProcess::start(service, &id, &urls, &keys, "text", folder)?);
             }
         }
         Ok(Self {
+            applying: apply.then(|| applying(&urls, groups, folder)).transpose()?,
             nats,
             services,
             watcher,
@@ -83,7 +80,15 @@ impl Services {
     }
 
     /// What is still missing, in words.
-    pub async fn missing(&self, crowd: &mut Crowd) -> Result<Option<String>> {
+    pub async fn missing(&mut self, crowd: &mut Crowd) -> Result<Option<String>> {
+        if let Some(applying) = &mut self.applying {
+            match applying.collect() {
+                Some(status) if status.success() => self.applying = None,
+                // Nobody was there yet, or somebody took too long: it goes on where it was.
+                Some(_) => applying.start()?,
+                None => {}
+            }
+        }
         if !self.unknown.is_empty() {
             let (left, all) = (self.unknown.len(), crowd.groups.len());
             return Ok(Some(format!("{left} of {all} groups have no record with all nodes")));
@@ -130,6 +135,31 @@ impl Services {
         }
         said
     }
+}
+
+/// Writes down the groups of a crowd as a groups file.
+pub fn groups_file(
+    crowd: &Crowd,
+    quorum: usize,
+    down_after_ms: u64,
+    folder: &Path,
+) -> Result<PathBuf> {
+    let mut text = String::new();
+    for group in &crowd.groups {
+        let (name, master) = (&group.name, group.master());
+        writeln!(text, "[[group]]\nname = \"{name}\"\nmaster = \"{master}\"")?;
+        writeln!(text, "quorum = {quorum}\ndown_after_ms = {down_after_ms}")?;
+    }
+    let groups = folder.join("groups.toml");
+    std::fs::write(&groups, text)?;
+    Ok(groups)
+}
+
+fn applying(urls: &[String], groups: &Path, folder: &Path) -> Result<Process> {
+    let mut words: Vec<String> =
+        urls.iter().flat_map(|url| ["--nats".into(), url.clone()]).collect();
+    words.extend(["apply".into(), groups.to_string_lossy().into_owned(), "--yes".into()]);
+    Process::spawn("apply", binary::command_line()?, words, folder)
 }
 
 /// What is counted of a fact.
