@@ -18,7 +18,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use vedette_harness::{now, until};
+use vedette_harness::{now, signed_ms, until};
 use vedette_model::{GroupName, NodeAddr};
 
 /// Between two looks at whether thousands of nodes are known.
@@ -104,6 +104,8 @@ impl fmt::Display for Guard {
 /// Who watches, at work in a folder of their own.
 pub struct Guards {
     who: Who,
+    /// When they were started.
+    begun: Instant,
     /// Who is master of each group.
     masters: HashMap<GroupName, NodeAddr>,
     /// Which others were announced.
@@ -145,6 +147,7 @@ impl Guards {
         down_after_ms: u64,
         setup: Setup,
     ) -> Result<Self> {
+        let begun = now();
         let folder = tempfile::Builder::new().prefix("vedette-bench-").tempdir()?;
         let path: &Path = folder.path();
         let quorum = guard.quorum();
@@ -162,14 +165,14 @@ impl Guards {
         };
         let named = |group: &Group| (group.name.clone(), group.master().clone());
         let masters = crowd.groups.iter().map(named).collect();
-        Ok(Self { who, masters, switches: Vec::new(), happened: Happened::new(), folder })
+        Ok(Self { who, begun, masters, switches: Vec::new(), happened: Happened::new(), folder })
     }
 
-    /// Waits until all of them know and watch all nodes.
+    /// Waits until all of them know and watch all nodes: so many seconds after they were started.
     ///
     /// # Errors
     /// How far they came in time.
-    pub async fn settled(&mut self, crowd: &mut Crowd, setup: Setup) -> Result<()> {
+    pub async fn settled(&mut self, crowd: &mut Crowd, setup: Setup) -> Result<f64> {
         let limit = setup.limit();
         let end = now() + limit;
         loop {
@@ -179,7 +182,7 @@ impl Guards {
                 Who::Sentinels(sentinels) => sentinels.missing(crowd).await?,
                 Who::Vedette(services) => services.missing(crowd).await?,
             };
-            let Some(missing) = missing else { return Ok(()) };
+            let Some(missing) = missing else { return Ok(signed_ms(now(), self.begun) / 1e3) };
             let now = now();
             ensure!(now < end, "not settled within {limit:?}: {missing}");
             until(now + LOOK_EVERY).await;

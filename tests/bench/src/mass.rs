@@ -158,9 +158,7 @@ async fn measured(
     phase: Duration,
     options: &Options,
 ) -> Result<()> {
-    let begun = now();
-    guards.settled(crowd, options.setup).await?;
-    trial.settled_s = Some(signed_ms(now(), begun) / 1e3);
+    trial.settled_s = Some(guards.settled(crowd, options.setup).await?);
     until(now() + REST + phase).await;
     trial.needless = guards.switches().len();
     drop(guards.happened());

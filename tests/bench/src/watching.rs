@@ -165,12 +165,11 @@ async fn tried(round: usize, guard: Guard, setting: Setting, options: &Options) 
 async fn measured(trial: &mut Trial, options: &Options) -> Result<()> {
     let Setting { nodes, every_ms } = trial.setting;
     let mut crowd = Crowd::start(nodes / (options.replicas + 1), options.replicas).await?;
-    let begun = now();
     let down_after_ms = trial.guard.down_after_ms(every_ms);
     let mut guards = Guards::start(trial.guard, &crowd, down_after_ms, options.setup).await?;
     let settled = guards.settled(&mut crowd, options.setup).await;
-    if settled.is_ok() {
-        trial.settled_s = Some(signed_ms(now(), begun) / 1e3);
+    if let Ok(seconds) = settled {
+        trial.settled_s = Some(seconds);
         until(now() + Duration::from_millis(options.rest)).await;
         drop(guards.happened());
         measure(trial, &guards, Duration::from_millis(options.window)).await?;
@@ -178,7 +177,7 @@ async fn measured(trial: &mut Trial, options: &Options) -> Result<()> {
     trial.needless = guards.switches().len();
     trial.happened = guards.happened();
     guards.end(settled.is_ok());
-    settled
+    settled.map(drop)
 }
 
 async fn measure(trial: &mut Trial, guards: &Guards, window: Duration) -> Result<()> {
