@@ -7,7 +7,7 @@
 //!        exit 0: every one was caught by at least one net ◄───────────────────┘
 //! ```
 //!
-//! `cargo mutant` runs all of them, `cargo mutant -- --only NAME` one. The sources themselves are
+//! `cargo mutant` runs all of them, `cargo mutant --only NAME` one. The sources themselves are
 //! never touched. Each mutant costs two builds of the core, all of them many minutes; so they are
 //! run by command, and the ordinary tests only see to it that each still finds its place in the
 //! sources, exactly once.

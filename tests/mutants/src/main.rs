@@ -1,4 +1,4 @@
-//! `cargo mutant -- [--only NAME]… [--seeds N] [--from S] [--jobs N] [--until-caught] [--list]`.
+//! `cargo mutant [--only NAME]… [--seeds N] [--from S] [--jobs N] [--until-caught] [--list]`.
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;

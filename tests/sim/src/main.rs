@@ -1,4 +1,4 @@
-//! `cargo sim -- [--seeds N] [--from S] [--threads T] [--long] [--trace]`: runs seeds, and says how
+//! `cargo sim [--seeds N] [--from S] [--threads T] [--long] [--trace]`: runs seeds, and says how
 //! to replay each that violates something.
 
 use std::num::NonZero;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use vedette_sim::{Kind, Runner};
 
-const USAGE: &str = "usage: cargo sim -- [--seeds N] [--from S] [--threads T] [--long] [--trace]";
+const USAGE: &str = "usage: cargo sim [--seeds N] [--from S] [--threads T] [--long] [--trace]";
 
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
@@ -41,7 +41,7 @@ impl Wanted {
 
     fn replay(self, seed: u64) -> String {
         let long = if self.kind == Kind::Long { " --long" } else { "" };
-        format!("cargo sim -- --seeds 1 --from {seed}{long} --trace")
+        format!("cargo sim --seeds 1 --from {seed}{long} --trace")
     }
 }
 

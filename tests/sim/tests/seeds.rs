@@ -1,4 +1,4 @@
-//! A fixed set of seeds; any number more by `cargo sim -- --seeds N --from S`.
+//! A fixed set of seeds; any number more by `cargo sim --seeds N --from S`.
 
 use vedette_sim::{Kind, Runner};
 
@@ -9,7 +9,7 @@ fn hold(kind: Kind, from: u64, count: u64) {
         let outcome = runner.run(seed, kind, false);
         if let Some(violation) = outcome.violation {
             let long = if kind == Kind::Long { " --long" } else { "" };
-            panic!("{violation}\nreplay: cargo sim -- --seeds 1 --from {seed}{long} --trace");
+            panic!("{violation}\nreplay: cargo sim --seeds 1 --from {seed}{long} --trace");
         }
         switches += outcome.switches;
     }

@@ -230,9 +230,9 @@ impl Story {
             ("orchestrator elected", step(|s| matches!(s, Step::Claimed))),
             ("replica selected, plan written", step(|s| matches!(s, Step::Selected { .. }))),
             ("replica promoted", step(|s| matches!(s, Step::Promoted { .. }))),
-            ("new master committed", committed.map(|(at, ())| at)),
             ("new master announced", self.announced),
             ("first write on the new master", self.first_write),
+            ("new master committed", committed.map(|(at, ())| at)),
             ("other replica follows", step(|s| matches!(s, Step::Repaired { .. }))),
             ("failover ended", step(|s| matches!(s, Step::Ended))),
         ];
