@@ -227,7 +227,7 @@ impl Orchestrator {
     /// Lets a known group do something, and carries out what comes of it.
     fn with(&mut self, name: &GroupName, now: Instant, act: impl FnOnce(&mut Group)) {
         if let Some(group) = self.groups.get_mut(name) {
-            group.set_crowded(self.places.are_taken());
+            group.set_crowded(self.places.are_taken(group.is_owned()));
             act(group);
             self.pump(name, now);
         }
@@ -242,7 +242,7 @@ impl Orchestrator {
         }
         if let Some(group) = self.groups.get(name) {
             self.timers.set(name, group.poll_timeout(now));
-            self.places.note(name, group.hurries_since(), group.waits_for_place(), now);
+            self.places.note(name, group.holds_place(), group.waits_for_place(), now);
         }
         self.changes(now);
     }

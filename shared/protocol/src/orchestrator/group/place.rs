@@ -1,8 +1,7 @@
 //! A group's place among those that ask for a ballot.
 
-use super::super::places::Line;
+use super::super::places::{Holds, Line};
 use super::{Group, Tenure};
-use vedette_model::Instant;
 
 impl Group {
     /// Whether so many ballots are being asked for that another has to wait.
@@ -20,12 +19,12 @@ impl Group {
         self.candidate.waits_for_place().then_some(line)
     }
 
-    /// Since when it has been on its way to another master, or at quiet work; absent if it is not.
-    pub(in crate::orchestrator) fn hurries_since(&self) -> Option<Instant> {
+    /// What it holds a place for: until its new master is committed, or its quiet work done.
+    pub(in crate::orchestrator) fn holds_place(&self) -> Option<Holds> {
         match &self.tenure {
             Tenure::None => None,
-            Tenure::Walk(walk) => self.stood.filter(|_| !walk.is_repairing()),
-            Tenure::Mend { .. } => self.stood,
+            Tenure::Walk(walk) => self.stood.filter(|_| !walk.is_repairing()).map(Holds::Walk),
+            Tenure::Mend { .. } => self.stood.map(Holds::Quiet),
         }
     }
 }

@@ -27,7 +27,7 @@ fn three_hundred_masters_that_die_at_once_are_replaced_side_by_side() {
 }
 
 #[test]
-fn the_voters_are_asked_for_64_ballots_at_once_and_no_more() {
+fn the_voters_are_asked_for_some_ballots_at_once_and_for_more_if_they_answer_quickly() {
     let mut system = System::starting((1..=GROUPS).map(three).collect());
     system.run(2_000);
     let before = system.candidacies();
@@ -38,5 +38,8 @@ fn the_voters_are_asked_for_64_ballots_at_once_and_no_more() {
         system.run(until);
         assert!(until < 2_100, "nobody stands");
     }
-    assert_eq!(system.candidacies() - before, 64);
+    assert_eq!(system.candidacies() - before, 16);
+    // These are through, and twice as many are begun.
+    system.run(until + 5);
+    assert_eq!(system.candidacies() - before, 48);
 }
