@@ -100,14 +100,14 @@ impl<S: Save, B: Speak> Voice<S, B> {
     async fn say(&self, said: Said) {
         match said {
             Said::Everybody(fact) => {
+                self.bus.publish(&fact).await;
                 events::published(&fact);
                 self.metrics.told(&fact);
-                self.bus.publish(&fact).await;
             }
             Said::To(subject, fact) => {
+                self.bus.reply(&subject, &fact).await;
                 events::answered(&fact);
                 self.metrics.told(&fact);
-                self.bus.reply(&subject, &fact).await;
             }
         }
     }
