@@ -216,8 +216,9 @@ pub struct Failover {
     #[serde(default)]
     pub reason: PlanReason,
     /// A leader that fell silent may have announced its target, or somebody that of a plan which it
-    /// replaced.
-    #[serde(default)]
+    /// replaced. Written under its first name, when only switchovers were announced ahead: an older
+    /// orchestrator that takes such a plan over obeys it too.
+    #[serde(default, rename = "after_handover")]
     pub perhaps_announced: bool,
 }
 
