@@ -4,8 +4,7 @@
 use super::{Chosen, Invariant, Seen, Truth};
 use std::collections::{BTreeMap, BTreeSet};
 use vedette_model::{
-    BallotNumber, Command, Epoch, Failover, GroupRecord, Instant, NodeAddr, NodeView, PlanReason,
-    Role,
+    BallotNumber, Command, Epoch, Failover, GroupRecord, Instant, NodeAddr, NodeView, Role,
 };
 
 /// What one candidate found out.
@@ -109,10 +108,8 @@ impl Invariant for SelectionWasAllowed {
             Seen::Proposed(ballot, record) => {
                 let Some(plan) = &record.failover else { return Ok(()) };
                 // A frozen master becomes master again: nobody is chosen.
-                let given_back =
-                    plan.reason == PlanReason::Switchover && plan.target == plan.failed;
                 if record.epoch < plan.epoch
-                    && !given_back
+                    && !plan.is_given_back()
                     && self.planned.insert((plan.epoch, plan.target.clone()))
                 {
                     return self.judge(ballot, record, plan);
