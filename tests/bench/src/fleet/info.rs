@@ -7,7 +7,11 @@ use std::sync::LazyLock;
 use std::time::Instant;
 
 /// What a real server says of itself; so is all but identity and replication.
-const REAL: &str = include_str!("../../../../shared/node/tests/info/master.txt");
+const REAL: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../..",
+    "/shared/node/tests/info/master.txt"
+));
 const RUN_ID: &str = "run_id:375e5fe036e92fa40186f5032d0c79b87ee0ebf2";
 
 /// That, up to the run id, from there to the replication, and from behind it on.
