@@ -72,9 +72,13 @@ pub fn select(evidence: &Evidence<'_>) -> Result<Selection, Vec<Rejection>> {
     let settings = &evidence.record.settings;
     let master = &evidence.record.master;
     let head = head(evidence).or_else(|| heir(evidence.record, newest));
-    field.eligible.sort_by_key(|(addr, _, v)| {
+    let followed: BTreeSet<_> = field.eligible.iter().filter_map(|(.., v)| upstream(v)).collect();
+    field.eligible.sort_by_key(|(addr, claim, v)| {
         let (switches, moves) = (Some(*addr) != head, *addr != master);
-        let rank = (!is_preferred(settings, addr), v.priority, Reverse(v.offset));
+        // What a master's offset counts it may have taken alone, since it was restarted.
+        let alone = v.role == Role::Master && !followed.contains(addr);
+        let alone = alone && matches!(claim, Claim::History(_));
+        let rank = (alone, !is_preferred(settings, addr), v.priority, Reverse(v.offset));
         (switches, rank, moves, v.run_id.clone())
     });
     let first = field.eligible.first().map(|(addr, _, view)| ((*addr).clone(), view.offset));
@@ -189,6 +193,10 @@ fn heir(record: &GroupRecord, newest: Option<Claim>) -> Option<&NodeAddr> {
     let unsaved = record.member(&record.master).is_some_and(|m| m.unsaved);
     let previous = record.switch.previous.as_ref();
     previous.filter(|_| unsaved && newest == Some(Claim::Address))
+}
+
+fn upstream(view: &NodeView) -> Option<&NodeAddr> {
+    view.upstream.as_ref().map(|up| &up.addr)
 }
 
 fn is_preferred(settings: &Settings, addr: &NodeAddr) -> bool {

@@ -62,10 +62,11 @@ impl SelectionWasAllowed {
                 return no(&format!("the replica {other} holds a newer history"));
             }
             // Masters are what is left when everything was restarted and patience is over, or whom
-            // the others follow already.
+            // the others follow already, or hold more than may be given up for a replica's sake.
             let follows = seen.upstream.as_ref().is_some_and(|up| up.addr == *target);
-            let newer = age(view) < age(seen);
-            if view.role != Role::Replica && !follows && !newer {
+            let further = view.offset.saturating_sub(seen.offset);
+            let better = age(view) < age(seen) || further > record.settings.max_lag_bytes;
+            if view.role != Role::Replica && !follows && !better {
                 return no(&format!("it says master, and the replica {other} could be promoted"));
             }
             if truth.empty && !other_truth.empty {

@@ -48,6 +48,18 @@ fn a_replica_and_a_master_compete_by_what_they_hold() {
 }
 
 #[test]
+fn of_those_near_enough_a_replica_comes_before_a_master_that_nobody_follows() {
+    let mut script = masters(3);
+    script.record.settings.max_lag_bytes = 100;
+    script.answers(3, |v| (v.offset, v.priority) = (900, 200));
+    assert_eq!(script.chosen().0, node(3), "a master's bytes may be what it took alone");
+    script.answers(3, |v| v.offset = 899);
+    assert_eq!(script.chosen().0, node(2), "too far behind");
+    script.answers(3, |v| (v.upstream, v.priority) = (replica_view(3, 2, 0).upstream, 200));
+    assert_eq!(script.chosen().0, node(2), "it is followed");
+}
+
+#[test]
 fn a_known_process_that_says_master_is_ours_and_one_that_copied_a_stranger_is_not() {
     let mut script = masters(2);
     let strange = |view: &mut NodeView| view.replid = history(9);
