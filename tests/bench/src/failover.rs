@@ -6,6 +6,7 @@ use crate::redis_py::{Python, RedisPy};
 use crate::report::{Common, Run};
 use crate::summary::{Summary, overview, summaries};
 use crate::surroundings::Surroundings;
+use crate::trouble::Trouble;
 use crate::world::{Contestant, QUORUM, World};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
@@ -35,20 +36,35 @@ pub struct Options {
     /// Vedette's NATS servers: one, or a cluster of three
     #[arg(long, value_delimiter = ',', default_value = "1,3")]
     nats: Vec<usize>,
+    /// What dies together with the master; where it is a NATS server, only Vedette with a cluster is tried
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "none")]
+    trouble: Vec<Trouble>,
+    /// Vedette alone
+    #[arg(long)]
+    without_sentinel: bool,
 }
 
 impl Options {
     fn settings(&self) -> Vec<Setting> {
         let with = |fault: &Fault| {
             let fault = *fault;
-            self.down_after.iter().map(move |ms| Setting { fault, down_after_ms: *ms })
+            let troubled = move |ms: &u64| {
+                let down_after_ms = *ms;
+                self.trouble.iter().map(move |trouble| Setting {
+                    fault,
+                    down_after_ms,
+                    trouble: *trouble,
+                })
+            };
+            self.down_after.iter().flat_map(troubled)
         };
         self.fault.iter().flat_map(with).collect()
     }
 
     fn contestants(&self) -> Vec<Contestant> {
         let ours = self.nats.iter().map(|nats| Contestant::Vedette { nats: *nats });
-        std::iter::once(Contestant::Sentinel).chain(ours).collect()
+        let sentinel = (!self.without_sentinel).then_some(Contestant::Sentinel);
+        sentinel.into_iter().chain(ours).collect()
     }
 }
 
@@ -61,11 +77,17 @@ pub async fn run(options: &Options) -> Result<()> {
     let mut run = Run::begin("failover", &options.common, Surroundings::look(Some(&python))?);
     let (settings, contestants) = (options.settings(), options.contestants());
     let mut trials = Vec::new();
+    ensure!(
+        options.trouble == [Trouble::None] || contestants.iter().any(Contestant::is_clustered),
+        "only a cluster can do without a server: --nats 3"
+    );
     for pair in 1..=options.common.trials(TRIALS) {
-        for setting in &settings {
+        for setting in run.shuffled(&settings) {
             let phase_ms = run.rng.range(0, PHASE_MS);
-            for contestant in run.shuffled(&contestants) {
-                let trial = tried(pair, contestant, *setting, phase_ms, &python).await;
+            let able = |one: &&Contestant| setting.trouble == Trouble::None || one.is_clustered();
+            let able: Vec<_> = contestants.iter().filter(able).copied().collect();
+            for contestant in run.shuffled(&able) {
+                let trial = tried(pair, contestant, setting, phase_ms, &python).await;
                 told(&trial);
                 trials.push(trial);
             }
@@ -121,12 +143,24 @@ async fn measured(world: &mut World, trial: &mut Trial, python: &Python) -> Resu
     let redis_py = RedisPy::start(python, &world.places(), &world.folder()?)?;
     writer.write_on(&old, now(), LIMIT).await?;
     redis_py.writes_on(&old).await?;
+    let victim = world.victim(trial.setting.trouble).await?;
     until(now() + Duration::from_millis(trial.phase_ms)).await;
 
+    let (now, late) = match trial.setting.trouble {
+        Trouble::ServicesLate => (None, victim),
+        Trouble::None | Trouble::Services | Trouble::Stream => (victim, None),
+    };
+    if let Some(victim) = now {
+        world.nats()[victim].kill9()?;
+    }
     let fault = match trial.setting.fault {
         Fault::Kill => world.nodes()[0].kill9()?,
         Fault::Stop => world.nodes()[0].stop()?,
     };
+    if let Some(victim) = late {
+        world.called_down(LIMIT).await?;
+        world.nats()[victim].kill9()?;
+    }
     let after = |at: Instant| Some(signed_ms(at, fault));
     let down_after = Duration::from_millis(trial.setting.down_after_ms);
     let announced = world.announced(down_after + ANNOUNCED_WITHIN).await;

@@ -28,6 +28,7 @@ mod summary;
 mod surroundings;
 mod switchover;
 mod table;
+mod trouble;
 mod watching;
 mod world;
 

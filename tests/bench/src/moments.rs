@@ -1,5 +1,6 @@
 //! What is measured of a failover, and what is computed from it.
 
+use crate::trouble::Trouble;
 use crate::world::Contestant;
 use clap::ValueEnum;
 use serde::Serialize;
@@ -31,11 +32,14 @@ impl fmt::Display for Fault {
 pub struct Setting {
     pub fault: Fault,
     pub down_after_ms: u64,
+    /// What dies with the master.
+    pub trouble: Trouble,
 }
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, down_after {} ms", self.fault, self.down_after_ms)
+        write!(f, "{}, down_after {} ms", self.fault, self.down_after_ms)?;
+        if self.trouble == Trouble::None { Ok(()) } else { write!(f, ", with {}", self.trouble) }
     }
 }
 
@@ -112,7 +116,7 @@ pub mod tests {
         Trial {
             pair,
             contestant,
-            setting: Setting { fault: Fault::Kill, down_after_ms: 500 },
+            setting: Setting { fault: Fault::Kill, down_after_ms: 500, trouble: Trouble::None },
             phase_ms: 0,
             waiting_ms: Some(500.0),
             moments: Moments {

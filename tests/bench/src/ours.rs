@@ -57,6 +57,20 @@ impl Ours {
         Ok((at, record.master))
     }
 
+    /// Waits until the first prober calls the master down.
+    ///
+    /// # Errors
+    /// If none does in time.
+    pub async fn called_down(&self, limit: Duration) -> Result<()> {
+        let down = |fact: &Fact| {
+            let report = pick::sdown(fact)?;
+            let of_master = report.node == self.system.master();
+            (of_master && matches!(report.state, NodeState::Down(_))).then_some(())
+        };
+        self.system.watcher.wait(self.mark, limit, "an SDOWN of the master", down).await?;
+        Ok(())
+    }
+
     /// What the probers and voters have said of the master.
     pub fn watched(&self) -> Watched {
         let (master, seen) = (self.system.master(), self.system.watcher.since(self.mark));

@@ -3,6 +3,7 @@
 use crate::moments::{Setting, Trial};
 use crate::statistics::Distribution;
 use crate::table::{self, Row};
+use crate::trouble::Trouble;
 use crate::world::Contestant;
 use serde::Serialize;
 
@@ -45,6 +46,8 @@ pub struct Summary {
     ms: Vec<Row>,
     /// How many times as long as Vedette Sentinel takes, pair by pair.
     times: Vec<Row>,
+    /// Ms more than when nothing died with the master, pair by pair.
+    more: Vec<Row>,
     /// What went wrong in which trial.
     errors: Vec<String>,
 }
@@ -59,8 +62,11 @@ pub fn summaries(
 }
 
 fn summary(trials: &[Trial], setting: Setting, contestants: &[Contestant]) -> Summary {
+    let calm = Setting { trouble: Trouble::None, ..setting };
+    let calm = (setting != calm).then_some(calm);
+    let calm: Vec<_> = trials.iter().filter(|trial| Some(trial.setting) == calm).collect();
     let trials: Vec<_> = trials.iter().filter(|trial| trial.setting == setting).collect();
-    let (mut ms, mut times) = (Vec::new(), Vec::new());
+    let (mut ms, mut times, mut more) = (Vec::new(), Vec::new(), Vec::new());
     for Column { what, of, compared } in COLUMNS {
         for who in contestants {
             let own = trials.iter().filter(|trial| trial.contestant == *who);
@@ -68,14 +74,31 @@ fn summary(trials: &[Trial], setting: Setting, contestants: &[Contestant]) -> Su
             ms.push(Row { what, who: who.to_string(), trials: own.clone().count(), spread });
             if *compared && *who != Contestant::Sentinel {
                 let spread = Distribution::of(ratios(&trials, (Contestant::Sentinel, *who), *of));
-                times.push(Row { what, who: who.to_string(), trials: own.count(), spread });
+                times.push(Row { what, who: who.to_string(), trials: own.clone().count(), spread });
+            }
+            if *compared && !calm.is_empty() {
+                let spread = Distribution::of(differences(own.clone().copied(), &calm, *of));
+                more.push(Row { what, who: who.to_string(), trials: own.count(), spread });
             }
         }
     }
     let errors = trials.iter().filter_map(|trial| {
         Some(format!("pair {}, {}: {}", trial.pair, trial.contestant, trial.error.as_ref()?))
     });
-    Summary { setting: setting.to_string(), ms, times, errors: errors.collect() }
+    Summary { setting: setting.to_string(), ms, times, more, errors: errors.collect() }
+}
+
+/// How much more each takes than the trial of the same pair and contestant among the others.
+fn differences<'a>(
+    trials: impl Iterator<Item = &'a Trial>,
+    others: &[&Trial],
+    of: fn(&Trial) -> Option<f64>,
+) -> Vec<f64> {
+    let difference = |trial: &Trial| {
+        let same = |one: &&&Trial| one.pair == trial.pair && one.contestant == trial.contestant;
+        Some(of(trial)? - of(others.iter().find(same)?)?)
+    };
+    trials.filter_map(difference).collect()
 }
 
 /// How many times as long the one takes as the other, pair by pair: only where both have the value,
@@ -97,9 +120,16 @@ fn ratios(
 impl Summary {
     /// As Markdown.
     pub fn text(&self) -> String {
-        let Self { setting, ms, times, errors } = self;
+        let Self { setting, ms, times, more, errors } = self;
         let mut text = format!("### {setting}\n\n{}", table::of("ms from the fault to", ms));
-        text += &table::of("times as long with Sentinel", times);
+        for (title, rows) in [
+            ("times as long with Sentinel", times),
+            ("ms more than when the master dies alone", more),
+        ] {
+            if rows.iter().any(|row| row.spread.is_some()) {
+                text += &table::of(title, rows);
+            }
+        }
         for error in errors {
             text += &format!("* {error}\n");
         }
@@ -120,11 +150,13 @@ pub fn overview(summaries: &[Summary]) -> String {
         cells.collect::<Vec<_>>().join(" | ")
     };
     let all = first.ms.iter().filter(|row| row.what == COLUMNS[0].what);
+    let sentinel = Contestant::Sentinel.to_string();
+    let beside = all.clone().any(|row| row.who == sentinel);
     let (mut head, mut ratios, mut lines) = (String::new(), String::new(), "|---|---|".to_owned());
     for Row { who, .. } in all {
         head += &format!(" {who} |");
         lines += "---|";
-        if *who != Contestant::Sentinel.to_string() {
+        if beside && *who != sentinel {
             ratios += &format!(" Sentinel : {who} |");
             lines += "---|";
         }
@@ -135,7 +167,8 @@ pub fn overview(summaries: &[Summary]) -> String {
             let ms = of(ms, what, |spread| format!("{:.0}, {:.0}", spread.p50, spread.p99));
             let times = of(times, what, |spread| format!("{:.1}", spread.p50));
             let what = if n == 0 { what } else { "" };
-            text += &format!("| {what} | {setting} | {ms} | {times} |\n");
+            let times = if beside { format!(" {times} |") } else { String::new() };
+            text += &format!("| {what} | {setting} | {ms} |{times}\n");
         }
     }
     text + "\n"
@@ -170,6 +203,25 @@ mod tests {
         let row = summary.times.iter().find(|row| row.what == "announcement").unwrap();
         let spread = row.spread.unwrap();
         assert_eq!((row.trials, spread.count, spread.min, spread.max), (3, 2, 10.0, 50.0));
+    }
+
+    #[test]
+    fn what_a_servers_death_adds_is_taken_within_a_pair() {
+        let mut trials = some();
+        for (pair, ms) in [(1, 250.0), (2, 90.0), (3, 400.0)] {
+            let mut troubled = trial(pair, OURS, Some(ms));
+            troubled.setting.trouble = Trouble::Services;
+            trials.push(troubled);
+        }
+        let setting = trials[7].setting;
+        let troubled = summary(&trials, setting, &[Contestant::Sentinel, OURS]);
+        let of = |row: &&Row| row.what == "announcement" && row.who == OURS.to_string();
+        let row = troubled.more.iter().find(of).unwrap();
+        let spread = row.spread.unwrap();
+        assert_eq!((row.trials, spread.count, spread.min, spread.max), (3, 2, -10.0, 50.0));
+        assert!(!troubled.text().contains("with Sentinel"), "{}", troubled.text());
+        let calm = summary(&trials, trials[0].setting, &[OURS]);
+        assert!(calm.more.is_empty());
     }
 
     #[test]

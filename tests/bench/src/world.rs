@@ -2,13 +2,14 @@
 
 use crate::ours::Ours;
 use crate::sentinels::Sentinels;
-use anyhow::{Result, ensure};
+use crate::trouble::Trouble;
+use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use vedette_harness::{Node, Writer, binary};
+use vedette_harness::{NatsServer, Node, Writer, binary};
 use vedette_model::NodeAddr;
 
 /// Watchers that must agree that a master is down.
@@ -24,6 +25,13 @@ pub enum Contestant {
     Sentinel,
     /// Three probers, three voters, two orchestrators and a gateway, with so many NATS servers.
     Vedette { nats: usize },
+}
+
+impl Contestant {
+    /// Whether it goes on without one of its NATS servers.
+    pub const fn is_clustered(&self) -> bool {
+        matches!(self, Self::Vedette { nats } if *nats > 1)
+    }
 }
 
 impl fmt::Display for Contestant {
@@ -72,6 +80,36 @@ impl World {
         match self {
             Self::Sentinels(world) => &mut world.nodes,
             Self::Vedette(world) => &mut world.system.nodes,
+        }
+    }
+
+    /// The NATS servers.
+    pub fn nats(&mut self) -> &mut [NatsServer] {
+        match self {
+            Self::Sentinels(_) => &mut [],
+            Self::Vedette(world) => &mut world.system.nats,
+        }
+    }
+
+    /// Which of them is to die with the master.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn victim(&mut self, trouble: Trouble) -> Result<Option<usize>> {
+        match self {
+            Self::Sentinels(_) => Ok(None),
+            Self::Vedette(world) => trouble.victim(&mut world.system).await,
+        }
+    }
+
+    /// Waits for the first word on the bus that the master is down.
+    ///
+    /// # Errors
+    /// If none comes in time, or the watchers have no bus.
+    pub async fn called_down(&self, limit: Duration) -> Result<()> {
+        match self {
+            Self::Sentinels(_) => bail!("Sentinels have no bus"),
+            Self::Vedette(world) => world.called_down(limit).await,
         }
     }
 

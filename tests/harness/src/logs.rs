@@ -1,4 +1,4 @@
-//! What a service's log complains of.
+//! What a service's log says.
 
 use serde_json::Value;
 
@@ -16,9 +16,26 @@ pub fn complaints(log: &str, announced: &[String]) -> Vec<String> {
         .collect()
 }
 
+/// The name of the NATS server that is named last.
+pub fn nats_server(log: &str) -> Option<String> {
+    let entries = log.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut there = entries.map(|mut entry| entry["fields"].take());
+    let last = there.find(|fields| fields["message"] == "nats is there")?;
+    last["server"].as_str().map(Into::into)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::complaints;
+    use super::{complaints, nats_server};
+    use serde_json::json;
+
+    #[test]
+    fn the_server_of_the_last_life_counts() {
+        let line = |server| json!({"fields": {"message": "nats is there", "server": server}});
+        let log = format!("{}\n{}\n{{}}\n", line("nats2"), line("nats3"));
+        assert_eq!(nats_server(&log), Some("nats3".into()));
+        assert_eq!(nats_server(""), None);
+    }
 
     #[test]
     fn only_what_was_not_announced_is_a_complaint() {

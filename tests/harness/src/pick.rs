@@ -2,7 +2,7 @@
 
 use vedette_model::{
     Event, EventName, Fact, FailoverStep, GroupRecord, Heartbeat, MasterRecord, NodeReport,
-    OdownVerdict, SdownReport,
+    OdownVerdict, Proposal, SdownReport,
 };
 
 macro_rules! pickers {
@@ -21,6 +21,8 @@ pickers! {
     node: NodeReport,
     /// A voter's verdict.
     odown: OdownVerdict,
+    /// What a leader wants to be written.
+    proposal: Proposal,
     /// A step of a failover.
     step: FailoverStep,
     /// A heartbeat.

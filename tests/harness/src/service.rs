@@ -68,6 +68,11 @@ impl ServiceProcess {
         self.service
     }
 
+    /// The NATS server that it connected to when it was started last.
+    pub fn nats_server(&self) -> Option<String> {
+        logs::nats_server(&self.log())
+    }
+
     /// The lines of its log that nobody announced.
     pub fn complaints(&self, announced: &[String]) -> Vec<String> {
         let found = logs::complaints(&self.log(), announced);

@@ -37,9 +37,10 @@ async fn dies_with_the_master(victim: Victim) -> Result<()> {
     let old = switch.master.master;
     system.all_follow(&old).await?;
 
-    let leader =
-        within(LIMIT, "the retained masters have a leader", async || leader(&system).await.ok())
-            .await?;
+    let leader = within(LIMIT, "the retained masters have a leader", async || {
+        system.stream_leader().await.ok().flatten()
+    })
+    .await?;
     let server = system.nats.iter().position(|server| match victim {
         Victim::Leader => server.name() == leader,
         Victim::Follower => server.name() != leader,
@@ -69,12 +70,4 @@ async fn dies_with_the_master(victim: Victim) -> Result<()> {
     })
     .await?;
     finish(system, writer, &new).await
-}
-
-async fn leader(system: &System) -> Result<String> {
-    let client = system.nats[0].client().await?;
-    let context = async_nats::jetstream::new(client);
-    let mut stream = context.get_stream("KV_vedette-masters").await?;
-    let cluster = stream.info().await?.cluster.clone().context("it is replicated")?;
-    cluster.leader.context("it has a leader")
 }

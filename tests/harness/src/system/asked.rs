@@ -77,6 +77,28 @@ impl System {
         pick::master(&kept).cloned().map(Some).context("the bucket holds another kind of fact")
     }
 
+    /// The NATS server that leads the stream of the retained masters, if any does.
+    ///
+    /// # Errors
+    /// If JetStream does not answer.
+    pub async fn stream_leader(&self) -> Result<Option<String>> {
+        let bucket = Subjects::parse(PREFIX)?.masters_bucket();
+        let client = nats::connect(&self.urls()).await?;
+        let context = async_nats::jetstream::new(client);
+        let mut stream = context.get_stream(format!("KV_{bucket}")).await?;
+        let cluster = stream.info().await?.cluster.clone();
+        Ok(cluster.and_then(|cluster| cluster.leader))
+    }
+
+    /// The orchestrator that proposed a record of the group last.
+    pub fn leader(&self) -> Option<String> {
+        let group = self.group();
+        let seen = self.watcher.since(0);
+        let proposals = seen.iter().filter_map(|seen| pick::proposal(&seen.fact));
+        let mut own = proposals.filter(|proposal| proposal.record.group == group);
+        Some(own.next_back()?.ballot.proposer.to_string())
+    }
+
     async fn ask_status(&mut self) -> Result<()> {
         self.queries += 1;
         let subjects = Subjects::parse(PREFIX)?;
