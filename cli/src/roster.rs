@@ -156,6 +156,7 @@ mod tests {
                 roster: roster.clone(),
                 standings: vec![],
                 serves: None,
+                back: false,
             };
             heard.services.insert((Service::Voter, beat.id.clone()), beat);
         }

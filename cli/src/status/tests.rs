@@ -33,6 +33,7 @@ pub fn beat(service: Service, id: &str) -> Heartbeat {
         roster: None,
         standings: Vec::new(),
         serves: None,
+        back: false,
     }
 }
 

@@ -159,6 +159,7 @@ mod tests {
             roster: None,
             standings: Vec::new(),
             serves: None,
+            back: false,
         }
         .into()
     }

@@ -84,6 +84,7 @@ pub async fn serve(
         heard(received)
     };
     bus.subscribe_into(&HEARD, inputs.clone(), heard).await?;
+    bus.tell_back(inputs.clone(), || Input::Back);
     let (clock, retainer) = (Clock::start(), Retainer::spawn(&bus));
     let historian = Historian::spawn(&bus, &history);
     let config = orchestrator::Config {

@@ -55,6 +55,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         Some(Input::Fact(received.fact))
     };
     bus.subscribe_into(&HEARD, inputs.clone(), heard).await?;
+    bus.tell_back(inputs.clone(), || Input::Back);
     let clock = Clock::start();
     let config = prober::Config {
         sender: bus.sender().clone(),

@@ -73,7 +73,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         watching.heard(&received);
         shell::input(received)
     };
-    bus.subscribe_into(shell::KINDS, queue, heard).await?;
+    bus.subscribe_into(shell::KINDS, queue.clone(), heard).await?;
+    bus.tell_back(queue, || voter::Input::Back);
     let metrics = Metrics::new(bus.meter());
     http::spawn(port, bus.site(metrics.well()), &clock, &shutdown);
     let speaker = Speaker { bus: bus.clone(), observer };

@@ -408,6 +408,10 @@ pub struct Heartbeat {
     /// Where clients reach it; gateways only.
     #[serde(default)]
     pub serves: Option<NodeAddr>,
+    /// It has just come back to the bus: what was said meanwhile it may have missed, and what it
+    /// said last may be lost.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub back: bool,
 }
 
 /// A service's own health.

@@ -135,6 +135,11 @@ impl Directory {
         }
     }
 
+    /// It may have missed something: asks now.
+    pub const fn ask_now(&mut self, now: Instant) {
+        self.next_ask = now;
+    }
+
     /// Asks again when it is time.
     pub fn handle_timeout(&mut self, now: Instant) {
         if now < self.next_ask {

@@ -147,6 +147,13 @@ impl Tally {
         }
     }
 
+    /// Repeats a verdict that stands, for an orchestrator that may not have heard it.
+    pub fn say_again(&mut self, now: Instant) {
+        if self.reached {
+            self.say(false, now);
+        }
+    }
+
     /// When something is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let expiry = self.opinions.values().map(|(expiry, _)| *expiry).min();

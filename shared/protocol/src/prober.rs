@@ -46,6 +46,8 @@ pub struct Watch {
 pub enum Input {
     /// A message from the bus.
     Fact(Fact),
+    /// It was away from the bus and is there again: what it said last may be lost.
+    Back,
     /// Something happened on the link to a watched node.
     Link {
         /// Which node.
@@ -282,8 +284,17 @@ impl Prober {
         }
     }
 
-    /// Remembers a voter's heartbeat; a voter that has just been born is told again what is down,
-    /// and an orchestrator what the nodes say of themselves.
+    /// Says again what is down, and asks for what it missed.
+    fn back(&mut self, now: Instant) {
+        let beat = self.pulse.back(self.health(now));
+        self.outputs.push_back(Output::Publish(beat.into()));
+        self.directory.ask_now(now);
+        self.directory.handle_timeout(now);
+        self.each_watched(now, Watcher::report_again);
+    }
+
+    /// Remembers a voter's heartbeat; a voter that has just been born, or come back to the bus, is
+    /// told again what is down, and an orchestrator that was born what the nodes say of themselves.
     fn heartbeat(&mut self, beat: Heartbeat, now: Instant) {
         if beat.service == Service::Prober {
             self.peers.beat(&beat, now);
@@ -304,7 +315,8 @@ impl Prober {
         let Ok(voter) = VoterId::parse(&beat.id) else { return };
         let echo = Echo { voter: voter.clone(), incarnation: beat.incarnation, tick: beat.tick };
         let before = self.echoes.insert(voter, (echo, now));
-        if before.is_some_and(|(old, _)| old.incarnation == beat.incarnation) {
+        let known = before.is_some_and(|(old, _)| old.incarnation == beat.incarnation);
+        if known && !beat.back {
             return;
         }
         self.each_watched(now, Watcher::report_again);
@@ -396,6 +408,7 @@ impl Machine for Prober {
     fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::Fact(fact) => self.fact(fact, now),
+            Input::Back => self.back(now),
             Input::Link { watch, attempt, what } => self.link(&watch, attempt, what, now),
         }
         self.settle(now);

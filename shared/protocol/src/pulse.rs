@@ -49,7 +49,13 @@ impl Pulse {
             roster: self.roster.clone(),
             standings,
             serves: self.serves.clone(),
+            back: false,
         }
+    }
+
+    /// A heartbeat that asks everybody to say again what holds.
+    pub(crate) fn back(&mut self, health: Health) -> Heartbeat {
+        Heartbeat { back: true, ..self.beat(health, Vec::new()) }
     }
 
     /// The roster that the next heartbeats name.

@@ -265,7 +265,7 @@ impl Watcher {
         self.next_info = now;
     }
 
-    /// Says the present opinion again, for a voter that has just been born.
+    /// Says the present opinion again, for a voter that may not have heard it.
     pub fn report_again(&mut self) {
         if self.state != NodeState::Up {
             self.acts.push_back(Act::Report(self.state.clone()));

@@ -11,10 +11,11 @@
 
 mod digest;
 mod memory;
+mod verdicts;
 
 use crate::Machine;
-use crate::happening::{Dresser, Happening};
-use crate::odown::{self, Tally};
+use crate::happening::Dresser;
+use crate::odown::Tally;
 use crate::pulse::Pulse;
 use crate::register::Acceptor;
 use crate::rejoin::Joining;
@@ -27,9 +28,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use vedette_model::{
-    Ballot, BallotAnswer, BallotNumber, Beat, BeatReply, Candidacy, Echo, EventName, Fact,
-    GroupName, GroupRecord, Health, Instant, Opinion, Place, Proposal, ProposalAnswer,
-    ProposalReply, RecordCommitted, Refusal, Roster, SdownReport, Sender, Standing, VoterId,
+    Ballot, BallotAnswer, BallotNumber, Beat, BeatReply, Candidacy, Fact, GroupName, GroupRecord,
+    Health, Heartbeat, Instant, Place, Proposal, ProposalAnswer, ProposalReply, RecordCommitted,
+    Refusal, Roster, Sender, Standing, VoterId,
 };
 
 /// What a voter keeps on disk of one group.
@@ -62,6 +63,8 @@ pub enum Input {
         /// Where to answer.
         reply_to: Option<String>,
     },
+    /// It was away from the bus and is there again: what it said last may be lost.
+    Back,
     /// The store could not sync an [`Output::Persist`]: what it protected was not sent. From now
     /// on the voter refuses everything and says so.
     StoreFailed {
@@ -211,7 +214,10 @@ impl Voter {
                     self.next_ask = now;
                 }
             }
-            Fact::Heartbeat(beat) => self.heard(&beat, now),
+            Fact::Heartbeat(beat) => {
+                self.heard(&beat, now);
+                self.heard_back(&beat, now);
+            }
             Fact::RosterBallot(ballot) => self.roster_ballot(&ballot, reply_to, now),
             Fact::Rejoin(rejoin) => self.rejoin(&rejoin, reply_to),
             Fact::RejoinAnswer(answer) => self.rejoin_answer(answer, now),
@@ -256,6 +262,10 @@ impl Voter {
 
     fn heartbeat(&mut self, standings: Vec<Standing>, now: Instant) {
         let beat = self.pulse.beat(self.health(now), standings);
+        self.beats(beat, now);
+    }
+
+    fn beats(&mut self, beat: Heartbeat, now: Instant) {
         self.heartbeats.push_back((beat.tick, now));
         if self.heartbeats.len() > HEARTBEATS_KEPT {
             self.heartbeats.pop_front();
@@ -270,49 +280,6 @@ impl Voter {
             Some(Standing { group: name.clone(), epoch: record.epoch, text })
         };
         self.groups.iter().filter_map(stand).collect()
-    }
-
-    /// A report counts only if it proves that it is fresh: a bus that was cut delivers late, and
-    /// what a prober saw seconds ago must not bring a master down now.
-    fn report(&mut self, report: SdownReport, now: Instant) {
-        let mine = |e: &&Echo| {
-            e.voter == self.config.id && e.incarnation == self.config.sender.incarnation
-        };
-        let tick = report.echo.iter().find(mine).map(|e| e.tick);
-        let sent = self.heartbeats.iter().find(|(t, _)| Some(*t) == tick).map(|(_, at)| *at);
-        if sent.is_none_or(|at| now.since(at) > FRESH) {
-            self.stale_reports += 1;
-            return;
-        }
-        let name = report.group.clone();
-        if let Some(group) = self.groups.get_mut(&name) {
-            group.tally.report(report, now);
-        }
-        self.verdicts(&name);
-    }
-
-    fn verdicts(&mut self, name: &GroupName) {
-        let Some(group) = self.groups.get_mut(name) else { return };
-        let mut said = Vec::new();
-        while let Some(output) = group.tally.poll_output() {
-            said.push(output);
-        }
-        self.timers.set(name, group.tally.poll_timeout());
-        for output in said {
-            self.say(output);
-        }
-    }
-
-    fn say(&mut self, odown::Output { verdict, changed }: odown::Output) {
-        self.outputs.push_back(Output::Publish(verdict.clone().into()));
-        let Some(group) = self.groups.get(&verdict.group).filter(|_| changed) else { return };
-        let Some(record) = group.acceptor.record().cloned() else { return };
-        let name = if verdict.reached { EventName::Odown } else { EventName::OdownOver };
-        let who: Vec<_> = verdict.tally.iter().map(opinion_text).collect();
-        let cause =
-            format!("quorum {}/{}: {}", verdict.tally.len(), verdict.quorum, who.join(", "));
-        let event = self.dresser.dress(Happening::new(name, cause), &record, record.trace_id());
-        self.outputs.push_back(Output::Publish(event.into()));
     }
 
     fn group(&mut self, name: &GroupName, now: Instant) -> Option<&mut Group> {
@@ -442,10 +409,6 @@ impl Voter {
     }
 }
 
-fn opinion_text(opinion: &Opinion) -> String {
-    format!("{} in {} ({})", opinion.prober, opinion.place, opinion.evidence)
-}
-
 impl Machine for Voter {
     type Input = Input;
     type Output = Output;
@@ -453,6 +416,7 @@ impl Machine for Voter {
     fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::Fact { fact, reply_to } => self.fact(fact, reply_to, now),
+            Input::Back => self.back(now),
             Input::StoreFailed { why } => self.store_failed = Some(why),
         }
     }

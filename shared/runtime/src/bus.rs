@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
+use tokio::sync::{mpsc, watch};
 use vedette_model::{Fact, GroupName, Sender};
 use vedette_trace::Context;
 use vedette_wire::{Header, Subjects};
@@ -93,6 +94,8 @@ pub(crate) struct Inner {
     clock: Clock,
     sequence: AtomicU64,
     backlogged: AtomicBool,
+    /// How often the connection came back.
+    returns: watch::Receiver<u64>,
     counts: Arc<Counts>,
     meter: Meter,
     contexts: Mutex<BTreeMap<GroupName, Context>>,
@@ -133,7 +136,8 @@ impl Bus {
             garbage: AtomicU64::new(0),
             garbage_said: Limit::new(WARN_INTERVAL),
         });
-        let client = connect::connect(config, &sender, &clock, shutdown, &counts).await?;
+        let (count, returns) = watch::channel(0);
+        let client = connect::connect(config, &sender, &clock, shutdown, count, &counts).await?;
         let meter = Meter::default();
         counted::count(&meter, &client, &counts);
         let inner = Inner {
@@ -144,6 +148,7 @@ impl Bus {
             clock,
             sequence: AtomicU64::new(0),
             backlogged: AtomicBool::new(false),
+            returns,
             counts,
             meter,
             contexts: Mutex::default(),
@@ -174,6 +179,19 @@ impl Bus {
     /// Whether there is a connection right now.
     pub fn is_connected(&self) -> bool {
         self.inner.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// Puts this into a machine's queue each time that the connection has come back: what was said
+    /// meanwhile was missed, and what was said last may be lost.
+    pub fn tell_back<T: Send + 'static>(
+        &self,
+        queue: mpsc::Sender<T>,
+        input: impl Fn() -> T + Send + 'static,
+    ) {
+        let mut returns = self.inner.returns.clone();
+        tokio::spawn(async move {
+            while returns.changed().await.is_ok() && queue.send(input()).await.is_ok() {}
+        });
     }
 
     /// Messages received so far that could not be understood.

@@ -107,6 +107,7 @@ fn first_heartbeat(sender: &Sender, place: &Place) -> Fact {
         roster: None,
         standings: Vec::new(),
         serves: None,
+        back: false,
     }
     .into()
 }

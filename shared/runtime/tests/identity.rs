@@ -30,6 +30,7 @@ async fn run(bus: Bus) {
                 roster: None,
                 standings: vec![],
                 serves: None,
+                back: false,
             };
             bus.reply(&received.reply_to.unwrap(), &alive.into()).await;
         }
@@ -98,6 +99,7 @@ async fn late_words_of_a_process_that_is_dead_by_now_are_no_objection() {
                 roster: None,
                 standings: vec![],
                 serves: None,
+                back: false,
             };
             dead.publish(&alive.into()).await;
         }

@@ -73,6 +73,7 @@ fn beat(service: Service, id: &str) -> Fact {
         roster: None,
         standings: Vec::new(),
         serves: None,
+        back: false,
     }
     .into()
 }

@@ -163,6 +163,17 @@ impl World {
         }
     }
 
+    /// A process connects to another server of the bus.
+    pub(crate) fn come_back(&mut self, process: usize) {
+        let input = match self.processes[process].role {
+            None => return,
+            Some(Role::Prober(_)) => Input::Prober(prober::Input::Back),
+            Some(Role::Voter(_)) => Input::Voter(voter::Input::Back),
+            Some(Role::Orchestrator(_)) => Input::Orchestrator(orchestrator::Input::Back),
+        };
+        self.push(process, input);
+    }
+
     /// Delivers what waited for cuts that are no more.
     pub(crate) fn deliver_held(&mut self) {
         for (from, to, life, packet) in std::mem::take(&mut self.net.held) {

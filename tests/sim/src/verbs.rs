@@ -19,6 +19,7 @@ use crate::net::Site;
 use crate::node::{Mood, Node};
 use crate::options::{NodeOptions, Options};
 use crate::world::World;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use vedette_model::{GroupName, Instruction, NodeAddr, Outcome, Service, Verb};
 
@@ -208,10 +209,35 @@ impl World {
         self.line("FAULT", || "all cuts heal".to_string());
         let cut = std::mem::take(&mut self.net.cut);
         self.deliver_held();
+        let mut back = BTreeSet::new();
         for (a, b) in cut {
-            if let (Site::Node(a), Site::Node(_)) = (a, b) {
-                self.reach_for_master(a, 5, 1_000);
+            match (a, b) {
+                (Site::Node(a), Site::Node(_)) => self.reach_for_master(a, 5, 1_000),
+                (Site::Process(a), Site::Process(b)) => back.extend([a, b]),
+                (Site::Process(_), Site::Node(_)) | (Site::Node(_), Site::Process(_)) => {}
             }
+        }
+        // Some kept their connection to the bus: servers of it had lost each other.
+        back.retain(|_| self.rng.permille(500));
+        for process in back {
+            self.come_back(process);
+        }
+    }
+
+    /// These lose their server of the bus, and with it all that they say and should hear, until they
+    /// have found another one.
+    pub fn lose_bus(&mut self, sites: &[Site], time: Duration) {
+        let all = self.all_processes();
+        for site in sites {
+            let others: Vec<_> = all.iter().filter(|other| *other != site).copied().collect();
+            self.part(&[*site], &others);
+        }
+        self.run_for(time);
+        self.net.cut.clear();
+        self.net.held.clear();
+        self.line("FAULT", || "they have another server of the bus".to_string());
+        for site in sites {
+            self.come_back(process(*site));
         }
     }
 

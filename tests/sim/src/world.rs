@@ -273,9 +273,12 @@ impl World {
         let fact = match input {
             Input::Prober(prober::Input::Fact(fact))
             | Input::Orchestrator(orchestrator::Input::Fact { fact, .. }) => fact,
-            Input::Prober(prober::Input::Link { .. })
+            Input::Prober(prober::Input::Link { .. } | prober::Input::Back)
             | Input::Voter(_)
-            | Input::Orchestrator(orchestrator::Input::Answer { .. }) => return 0..0,
+            | Input::Orchestrator(orchestrator::Input::Answer { .. } | orchestrator::Input::Back) =>
+            {
+                return 0..0;
+            }
         };
         let one = |name| self.names.get(name).map_or(0..0, |group| *group..group + 1);
         if let Fact::RecordCommitted(committed) = fact {

@@ -1,5 +1,7 @@
 //! Stories that are told to the whole system, one file each: `scenarios/<row>_<words>.rs`.
 
+#[path = "../scenarios/bug_bus_dies_with_the_evidence.rs"]
+mod bug_bus_dies_with_the_evidence;
 #[path = "../scenarios/bug_commit_nobody_heard.rs"]
 mod bug_commit_nobody_heard;
 #[path = "../scenarios/bug_disk_behind.rs"]

@@ -49,6 +49,7 @@ pub(crate) fn view(clock: &Clock) -> Gateway {
         roster: Some(roster),
         standings: Vec::new(),
         serves: None,
+        back: false,
     };
     view.handle(beat.into(), clock.now());
     view.handle(reply.into(), clock.now());

@@ -24,6 +24,7 @@ fn beat(service: Service, id: &str, roster: Option<Roster>, serves: Option<NodeA
         roster,
         standings: vec![],
         serves,
+        back: false,
     }
     .into()
 }

@@ -215,6 +215,16 @@ impl Group {
         }
     }
 
+    /// A voter, or this orchestrator, was away: what is under way is asked again.
+    pub(super) fn ask_now(&mut self, now: Instant) {
+        self.proposer.ask_now(now);
+        self.proposer.handle_timeout(now);
+    }
+
+    pub(super) fn is_asking(&self) -> bool {
+        !self.proposer.is_idle()
+    }
+
     pub(super) fn heard_of(&mut self, ballot: &BallotNumber) {
         self.proposer.heard_of(ballot);
     }

@@ -44,6 +44,8 @@ pub enum Input {
         /// Where to answer.
         reply_to: Option<String>,
     },
+    /// It was away from the bus and is there again: what it said last may be lost.
+    Back,
     /// What came of an [`Output::Command`].
     Answer {
         /// The command's ticket.
@@ -345,6 +347,9 @@ impl Orchestrator {
         if beat.service == Service::Voter {
             self.desk.heard(beat, now);
             self.roster_news(now);
+            if beat.back {
+                self.ask_now(now);
+            }
             return;
         }
         let Ok(id) = OrchestratorId::parse(&beat.id) else { return };
@@ -353,6 +358,23 @@ impl Orchestrator {
         }
         if self.peers.insert(id, now).is_none() {
             self.rerank(now);
+        }
+    }
+
+    /// Asks again what is under way, and for verdicts and records that it missed.
+    fn back(&mut self, now: Instant) {
+        let beat = self.pulse.back(self.health());
+        self.outputs.push_back(Output::Publish(beat.into()));
+        self.directory.ask_now(now);
+        self.directory.handle_timeout(now);
+        self.ask_now(now);
+    }
+
+    fn ask_now(&mut self, now: Instant) {
+        let asking = self.groups.iter().filter(|(_, group)| group.is_asking());
+        let names: Vec<_> = asking.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.with(&name, now, |group| group.ask_now(now));
         }
     }
 
@@ -387,6 +409,7 @@ impl Machine for Orchestrator {
     fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::Fact { fact, reply_to } => self.fact(fact, reply_to, now),
+            Input::Back => self.back(now),
             Input::Answer { ticket, answer } => {
                 if let Some((name, node)) = self.tickets.remove(&ticket) {
                     self.with(&name, now, |group| group.answer(&node, answer, now));

@@ -130,6 +130,7 @@ fn heartbeat(n: usize, incarnation: u64, tick: u64) -> Heartbeat {
         roster: None,
         standings: vec![],
         serves: None,
+        back: false,
     }
 }
 
@@ -208,6 +209,22 @@ fn a_voter_that_has_just_been_born_is_told_at_once_what_is_down() {
     let said = script.hear(400, heartbeat(1, 8, 1));
     assert_eq!(reports(&said)[0].node, node(2));
     assert_eq!((said.len(), &reports(&said)[0].echo[0].incarnation), (1, &8));
+}
+
+#[test]
+fn who_comes_back_to_the_bus_tells_again_what_is_down_and_is_told() {
+    let mut script = Script::new(2);
+    let _ = script.hear(50, heartbeat(1, 7, 3));
+    let _ = script.crash(100, 2);
+    let back = Heartbeat { back: true, ..heartbeat(1, 7, 4) };
+    let said = script.hear(300, back);
+    assert_eq!(reports(&said)[0].node, node(2), "a voter that was away may have missed it");
+    script.0.handle(Input::Back, at(400));
+    let said = drain(|| script.0.poll_output());
+    assert_eq!(reports(&said)[0].node, node(2), "it may have been lost");
+    let beats = |o: &Output| matches!(o, Output::Publish(Fact::Heartbeat(beat)) if beat.back);
+    let asks = |o: &Output| matches!(o, Output::Publish(Fact::Digest(_)));
+    assert!(said.iter().any(beats) && said.iter().any(asks), "{said:?}");
 }
 
 #[test]

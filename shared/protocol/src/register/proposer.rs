@@ -382,6 +382,20 @@ impl Proposer {
         self.outputs.push_back(ProposerOutput::Lost(why));
     }
 
+    /// What is asked for may not have arrived, or its answers: it is asked again at once.
+    pub const fn ask_now(&mut self, now: Instant) {
+        match &mut self.phase {
+            Phase::Idle => {}
+            Phase::Standing(standing) => standing.ask_again = now,
+            Phase::Leading(leading) => {
+                leading.next_beat = now;
+                if let Some(proposing) = &mut leading.proposing {
+                    proposing.ask_again = now;
+                }
+            }
+        }
+    }
+
     /// Asks again, beats, gives up.
     pub fn handle_timeout(&mut self, now: Instant) {
         match &mut self.phase {

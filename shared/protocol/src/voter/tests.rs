@@ -107,6 +107,7 @@ fn heartbeat(tick: u64, health: Health, standings: Vec<Standing>) -> Output {
             roster: Some(roster(3)),
             standings,
             serves: None,
+            back: false,
         }
         .into(),
     )

@@ -30,10 +30,11 @@ pub(super) async fn connect(
     sender: &Sender,
     clock: &Clock,
     shutdown: &Shutdown,
+    returns: watch::Sender<u64>,
     counts: &Arc<Counts>,
 ) -> Result<Client, BusError> {
     let servers = crate::config::masked(&config.servers);
-    let link = Link::spawn(clock.clone(), servers.clone(), Arc::clone(counts));
+    let link = Link::spawn(clock.clone(), servers.clone(), returns, Arc::clone(counts));
     let options = options(config, sender, link).await?;
     let client = tokio::select! {
         biased;
@@ -152,21 +153,29 @@ fn reconnect_delay(attempts: usize, servers: usize) -> Duration {
 struct Link {
     clock: Clock,
     gone_since: watch::Sender<Option<Instant>>,
+    returns: watch::Sender<u64>,
     said: Limit,
     counts: Arc<Counts>,
 }
 
 impl Link {
-    fn spawn(clock: Clock, servers: String, counts: Arc<Counts>) -> Self {
+    /// With what counts the returns to the bus.
+    fn spawn(
+        clock: Clock,
+        servers: String,
+        returns: watch::Sender<u64>,
+        counts: Arc<Counts>,
+    ) -> Self {
         let (gone_since, outages) = watch::channel(None);
         tokio::spawn(warn_of_outages(clock.clone(), outages, servers));
-        Self { clock, gone_since, said: Limit::new(WARN_INTERVAL), counts }
+        Self { clock, gone_since, returns, said: Limit::new(WARN_INTERVAL), counts }
     }
 
     fn heard(&self, event: &Event) {
         match event {
             Event::Connected => {
                 if let Some(since) = self.gone_since.send_replace(None) {
+                    self.returns.send_modify(|count| *count += 1);
                     let gone_ms = self.clock.now().since(since).as_millis();
                     tracing::info!(
                         from = "disconnected",

@@ -421,6 +421,7 @@ fn heartbeats() -> Vec<Fact> {
         roster: None,
         standings: vec![],
         serves: None,
+        back: false,
     };
     let roster = Roster::parse(RosterVersion(1), ["v1", "v2", "v3"].map(voter).into()).unwrap();
     let standing =
@@ -432,6 +433,7 @@ fn heartbeats() -> Vec<Fact> {
             roster: Some(roster),
             standings: vec![standing],
             serves: None,
+            back: false,
             ..beat(Service::Voter, "v1")
         }
         .into(),

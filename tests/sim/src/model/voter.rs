@@ -289,6 +289,7 @@ pub fn uses(roster: Roster) -> Fact {
         roster: Some(roster),
         standings: Vec::new(),
         serves: None,
+        back: false,
     };
     common(beat).into()
 }

@@ -15,6 +15,7 @@ fn beat(n: usize, roster: Option<Roster>) -> Heartbeat {
         roster,
         standings: Vec::new(),
         serves: None,
+        back: false,
     }
 }
 

@@ -7,9 +7,9 @@ use crate::tests::{
 };
 use alloc::vec;
 use vedette_model::{
-    Ballot, BallotAnswer, BallotNumber, Candidacy, DigestReply, Epoch, EventName, MasterQuery,
-    NodeReport, NodeView, OdownVerdict, Proposal, ProposalAnswer, ProposalReply, Quorum,
-    RecordCommitted, Revision,
+    Ballot, BallotAnswer, BallotNumber, Candidacy, DigestReply, Epoch, EventName, Health,
+    Heartbeat, MasterQuery, NodeReport, NodeView, OdownVerdict, Proposal, ProposalAnswer,
+    ProposalReply, Quorum, RecordCommitted, Revision,
 };
 
 struct Script(Orchestrator);
@@ -228,4 +228,43 @@ fn without_a_lease_nothing_is_sent_that_changes_a_node() {
         said.extend(script.pass(millis));
     }
     assert_eq!(command(&said, &node(2), &Command::Promote { run_id: None }), None);
+}
+
+/// A voter's heartbeat that asks for what it missed.
+fn voter_is_back() -> Fact {
+    Heartbeat {
+        service: Service::Voter,
+        id: "v3".into(),
+        incarnation: 1,
+        tick: 9,
+        place: place("here"),
+        health: Health::Well,
+        roster: None,
+        standings: vec![],
+        serves: None,
+        back: true,
+    }
+    .into()
+}
+
+#[test]
+fn what_is_asked_is_asked_again_of_a_voter_that_was_away_and_by_a_leader_that_was() {
+    let (mut script, candidacy, said) = Script::standing(&record(3));
+    let asked = |said: &[Output]| {
+        said.iter().any(
+            |o| matches!(o, Output::Publish(Fact::Candidacy(c)) if c.ballot == candidacy.ballot),
+        )
+    };
+    assert!(asked(&script.hear(1_020, voter_is_back())));
+    script.0.handle(Input::Back, at(1_030));
+    let back = drain(|| script.0.poll_output());
+    assert!(asked(&back));
+    let beats = |o: &Output| matches!(o, Output::Publish(Fact::Heartbeat(beat)) if beat.back);
+    assert!(back.iter().any(beats), "voters repeat their verdicts when they hear it");
+    script.answer_survey(&said);
+    script.promise(1_040, 1, &candidacy, &record(3), 0);
+    let plan = proposal(&script.promise(1_040, 2, &candidacy, &record(3), 0));
+    assert_eq!(proposal(&script.hear(1_050, voter_is_back())), plan);
+    script.0.handle(Input::Back, at(1_060));
+    assert_eq!(proposal(&drain(|| script.0.poll_output())), plan);
 }

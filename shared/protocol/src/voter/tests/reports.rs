@@ -1,6 +1,7 @@
 //! Which reports count, and what comes of them.
 
 use super::*;
+use vedette_model::{Echo, EventName, Opinion, SdownReport};
 
 /// Prober `p<n>` says that node 1 is down, and proves it by a heartbeat of ours.
 fn report(n: usize, tick: u64) -> SdownReport {
@@ -75,6 +76,37 @@ fn a_quorum_of_fresh_reports_is_a_verdict_and_an_event() {
         said[2..],
         [(3_010, verdict(false, &[2])), (3_010, event(2, EventName::OdownOver, rest))]
     );
+}
+
+#[test]
+fn a_verdict_is_said_again_to_whoever_was_away_and_by_a_voter_that_was() {
+    let mut script = Script::new();
+    let orchestrator = Heartbeat {
+        service: Service::Orchestrator,
+        id: "o1".into(),
+        incarnation: 1,
+        tick: 1,
+        place: place("here"),
+        health: Health::Well,
+        roster: None,
+        standings: vec![],
+        serves: None,
+        back: true,
+    };
+    assert_eq!(script.hear(5, orchestrator.clone()), [], "there is none");
+    let _ = script.hear(10, report(1, 1));
+    let _ = script.hear(20, report(2, 1));
+    let again = verdict(true, &[1, 2]);
+    assert_eq!(script.hear(30, orchestrator.clone()), core::slice::from_ref(&again));
+    let only_beats = Heartbeat { back: false, ..orchestrator };
+    assert_eq!(script.hear(40, only_beats), []);
+    script.0.handle(Input::Back, at(50));
+    let said = drain(|| script.0.poll_output());
+    let [Output::Publish(Fact::Heartbeat(beat)), verdict] = &said[..] else { panic!("{said:?}") };
+    assert!(beat.back && beat.tick == 2, "a report may echo it: {beat:?}");
+    assert_eq!(*verdict, again);
+    let asks = |o: &Output| matches!(o, Output::Publish(Fact::Digest(_)));
+    assert!(script.wake_whole(50).iter().any(asks), "for what it missed");
 }
 
 #[test]
