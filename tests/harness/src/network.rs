@@ -94,6 +94,17 @@ impl Network {
         self.nft(&text)
     }
 
+    /// Of a thousand packets so many are lost from now on, whichever way they go. It cannot be taken
+    /// back.
+    ///
+    /// # Errors
+    /// If the rule is refused.
+    pub fn lose(&self, permille: u32) -> Result<()> {
+        self.nft(&format!(
+            "add rule bridge vedette forward numgen random mod 1000 < {permille} counter drop"
+        ))
+    }
+
     /// A runtime whose threads live in this home.
     ///
     /// # Errors
