@@ -149,6 +149,7 @@ impl Tally {
 
     /// Repeats a verdict that stands, for an orchestrator that may not have heard it.
     pub fn say_again(&mut self, now: Instant) {
+        self.settle(now);
         if self.reached {
             self.say(false, now);
         }

@@ -127,6 +127,19 @@ fn a_verdict_that_stands_is_repeated_every_second_with_what_it_counts_now() {
 }
 
 #[test]
+fn said_again_on_request_it_counts_no_report_that_is_over() {
+    let mut script = Script::new();
+    script.0.say_again(at(1));
+    assert_eq!(script.hear(10, down(1)), []);
+    let _ = script.hear(20, down(2));
+    script.0.say_again(at(30));
+    // It wakes late.
+    script.0.say_again(at(3_010));
+    let said = drain(|| script.0.poll_output());
+    assert_eq!(said, [repeated(&[1, 2]), changed(false, &[2])]);
+}
+
+#[test]
 fn a_report_that_is_not_repeated_for_3_s_no_longer_counts() {
     let mut script = Script::new();
     let _ = script.hear(0, down(1));
