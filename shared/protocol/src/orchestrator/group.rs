@@ -225,8 +225,8 @@ impl Group {
         !self.proposer.is_idle()
     }
 
-    pub(super) fn heard_of(&mut self, ballot: &BallotNumber) {
-        self.proposer.heard_of(ballot);
+    pub(super) fn committed_under(&mut self, ballot: &BallotNumber) {
+        self.proposer.committed_under(ballot);
     }
 
     pub(super) fn other_leads(&mut self, ballot: &BallotNumber, now: Instant) {

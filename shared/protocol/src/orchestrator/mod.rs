@@ -324,8 +324,9 @@ impl Orchestrator {
                     self.seeded(&name, now);
                     let ballot = self.directory.ballot(&name).cloned();
                     let group = self.group(&name, now);
-                    // The first candidacy after a restart would otherwise be refused as too low.
-                    ballot.iter().for_each(|ballot| group.heard_of(ballot));
+                    // The first candidacy after a restart would otherwise be refused as too low, and
+                    // a leader that slept through it would tell what it did as news of this record.
+                    ballot.iter().for_each(|ballot| group.committed_under(ballot));
                     group.record(&record, now);
                     self.pump(&name, now);
                 }

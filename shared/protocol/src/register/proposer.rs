@@ -226,6 +226,15 @@ impl Proposer {
         self.highest = self.highest.max(ballot.number);
     }
 
+    /// Learns of a record that was committed under this ballot. Under a higher one than ours: a
+    /// majority has promised it, and ours is over, whoever has not told us yet.
+    pub fn committed_under(&mut self, ballot: &BallotNumber) {
+        self.heard_of(ballot);
+        if self.ballot().is_some_and(|own| own < ballot) {
+            self.lose(Lost::Superseded);
+        }
+    }
+
     /// Takes a voter's answer to a candidacy.
     pub fn ballot_answer(&mut self, ballot: Ballot, now: Instant) {
         self.note_promised(&ballot.answer);

@@ -268,3 +268,25 @@ fn what_is_asked_is_asked_again_of_a_voter_that_was_away_and_by_a_leader_that_wa
     script.0.handle(Input::Back, at(1_060));
     assert_eq!(proposal(&drain(|| script.0.poll_output())), plan);
 }
+
+#[test]
+fn a_leader_that_slept_through_the_next_failover_tells_nothing_of_its_own() {
+    let (mut script, plan) = Script::planned(0);
+    let mut said = script.accept(1_020, 1, &plan);
+    said.extend(script.accept(1_020, 2, &plan));
+    let promote = Command::Promote { run_id: None };
+    let (ticket, _) = command(&said, &node(2), &promote).expect("it is promoted");
+    let next = GroupRecord {
+        revision: Revision(9),
+        epoch: Epoch(3),
+        top_epoch: Epoch(3),
+        master: node(3),
+        failover: None,
+        ..plan.record
+    };
+    let ballot = BallotNumber { number: plan.ballot.number + 1, ..ballot(1, 2) };
+    script.hear(1_030, RecordCommitted { ballot, record: next }.into());
+    let said = script.answer(1_031, ticket, master_view(2, 1_000));
+    let tells = |o: &Output| matches!(o, Output::Publish(Fact::Event(_) | Fact::Proposal(_)));
+    assert!(!said.iter().any(tells), "{said:?}");
+}

@@ -245,6 +245,18 @@ fn the_next_ballot_is_higher_than_any_it_heard_of() {
 }
 
 #[test]
+fn a_leader_that_hears_of_a_commit_under_a_higher_ballot_is_one_no_more() {
+    let mut script = Script::leading();
+    script.0.committed_under(&ballot(1, 1));
+    assert!(script.0.ballot().is_some(), "its own");
+    script.0.committed_under(&ballot(9, 2));
+    assert_eq!(script.0.ballot(), None);
+    let said = drain(|| script.0.poll_output());
+    assert_eq!(said, [ProposerOutput::Lost(Lost::Superseded)]);
+    assert_eq!(script.stand(60), [prepare(10)]);
+}
+
+#[test]
 fn a_ballot_at_the_end_of_numbers_does_no_harm() {
     let mut script = Script::new();
     script.0.heard_of(&ballot(u64::MAX, 2));
