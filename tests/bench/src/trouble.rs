@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
+use std::cmp::Ordering;
 use std::fmt;
 use vedette_harness::{LIMIT, System, pick, within};
 
@@ -71,11 +72,12 @@ async fn gathered(system: &mut System) -> Result<String> {
                 elsewhere.push(prober)
             };
         }
-        let moved = if there.len() > CUT_OFF { there.first() } else { elsewhere.first() };
-        match moved {
-            Some(prober) if there.len() != CUT_OFF => started_again(system, prober).await?,
-            Some(_) | None => return Ok(server),
-        }
+        let moved = match there.len().cmp(&CUT_OFF) {
+            Ordering::Less => elsewhere.first(),
+            Ordering::Equal => return Ok(server),
+            Ordering::Greater => there.first(),
+        };
+        started_again(system, moved.context("there are three probers")?).await?;
     }
     bail!("after {ATTEMPTS} attempts {CUT_OFF} probers are still not at {server}")
 }

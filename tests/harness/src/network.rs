@@ -105,6 +105,18 @@ impl Network {
         ))
     }
 
+    /// How many packets have been lost by [`Network::lose`].
+    ///
+    /// # Errors
+    /// If the rules cannot be read.
+    pub fn lost(&self) -> Result<u64> {
+        let nft = ["nft", "list", "chain", "bridge", "vedette", "forward"];
+        let rules = ip(&[&["netns", "exec", &self.full("hub")][..], &nft].concat())?;
+        let rule = rules.lines().find(|line| line.contains("numgen")).context("nothing is lost")?;
+        let mut words = rule.split_whitespace().skip_while(|word| *word != "packets");
+        Ok(words.nth(1).context("it counts packets")?.parse()?)
+    }
+
     /// A runtime whose threads live in this home.
     ///
     /// # Errors

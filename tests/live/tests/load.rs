@@ -1,6 +1,6 @@
 //! A machine with more to do than it can, and a network that loses packets: nobody is dead.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use vedette_model::EventName;
 const LOST: u32 = 20;
 /// Data of each node: keys of a kilobyte.
 const KEYS: &str = "50000";
-/// Rounds of an empty loop: a tenth of a second of a core that it has for itself.
+/// Rounds of an empty loop.
 const ROUNDS: &str = "10000000";
 const SCRIPT: &str = "for i = 1, tonumber(ARGV[1]) do end";
 /// From one fork, or script, to the next.
@@ -81,9 +81,19 @@ fn full_load_forks_slow_scripts_and_lost_packets_are_no_death() -> Result<()> {
         nothing_happens(&system, mark, span).await?;
         let writes = writer.acknowledged().len() - before;
         drop((burners, tasks));
+        let lost = system.network().context("there is one")?.lost()?;
+        ensure!(lost > 0, "no packet was lost");
+        for node in &system.nodes {
+            let forks = node.info("stats").await?.get("total_forks").cloned();
+            let forks: u64 = forks.context("it counts forks")?.parse()?;
+            let calls = node.info("commandstats").await?;
+            let scripts = calls.get("cmdstat_eval").context("it ran no script")?.clone();
+            ensure!(forks > 0, "{} never forked", node.name());
+            tell(&format!("{}: {forks} forks, scripts: {scripts}", node.name()));
+        }
         let said = |name| events(&system, mark, name).len();
         tell(&format!(
-            "{span:?} of full load and {LOST} of 1000 packets lost: {writes} writes, {} SDOWN, {} \
+            "{span:?} of full load and {lost} packets lost, {LOST} of 1000: {writes} writes, {} SDOWN, {} \
              ODOWN, no failover",
             said(EventName::Sdown),
             said(EventName::Odown)
