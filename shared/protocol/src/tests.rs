@@ -6,9 +6,9 @@
 use alloc::format;
 use alloc::vec::Vec;
 use vedette_model::{
-    BallotNumber, GroupName, GroupRecord, Instant, Member, NodeAddr, NodeView, OrchestratorId,
-    Place, ProberId, Quorum, ReplId, Role, Roster, RosterVersion, RunId, Settings, Upstream,
-    VoterId,
+    BallotNumber, GroupName, GroupRecord, Health, Heartbeat, Instant, Member, NodeAddr, NodeView,
+    OrchestratorId, Place, ProberId, Quorum, ReplId, Role, Roster, RosterVersion, RunId, Service,
+    Settings, Upstream, VoterId,
 };
 
 pub(crate) fn at(millis: u64) -> Instant {
@@ -41,6 +41,22 @@ pub(crate) fn prober(n: usize) -> ProberId {
 
 pub(crate) fn orchestrator(n: usize) -> OrchestratorId {
     OrchestratorId::parse(&format!("o{n}")).unwrap()
+}
+
+/// A service that is well says that it lives.
+pub(crate) fn heartbeat(service: Service, id: &str, incarnation: u64, tick: u64) -> Heartbeat {
+    Heartbeat {
+        service,
+        id: id.into(),
+        incarnation,
+        tick,
+        place: place("here"),
+        health: Health::Well,
+        roster: None,
+        standings: Vec::new(),
+        serves: None,
+        back: false,
+    }
 }
 
 pub(crate) fn place(name: &str) -> Place {

@@ -120,18 +120,7 @@ fn events<'a>(said: impl IntoIterator<Item = &'a Output>) -> Vec<(EventName, Str
 }
 
 fn heartbeat(n: usize, incarnation: u64, tick: u64) -> Heartbeat {
-    Heartbeat {
-        service: Service::Voter,
-        id: voter(n).to_string(),
-        incarnation,
-        tick,
-        place: place("here"),
-        health: Health::Well,
-        roster: None,
-        standings: vec![],
-        serves: None,
-        back: false,
-    }
+    crate::tests::heartbeat(Service::Voter, voter(n).as_str(), incarnation, tick)
 }
 
 #[test]

@@ -1,22 +1,11 @@
 //! Scripts: which instructions are begun, and what is said to the others.
 
 use super::*;
-use crate::tests::{at, drain, orchestrator, place, roster, voter};
-use vedette_model::{BallotNumber, Health, RosterAsk, RosterVersion, RosterVote, Service, Verb};
+use crate::tests::{at, drain, heartbeat, orchestrator, roster, voter};
+use vedette_model::{BallotNumber, RosterAsk, RosterVersion, RosterVote, Service, Verb};
 
 fn beat(n: usize, roster: Option<Roster>) -> Heartbeat {
-    Heartbeat {
-        service: Service::Voter,
-        id: voter(n).to_string(),
-        incarnation: 1,
-        tick: 1,
-        place: place("here"),
-        health: Health::Well,
-        roster,
-        standings: Vec::new(),
-        serves: None,
-        back: false,
-    }
+    Heartbeat { roster, ..heartbeat(Service::Voter, voter(n).as_str(), 1, 1) }
 }
 
 /// A desk that has just heard these voters, who go by the roster of three.

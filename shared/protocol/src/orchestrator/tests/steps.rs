@@ -2,14 +2,14 @@
 
 use super::super::*;
 use crate::tests::{
-    at, ballot, drain, group, master_view, node, orchestrator, place, prober, record, replica_view,
-    roster, voter,
+    at, ballot, drain, group, heartbeat, master_view, node, orchestrator, place, prober, record,
+    replica_view, roster, voter,
 };
 use alloc::vec;
 use vedette_model::{
-    Ballot, BallotAnswer, BallotNumber, Candidacy, DigestReply, Epoch, EventName, Health,
-    Heartbeat, MasterQuery, NodeReport, NodeView, OdownVerdict, Proposal, ProposalAnswer,
-    ProposalReply, Quorum, RecordCommitted, Revision,
+    Ballot, BallotAnswer, BallotNumber, Candidacy, DigestReply, Epoch, EventName, Heartbeat,
+    MasterQuery, NodeReport, NodeView, OdownVerdict, Proposal, ProposalAnswer, ProposalReply,
+    Quorum, RecordCommitted, Revision,
 };
 
 struct Script(Orchestrator);
@@ -232,19 +232,7 @@ fn without_a_lease_nothing_is_sent_that_changes_a_node() {
 
 /// A voter's heartbeat that asks for what it missed.
 fn voter_is_back() -> Fact {
-    Heartbeat {
-        service: Service::Voter,
-        id: "v3".into(),
-        incarnation: 1,
-        tick: 9,
-        place: place("here"),
-        health: Health::Well,
-        roster: None,
-        standings: vec![],
-        serves: None,
-        back: true,
-    }
-    .into()
+    Heartbeat { back: true, ..heartbeat(Service::Voter, "v3", 1, 9) }.into()
 }
 
 #[test]

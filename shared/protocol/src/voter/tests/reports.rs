@@ -81,24 +81,13 @@ fn a_quorum_of_fresh_reports_is_a_verdict_and_an_event() {
 #[test]
 fn a_verdict_is_said_again_to_whoever_was_away_and_by_a_voter_that_was() {
     let mut script = Script::new();
-    let orchestrator = Heartbeat {
-        service: Service::Orchestrator,
-        id: "o1".into(),
-        incarnation: 1,
-        tick: 1,
-        place: place("here"),
-        health: Health::Well,
-        roster: None,
-        standings: vec![],
-        serves: None,
-        back: true,
-    };
+    let only_beats = crate::tests::heartbeat(Service::Orchestrator, "o1", 1, 1);
+    let orchestrator = Heartbeat { back: true, ..only_beats.clone() };
     assert_eq!(script.hear(5, orchestrator.clone()), [], "there is none");
     let _ = script.hear(10, report(1, 1));
     let _ = script.hear(20, report(2, 1));
     let again = verdict(true, &[1, 2]);
-    assert_eq!(script.hear(30, orchestrator.clone()), core::slice::from_ref(&again));
-    let only_beats = Heartbeat { back: false, ..orchestrator };
+    assert_eq!(script.hear(30, orchestrator), core::slice::from_ref(&again));
     assert_eq!(script.hear(40, only_beats), []);
     script.0.handle(Input::Back, at(50));
     let said = drain(|| script.0.poll_output());
