@@ -73,12 +73,19 @@ impl Machine {
     /// Waits until `vedette master` says one of these nodes, and gives it.
     async fn master_is(&self, expected: &[String]) -> Result<String> {
         let what = format!("vedette master says one of {expected:?}");
-        within(LIMIT, &what, async || {
+        let mut last = String::new();
+        let told = within(LIMIT, &what, async || {
             let said = self.ask(&["master", "mymaster"]).ok()?;
+            last = words(&said);
             let said = String::from_utf8_lossy(&said.stdout).trim().to_owned();
             expected.contains(&said).then_some(said)
         })
-        .await
+        .await;
+        told.with_context(|| {
+            let why = self.ask(&["explain", "mymaster"]).map(|said| words(&said));
+            let log = self.up.as_ref().map(Process::log);
+            format!("it says {last:?}; explained: {why:?}; the log of up: {log:?}")
+        })
     }
 
     /// What a Sentinel client is told.
