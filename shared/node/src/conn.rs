@@ -94,10 +94,11 @@ impl Conn {
             if let Some(reply) = self.parse()? {
                 return Ok(reply);
             }
-            let interest = if self.outbox.is_empty() && !self.wire.waits_to_write() {
-                Interest::READABLE
-            } else {
+            // A socket that failed stays writable for ever: to wait for that would never wait.
+            let interest = if self.send_error.is_none() && self.wire.waits_to_write(&self.outbox) {
                 Interest::READABLE | Interest::WRITABLE
+            } else {
+                Interest::READABLE
             };
             self.wire.stream().ready(interest).await.map_err(|error| broken(&error))?;
         }
@@ -169,19 +170,24 @@ impl Conn {
     }
 
     fn flush(&mut self) {
-        if let Err(error) = self.wire.push() {
-            self.send_error = Some(error);
+        if self.send_error.is_none() {
+            self.send_error = self.try_flush().err();
         }
+        if self.send_error.is_some() {
+            self.outbox.clear();
+        }
+    }
+
+    fn try_flush(&mut self) -> io::Result<()> {
+        self.wire.push()?;
         while !self.outbox.is_empty() {
             match self.wire.try_write(&self.outbox) {
                 Ok(written) => drop(self.outbox.drain(..written)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => {
-                    self.outbox.clear();
-                    self.send_error = Some(error);
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 
     /// The next answer if all of it has arrived.
@@ -251,5 +257,57 @@ impl Read for Source<'_> {
                 Err(kind.into())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::time::Duration;
+    use vedette_harness::papers::Papers;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// A connection whose node dies before anything was sent, and before the runtime could hear
+    /// of it.
+    async fn reset(folder: &std::path::Path) -> Conn {
+        let papers = Papers::issue(folder, &["127.0.0.1"]).unwrap();
+        let tls = crate::Tls::configured(Some(papers.authority), None, None).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let stream = tokio::net::TcpStream::connect(at).await.unwrap();
+        let (node, _) = listener.accept().unwrap();
+        node.set_nonblocking(true).unwrap();
+        let node = tokio::net::TcpStream::from_std(node).unwrap();
+        node.set_zero_linger().unwrap();
+        drop(node);
+        let addr = NodeAddr::new("127.0.0.1", at.port()).unwrap();
+        Conn {
+            wire: Wire::new(stream, &addr, tls.as_deref()).unwrap(),
+            parser: redis::Parser::new(),
+            received: 0,
+            outbox: Vec::new(),
+            send_error: None,
+        }
+    }
+
+    #[test]
+    fn a_node_that_dies_before_the_handshake_holds_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let (done, wait) = std::sync::mpsc::channel();
+        // In a thread of its own: a loop that never gives way cannot be timed out from within.
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let heard = runtime.unwrap().block_on(async {
+                let mut conn = reset(folder.path()).await;
+                conn.send(b"PING\r\n");
+                conn.next().await
+            });
+            done.send(heard).unwrap();
+        });
+        let heard = wait.recv_timeout(LIMIT).expect("it hears of the end");
+        assert!(matches!(heard, Err(NodeFault::Broken(_))), "{heard:?}");
+        thread.join().unwrap();
     }
 }

@@ -182,9 +182,10 @@ impl Wire {
         &self.stream
     }
 
-    /// Whether bytes of TLS wait for room in the kernel.
-    pub(crate) fn waits_to_write(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| session.wants_write())
+    /// Whether bytes wait for room in the kernel, of these that are to be sent or, with TLS, of
+    /// its own: before the handshake is over it may take nothing, and not for want of room.
+    pub(crate) fn waits_to_write(&self, unsent: &[u8]) -> bool {
+        self.session.as_ref().map_or(!unsent.is_empty(), |session| session.wants_write())
     }
 
     /// As [`TcpStream::try_write`].
