@@ -30,6 +30,7 @@ impl Watcher {
         self.roles = Roles { next: now + ROLE_EVERY, ..Roles::default() };
     }
 
+    /// Not before this moment: what is due in the past looks like a prober that was stalled.
     pub(super) fn ask_role_from(&mut self, now: Instant) {
         self.roles.next = self.roles.next.max(now);
     }

@@ -34,6 +34,8 @@ const WELL: Node = Node::Says(PingReply::Pong);
 struct Script {
     watcher: Watcher,
     attempt: u64,
+    /// When something was last heard: no time before it comes again.
+    heard_at: Instant,
 }
 
 impl Script {
@@ -48,7 +50,7 @@ impl Script {
         settings.down_after_ms = 1_000;
         settings.busy_budget_ms = 3_000;
         change(&mut settings);
-        Self { watcher: Watcher::new(&settings, at(0)), attempt: 0 }
+        Self { watcher: Watcher::new(&settings, at(0)), attempt: 0, heard_at: at(0) }
     }
 
     /// Wakes the watcher whenever it wants to be woken up to and including `until`, with the node
@@ -56,6 +58,7 @@ impl Script {
     fn run(&mut self, until: u64, node: &Node) -> Vec<(u64, Act)> {
         let mut said = self.play(0, node);
         while let Some(due) = self.watcher.poll_timeout().filter(|due| *due <= at(until)) {
+            let due = due.max(self.heard_at);
             self.watcher.handle_timeout(due);
             said.extend(self.play(due.as_nanos() / 1_000_000, node));
             let next = self.watcher.poll_timeout();
@@ -98,6 +101,7 @@ impl Script {
 
     /// Something happens on the present connection; what is said of it, without the traffic.
     fn hear(&mut self, now: u64, what: LinkEvent) -> Vec<Act> {
+        self.heard_at = at(now);
         self.watcher.handle(self.attempt, what, at(now));
         let acts = self.play(now, &Node::Hangs);
         told(acts).into_iter().map(|(_, act)| act).collect()

@@ -21,6 +21,8 @@ pub(super) struct Loading {
 impl Watcher {
     pub(super) fn pong(&mut self, reply: PingReply, now: Instant) {
         self.pings_under_way = self.pings_under_way.saturating_sub(1);
+        // It was not due while too much was owed.
+        self.ask_role_from(now);
         match reply {
             PingReply::Pong | PingReply::MasterDown => {
                 self.refuses_writes_since = None;

@@ -169,9 +169,8 @@ impl Watcher {
         if let Link::Opening { .. } = self.link {
             self.link = Link::Opening { since: now };
         }
-        if self.next_info < now {
-            self.next_info = now;
-        }
+        self.next_info = self.next_info.max(now);
+        self.ask_role_from(now);
     }
 
     fn tell_stall(&mut self, late: Duration) {

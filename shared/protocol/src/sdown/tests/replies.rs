@@ -133,7 +133,7 @@ fn a_refused_info_is_auth_trouble_until_info_is_answered() {
     let view = replica_view(1, 2, 0);
     assert_eq!(script.hear(10_010, LinkEvent::Info(Ok(view.clone()))), [Act::View(view)]);
     let said = script.tell(10_100, &WELL);
-    assert_eq!(events(&said), [(10_000, EventName::TroubleOver)]);
+    assert_eq!(events(&said), [(10_010, EventName::TroubleOver)]);
 }
 
 #[test]
