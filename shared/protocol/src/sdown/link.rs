@@ -1,5 +1,6 @@
 //! Connecting, asking, and what a broken connection proves.
 
+use super::role::ROLE_EVERY;
 use super::{Act, Identity, Watcher};
 use core::time::Duration;
 use vedette_model::{Instant, NodeFault};
@@ -81,10 +82,13 @@ impl Watcher {
         if now >= self.next_info {
             self.ask_info(now);
         }
-        if self.role_due().is_some_and(|at| now >= at) {
+        let role = self.role_due().is_some_and(|at| now >= at);
+        if role {
             self.ask_role(now);
         }
-        if now >= self.next_ping {
+        // A ping that is due before the next `ROLE` goes with this one: to wake node and prober
+        // twice costs more than what is said.
+        if now >= self.next_ping || (role && self.next_ping < now + ROLE_EVERY) {
             self.next_ping = now + self.limits.ping_every;
             self.punctual_probe();
             if self.pings_under_way < PINGS_UNDER_WAY {

@@ -9,7 +9,7 @@ use core::time::Duration;
 use vedette_model::{Instant, NodeView, Role};
 
 /// Between two `ROLE`s in quiet times. In trouble `INFO` comes as often.
-const ROLE_EVERY: Duration = Duration::from_millis(800);
+pub(super) const ROLE_EVERY: Duration = Duration::from_millis(800);
 
 /// What was heard of the node's part in replication.
 #[derive(Debug, Clone, Default)]

@@ -36,6 +36,17 @@ fn role_is_asked_more_often_than_once_a_second_except_in_trouble() {
 }
 
 #[test]
+fn a_ping_that_is_due_before_the_next_role_goes_with_this_one() {
+    let mut script = Script::with(|s| s.down_after_ms = 10_000);
+    let said = script.run(4_000, &WELL);
+    let every_800 = [0, 800, 1_600, 2_400, 3_200, 4_000];
+    assert_eq!(times(&said, &Act::Role), every_800[1..]);
+    assert_eq!(times(&said, &Act::Ping), every_800, "one each second would do");
+    script.watcher.handle(1, LinkEvent::Role(RoleReply::Refused), at(4_000));
+    assert_eq!(times(&script.run(7_000, &WELL), &Act::Ping), [5_000, 6_000, 7_000]);
+}
+
+#[test]
 fn a_silent_node_is_not_asked_for_ever() {
     let asked = times(&Script::new().run(3_000, &Node::Mute), &Act::Role);
     assert!(asked.len() <= 2, "{asked:?}");
