@@ -157,8 +157,10 @@ impl Teller {
     /// Returns false when nobody listens any more.
     async fn tell(&mut self, what: LinkEvent) -> bool {
         self.times.heard(&what);
-        let input = Input::Link { watch: self.watch.clone(), attempt: self.attempt, what };
-        self.inputs.send(input).await.is_ok()
+        // An input is large: it is made once there is room for it, and never part of the task.
+        let Ok(room) = self.inputs.reserve().await else { return false };
+        room.send(Input::Link { watch: self.watch.clone(), attempt: self.attempt, what });
+        true
     }
 }
 
@@ -170,7 +172,9 @@ async fn run(
 ) {
     let node = &teller.watch.node.clone();
     let lookups = teller.lookups.clone();
-    let opened = Link::open(node, &lookups, credentials.as_ref(), &name, CONNECT_LIMIT).await;
+    // On the heap for as long as it takes: it needs more room than what follows.
+    let opening = Link::open(node, &lookups, credentials.as_ref(), &name, CONNECT_LIMIT);
+    let opened = Box::pin(opening).await;
     let unresolved = matches!(opened, Err(NodeFault::Unresolved(_)));
     if !unresolved {
         teller.tell_name().await;
@@ -188,6 +192,8 @@ async fn run(
     let mut refused = false;
     loop {
         let event = tokio::select! {
+            // What is asked together is sent together.
+            biased;
             job = asks.recv() => {
                 let Some(job) = job else { return };
                 if matches!(job, Job::Ask(Ask::Info)) {

@@ -17,10 +17,12 @@ const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 /// Bytes that may wait for a peer that reads nothing, beyond what the kernel buffers.
 const OUTBOX_LIMIT: usize = 64 * 1024;
 
-/// A connection that never waits to send.
+/// A connection whose sending never waits.
 pub(crate) struct Conn {
     wire: Wire,
     parser: redis::Parser,
+    /// Whether the parser may hold the beginning of an answer.
+    begun: bool,
     /// Bytes of the answer being received.
     received: usize,
     outbox: Vec<u8>,
@@ -68,6 +70,7 @@ impl Conn {
         let mut conn = Self {
             wire: Wire::new(stream, addr, lookups.tls())?,
             parser: redis::Parser::new(),
+            begun: false,
             received: 0,
             outbox: Vec::new(),
             send_error: None,
@@ -76,23 +79,26 @@ impl Conn {
         Ok(conn)
     }
 
-    /// Sends as much as the kernel takes and keeps the rest for later. Returns false, having sent
-    /// nothing, if too much waits already.
+    /// Takes what [`Conn::next`] is to send before it waits. Returns false, having taken nothing,
+    /// if too much waits already.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
         if !self.outbox.is_empty() && self.outbox.len() + bytes.len() > OUTBOX_LIMIT {
             return false;
         }
         self.outbox.extend_from_slice(bytes);
-        self.flush();
         true
     }
 
-    /// The next answer. Safe to drop at any time: nothing is lost.
+    /// Sends as much as the kernel takes, keeps the rest for later, and waits for the next answer.
+    /// Safe to drop at any time: nothing is lost.
     pub(crate) async fn next(&mut self) -> Result<Reply, NodeFault> {
         loop {
             self.flush();
             if let Some(reply) = self.parse()? {
                 return Ok(reply);
+            }
+            if !self.begun {
+                self.rest();
             }
             // A socket that failed stays writable for ever: to wait for that would never wait.
             let interest = if self.send_error.is_none() && self.wire.waits_to_write(&self.outbox) {
@@ -102,6 +108,13 @@ impl Conn {
             };
             self.wire.stream().ready(interest).await.map_err(|error| broken(&error))?;
         }
+    }
+
+    /// Gives the parser's buffer back, 8 KiB: a prober has thousands of connections that wait.
+    /// Only when no answer is owed any more, or the beginning of one would be lost.
+    pub(crate) fn rest(&mut self) {
+        self.parser = redis::Parser::new();
+        self.begun = false;
     }
 
     async fn log_in(
@@ -194,7 +207,9 @@ impl Conn {
     fn parse(&mut self) -> Result<Option<Reply>, NodeFault> {
         let mut source = Source { wire: &mut self.wire, received: &mut self.received, end: None };
         let parsed = self.parser.parse_value(&mut source);
-        match (parsed, source.end) {
+        let end = source.end;
+        self.begun |= self.received > 0;
+        match (parsed, end) {
             (Ok(value), _) => {
                 self.received = 0;
                 Ok(Some(Reply::from_value(value)))
@@ -286,6 +301,7 @@ mod tests {
         Conn {
             wire: Wire::new(stream, &addr, tls.as_deref()).unwrap(),
             parser: redis::Parser::new(),
+            begun: false,
             received: 0,
             outbox: Vec::new(),
             send_error: None,

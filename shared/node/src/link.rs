@@ -77,8 +77,9 @@ impl Link {
         }
     }
 
-    /// Sends a question; never waits. Returns false, having sent nothing, if
-    /// [`UNANSWERED_LIMIT`] questions or too many bytes wait already.
+    /// Takes a question; never waits. [`Link::next`] sends all that were taken at once. Returns
+    /// false, having taken nothing, if [`UNANSWERED_LIMIT`] questions or too many bytes wait
+    /// already.
     pub fn ask(&mut self, ask: Ask) -> bool {
         let bytes: &[u8] = match ask {
             Ask::Ping => b"*1\r\n$4\r\nPING\r\n",
@@ -88,8 +89,7 @@ impl Link {
         self.send(bytes, Owed::Asked(ask))
     }
 
-    /// Publishes a text on the channel on which Sentinels greet each other; never waits. Returns
-    /// false, having sent nothing, as [`Link::ask`] does.
+    /// Publishes a text on the channel on which Sentinels greet each other; as [`Link::ask`].
     pub fn greet(&mut self, text: &str) -> bool {
         let command = redis::cmd("PUBLISH").arg(GREETINGS).arg(text).get_packed_command();
         self.send(&command, Owed::Greeting)
@@ -103,14 +103,18 @@ impl Link {
         true
     }
 
-    /// Waits for the next answer or for the end of the connection, which is heard at once also
-    /// while nothing is being asked. Safe to drop and call again.
+    /// Sends what is to be asked, and waits for the next answer or for the end of the connection,
+    /// which is heard at once also while nothing is being asked. Safe to drop and call again.
     ///
     /// # Errors
     /// [`NodeFault::Broken`]: the connection is of no more use.
     pub async fn next(&mut self) -> Result<Heard, NodeFault> {
         let reply = self.conn.next().await?;
-        match self.awaiting.pop_front() {
+        let owed = self.awaiting.pop_front();
+        if self.awaiting.is_empty() {
+            self.conn.rest();
+        }
+        match owed {
             Some(Owed::Asked(Ask::Ping)) => Ok(Heard::Pong(reply)),
             Some(Owed::Asked(Ask::Info)) => Ok(Heard::Info(view(reply))),
             Some(Owed::Asked(Ask::Role)) => Ok(Heard::Role(reply)),

@@ -20,6 +20,7 @@ use crate::happening::Dresser;
 use crate::pulse::Pulse;
 use crate::sdown::Watcher;
 use crate::timers::Timers;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -190,7 +191,8 @@ struct GroupState {
     since: Instant,
     discovered: BTreeSet<NodeAddr>,
     /// Empty if the group is left to other probers of this place.
-    nodes: BTreeMap<NodeAddr, Watched>,
+    /// Boxed: the map keeps room for eleven, and a group has two or three.
+    nodes: BTreeMap<NodeAddr, Box<Watched>>,
     reign: Reign,
     /// Of which process it was told that the group's data is at stake, and whether it could be
     /// saved then.
@@ -362,7 +364,7 @@ impl Prober {
     fn standing(&self, record: &GroupRecord, now: Instant) -> String {
         let state = self.groups.get(&record.group).filter(|state| !state.nodes.is_empty());
         let Some(state) = state else { return "left to other probers of this place".into() };
-        let tell = |(node, watched): (&NodeAddr, &Watched)| {
+        let tell = |(node, watched): (&NodeAddr, &Box<Watched>)| {
             let state = match (watched.watcher.state(), watched.watcher.last_good()) {
                 (NodeState::Down(evidence), _) => format!("down ({evidence})"),
                 (NodeState::Up, Some(at)) => {
@@ -383,7 +385,7 @@ impl Prober {
     }
 
     fn watched(&mut self, watch: &Watch) -> Option<&mut Watched> {
-        self.groups.get_mut(&watch.group)?.nodes.get_mut(&watch.node)
+        self.groups.get_mut(&watch.group)?.nodes.get_mut(&watch.node).map(Box::as_mut)
     }
 
     fn settle(&mut self, now: Instant) {

@@ -4,6 +4,7 @@ use super::reign::{Nodes, Seen, spares};
 use super::{GroupState, Output, Prober, Watch, Watched};
 use crate::happening::Happening;
 use crate::sdown::{Company, Watcher};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
@@ -102,12 +103,14 @@ impl Prober {
     fn watch(&mut self, watch: &Watch, member: bool, record: &GroupRecord, now: Instant) {
         let Some(state) = self.groups.get_mut(&watch.group) else { return };
         let is_known = state.nodes.contains_key(&watch.node);
-        let watched = state.nodes.entry(watch.node.clone()).or_insert_with(|| Watched {
-            watcher: Watcher::new(&record.settings, now),
-            credentials: None,
-            member,
-            told_down: false,
-            view: None,
+        let watched = state.nodes.entry(watch.node.clone()).or_insert_with(|| {
+            Box::new(Watched {
+                watcher: Watcher::new(&record.settings, now),
+                credentials: None,
+                member,
+                told_down: false,
+                view: None,
+            })
         });
         watched.member = member;
         watched.watcher.set(&record.settings);
