@@ -60,10 +60,12 @@ where
     }
     let common = config.common().clone();
     let threads = match service {
-        Service::Voter | Service::Orchestrator | Service::Notifier | Service::Client => {
-            Threads::One
-        }
-        Service::Prober | Service::Gateway => Threads::Many,
+        Service::Prober
+        | Service::Voter
+        | Service::Orchestrator
+        | Service::Notifier
+        | Service::Client => Threads::One,
+        Service::Gateway => Threads::Many,
     };
     let service = service.as_str();
     let named = Named { service, traced: service, id: &common.id, threads };
