@@ -49,7 +49,7 @@ impl FaultPoint {
     /// Right after a node carried out a command and before the machine hears of it.
     pub async fn answered(&self, command: &Command) {
         let point = match command {
-            Command::Inspect => None,
+            Command::Inspect | Command::Save => None,
             Command::PauseWrites { .. } => Some("pause-sent"),
             Command::Freeze => Some("freeze-sent"),
             Command::Unpause => Some("unpause-sent"),

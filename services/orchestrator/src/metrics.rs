@@ -64,6 +64,7 @@ impl Metrics {
             Command::PauseWrites { .. } => "pause",
             Command::Freeze => "freeze",
             Command::Unpause => "unpause",
+            Command::Save => "save",
             Command::Follow { .. } => "follow",
         };
         let outcome = match answer {

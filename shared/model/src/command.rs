@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Command {
     /// `INFO`: look, change nothing.
     Inspect,
-    /// `MULTI; REPLICAOF NO ONE; CONFIG REWRITE; CLIENT KILL TYPE normal; CLIENT KILL TYPE pubsub;
-    /// EXEC`, then `ROLE` must say master, then `INFO`.
+    /// `MULTI; REPLICAOF NO ONE; CLIENT KILL TYPE normal; CLIENT KILL TYPE pubsub; EXEC`, then
+    /// `ROLE` must say master, then `INFO`. [`Command::Save`] comes later: nobody waits for a disk.
     Promote {
         /// The process that was looked at. Another one is left as it is: it may have been started
         /// with less data. `INFO` is asked first, on the same connection. Absent if nobody looked.
@@ -27,6 +27,8 @@ pub enum Command {
     Freeze,
     /// `CLIENT UNPAUSE`, then `INFO`.
     Unpause,
+    /// `CONFIG REWRITE`, then `INFO`: the node's role outlives its restart.
+    Save,
     /// `MULTI; REPLICAOF host port; CONFIG REWRITE; [CLIENT KILL …; CLIENT UNPAUSE]; EXEC`, then
     /// `INFO`.
     Follow {

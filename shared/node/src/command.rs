@@ -138,6 +138,7 @@ async fn keep_role(
     let first = match command {
         Command::PauseWrites { for_ms } => pack(&["CLIENT", "PAUSE", &for_ms.to_string(), "WRITE"]),
         Command::Unpause => pack(&["CLIENT", "UNPAUSE"]),
+        Command::Save => pack(&["CONFIG", "REWRITE"]),
         Command::Inspect | Command::Promote { .. } | Command::Freeze | Command::Follow { .. } => {
             Vec::new()
         }
@@ -148,11 +149,15 @@ async fn keep_role(
     }
     // The answer of INFO is of the moment after the command: no write came between.
     conn.send(&[first, pack(&["INFO"])].concat());
+    let mut rewrite_error = None;
     if !alone && let Reply::Error(error) = conn.next().await? {
-        return Err(error.into());
+        if *command != Command::Save {
+            return Err(error.into());
+        }
+        rewrite_error = Some(error.text);
     }
     let view = view(conn.next().await?)?;
-    Ok(Answer::Done { view, rewrite_error: None, changed_by: None })
+    Ok(Answer::Done { view, rewrite_error, changed_by: None })
 }
 
 async fn open(errand: Errand<'_>, stage: &mut Stage) -> Result<Conn, NodeFault> {
@@ -202,9 +207,11 @@ impl Change {
         let at = |node: &NodeAddr| [node.host().to_string(), node.port().to_string()];
         let mut parts = vec![Part::ReplicaOf];
         let (target, wanted, ask_who) = match command {
-            Command::Inspect | Command::PauseWrites { .. } | Command::Unpause => return None,
+            Command::Inspect | Command::PauseWrites { .. } | Command::Unpause | Command::Save => {
+                return None;
+            }
             Command::Promote { .. } => {
-                parts.extend([Part::Rewrite, Part::KillNormal, Part::KillPubsub]);
+                parts.extend([Part::KillNormal, Part::KillPubsub]);
                 (["NO".into(), "ONE".into()], Role::Master, false)
             }
             Command::Freeze => (at(node), Role::Replica, false),

@@ -62,9 +62,7 @@ fn without(right: &str) -> Can {
             who: false,
             ..ALL
         },
-        "+replicaof" => {
-            Can { promote: false, follow: false, rewrite: false, cut: false, who: false, ..ALL }
-        }
+        "+replicaof" => Can { promote: false, follow: false, cut: false, who: false, ..ALL },
         "+config|rewrite" => Can { rewrite: false, ..ALL },
         "+client|kill" => Can { cut: false, ..ALL },
         "+client|pause" => Can { pause: false, ..ALL },
@@ -122,7 +120,7 @@ async fn answers_ping(server: &Server, login: &Credentials) -> bool {
 async fn tried(server: &Server, login: &Credentials, other: &NodeAddr) -> Can {
     let promoted = errand(server, login, Command::Promote { run_id: None }).await;
     let mut rewritten = false;
-    if let Answer::Done { rewrite_error, .. } = &promoted {
+    if let Answer::Done { rewrite_error, .. } = errand(server, login, Command::Save).await {
         rewritten = rewrite_error.is_none();
         assert!(rewritten || rewrite_error.as_ref().unwrap().contains("NOPERM"));
     }

@@ -364,7 +364,7 @@ impl Prober {
     fn standing(&self, record: &GroupRecord, now: Instant) -> String {
         let state = self.groups.get(&record.group).filter(|state| !state.nodes.is_empty());
         let Some(state) = state else { return "left to other probers of this place".into() };
-        let tell = |(node, watched): (&NodeAddr, &Box<Watched>)| {
+        let tell = |node: &NodeAddr, watched: &Watched| {
             let state = match (watched.watcher.state(), watched.watcher.last_good()) {
                 (NodeState::Down(evidence), _) => format!("down ({evidence})"),
                 (NodeState::Up, Some(at)) => {
@@ -374,7 +374,8 @@ impl Prober {
             };
             format!("{node} {state}")
         };
-        state.nodes.iter().map(tell).collect::<Vec<_>>().join("; ")
+        let nodes = state.nodes.iter();
+        nodes.map(|(node, watched)| tell(node, watched)).collect::<Vec<_>>().join("; ")
     }
 
     fn link(&mut self, watch: &Watch, attempt: u64, what: LinkEvent, now: Instant) {

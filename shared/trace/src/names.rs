@@ -38,6 +38,8 @@ names! { SPANS:
     FREEZE = "freeze",
     /// Clients' writes wait no longer.
     UNPAUSE = "unpause",
+    /// The new master's role is written down.
+    SAVE = "save",
     /// The target is made master.
     PROMOTE = "promote",
     /// The new master is made known.

@@ -93,7 +93,8 @@ impl Moment {
                 Some(Self::Repointing)
             }
             orchestrator::Output::Command {
-                command: Command::Inspect | Command::Unpause, ..
+                command: Command::Inspect | Command::Unpause | Command::Save,
+                ..
             }
             | orchestrator::Output::Publish(_)
             | orchestrator::Output::Reply { .. }

@@ -283,7 +283,8 @@ impl World {
                 let truth = self.truth(node, errand.group);
                 self.see(errand.group, &Seen::Inspected(ballot, &errand.node, &view, truth));
             }
-            let rewrite_error = (changes && self.nodes[node].is.read_only_config)
+            let rewrites = matches!(errand.command, Command::Follow { .. } | Command::Save);
+            let rewrite_error = (rewrites && self.nodes[node].is.read_only_config)
                 .then(|| words("ERR Rewriting config file: Read-only file system"));
             let back = self.now + Duration::from_micros(self.rng.range(200, 900));
             self.answer(&errand, Answer::Done { view, rewrite_error, changed_by: None }, back);
@@ -314,6 +315,7 @@ impl World {
                 self.pause_writes(node, until.max(self.nodes[node].paused_until));
             }
             Command::Unpause => self.pause_writes(node, Instant::ZERO),
+            Command::Save => self.nodes[node].rewrite(),
             Command::Freeze => {
                 self.see_freeze(node, errand.group);
                 self.freeze(node);

@@ -235,7 +235,6 @@ impl Node {
             self.written_until = now;
             self.attempt += 1;
         }
-        self.rewrite();
     }
 
     /// `REPLICAOF host port`; whether that is news to it.
@@ -257,7 +256,8 @@ impl Node {
         }
     }
 
-    fn rewrite(&mut self) {
+    /// `CONFIG REWRITE`.
+    pub fn rewrite(&mut self) {
         if !self.is.read_only_config {
             self.configured = self.following.as_ref().map(|f| f.addr.clone());
         }

@@ -77,6 +77,7 @@ impl World {
             Command::PauseWrites { for_ms } => format!("pauses writes at {node} for {for_ms} ms"),
             Command::Freeze => format!("sends REPLICAOF itself to {node}"),
             Command::Unpause => format!("sends CLIENT UNPAUSE to {node}"),
+            Command::Save => format!("sends CONFIG REWRITE to {node}"),
             Command::Promote { .. } => format!("sends REPLICAOF NO ONE to {node}"),
             Command::Follow { master, .. } => format!("sends REPLICAOF {master} to {node}"),
         };

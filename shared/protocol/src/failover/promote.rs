@@ -1,6 +1,6 @@
 //! Promoting the target, or going on to the next.
 
-use super::{Act, Failover, Phase, Plan, TRY_AGAIN, plan, rewrite_failed};
+use super::{Act, Failover, Phase, Plan, TRY_AGAIN, plan};
 use crate::happening::Happening;
 use alloc::format;
 use core::time::Duration;
@@ -34,7 +34,7 @@ impl Failover {
         now: Instant,
     ) {
         let fault = match answer {
-            Answer::Done { view, rewrite_error, .. } if view.role == Role::Master => {
+            Answer::Done { view, .. } if view.role == Role::Master => {
                 let cause = "its ROLE says master";
                 let given_back = self.plan().is_some_and(Plan::is_given_back);
                 self.commit_master(node, &view);
@@ -44,9 +44,6 @@ impl Failover {
                 }
                 let promoted = Happening::of(EventName::PromotedSlave, node, cause);
                 self.acts.push_back(Act::Event(promoted));
-                if let Some(error) = rewrite_error {
-                    self.acts.push_back(Act::Event(rewrite_failed(node, &error)));
-                }
                 self.acts.push_back(Act::Step(Step::Promoted { target: node.clone() }));
                 return;
             }

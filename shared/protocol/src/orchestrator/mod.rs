@@ -297,6 +297,7 @@ impl Orchestrator {
             | Command::PauseWrites { .. }
             | Command::Freeze
             | Command::Unpause
+            | Command::Save
             | Command::Follow { .. } => {
                 (Some(lease.unwrap_or(Instant::ZERO)), effect::COMMAND_LIMIT_MS)
             }

@@ -44,6 +44,8 @@ const VIEW_LIMIT: usize = 2 * GroupRecord::MEMBER_LIMIT;
 pub enum Act {
     /// Ask a node for `INFO`.
     Inspect(NodeAddr),
+    /// Have the new master write its role down, and ask it for `INFO`.
+    Save(NodeAddr),
     /// Make a node follow the master.
     Follow {
         /// The node.

@@ -96,6 +96,8 @@ struct Head {
     asked: bool,
     /// When it answered last, or did not.
     looked: Option<Instant>,
+    /// What it is stands in its configuration file, or cannot be written there.
+    saved: bool,
     /// Nobody is made to follow it: it said that it is a replica, and may follow that one, or it
     /// came back with an older data set, which would be copied.
     unfit: bool,
@@ -125,7 +127,7 @@ impl Reconciler {
             act_after: Some(act_after),
             nodes: nodes.collect(),
             confirmed: false,
-            head: Head::default(),
+            head: Head { saved: !wait, ..Head::default() },
         });
         self.tick(record, now);
     }
@@ -159,12 +161,7 @@ impl Reconciler {
                     let told = words::external_change(addr, &found, changed_by.as_deref());
                     self.acts.push_back(Act::Event(told));
                 }
-                if let Some(error) = rewrite_error {
-                    let told = self.rewrite_told.insert(addr.clone(), view.run_id.clone());
-                    if told.as_ref() != Some(&view.run_id) {
-                        self.acts.push_back(Act::Event(rewrite_failed(addr, &error)));
-                    }
-                }
+                self.tell_unsaved(addr, &view, rewrite_error);
                 if demoting {
                     let master = self.fresh(&record.master, now);
                     let bytes = master.and_then(|master| words::given_up(&view, master));
@@ -190,9 +187,25 @@ impl Reconciler {
     fn head_answer(&mut self, record: &GroupRecord, answer: Answer, now: Instant) {
         let Some(round) = &mut self.round else { return };
         (round.head.asked, round.head.looked) = (false, Some(now));
-        if let Answer::Done { view, .. } = answer {
-            round.head.unfit = is_unfit(record, &view);
-            self.view(record, &record.master, view, now);
+        match answer {
+            Answer::Done { view, rewrite_error, .. } => {
+                round.head.saved = true;
+                round.head.unfit = is_unfit(record, &view);
+                self.tell_unsaved(&record.master, &view, rewrite_error);
+                self.view(record, &record.master, view, now);
+            }
+            // Not sent.
+            Answer::Failed(NodeFault::Expired) => {}
+            Answer::Failed(_) => round.head.saved = true,
+        }
+    }
+
+    /// Its role holds until its next restart only: said once of each process.
+    fn tell_unsaved(&mut self, addr: &NodeAddr, view: &NodeView, rewrite_error: Option<String>) {
+        let Some(error) = rewrite_error else { return };
+        let told = self.rewrite_told.insert(addr.clone(), view.run_id.clone());
+        if told.as_ref() != Some(&view.run_id) {
+            self.acts.push_back(Act::Event(rewrite_failed(addr, &error)));
         }
     }
 
@@ -247,12 +260,12 @@ impl Reconciler {
     /// Looks at nodes, hands out slots, ends the round.
     pub fn tick(&mut self, record: &GroupRecord, now: Instant) {
         let Some(mut round) = self.round.take() else { return };
+        if round.head.looked.is_none() || !round.head.saved {
+            self.look_at_head(&mut round.head, record, now);
+        }
         if record.pause.is_some() {
             self.acts.push_back(Act::Finished { timed_out: true });
             return;
-        }
-        if round.head.looked.is_none() {
-            self.look_at_head(&mut round.head, record, now);
         }
         for (addr, work) in &mut round.nodes {
             if work.is_open() && !work.asked && now >= work.look_at {
@@ -265,13 +278,14 @@ impl Reconciler {
         if round.act_after.is_none() && self.permitted {
             self.hand_out(&mut round, record, now);
         }
-        let ended = round.nodes.iter().all(|(addr, work)| match work.progress {
+        let in_line = round.nodes.iter().all(|(addr, work)| match work.progress {
             Progress::Done | Progress::Skipped => true,
             Progress::Wrong { .. } => {
                 (round.head.unfit || !self.may_correct(addr, now)) && !round.wait
             }
             Progress::Unknown | Progress::Moving { .. } => false,
         });
+        let ended = in_line && round.head.saved;
         if ended || now >= round.deadline {
             self.acts.push_back(Act::Finished { timed_out: !ended });
         } else {
@@ -285,7 +299,8 @@ impl Reconciler {
         let fresh = head.looked.is_some_and(|at| now.since(at) < LOOK_EVERY);
         if !fresh && !head.asked {
             head.asked = true;
-            self.acts.push_back(Act::Inspect(record.master.clone()));
+            let look = if head.saved { Act::Inspect } else { Act::Save };
+            self.acts.push_back(look(record.master.clone()));
         }
         fresh && !head.unfit
     }

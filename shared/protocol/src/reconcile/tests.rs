@@ -81,7 +81,8 @@ impl Script {
     fn acts(&mut self, now: u64) -> Vec<Act> {
         let mut acts = drain(|| self.reconciler.poll_output());
         let master = (1..).find(|n| node(*n) == self.record.master).unwrap();
-        let asked = acts.iter().position(|act| *act == Act::Inspect(node(master)));
+        let looks = [Act::Inspect(node(master)), Act::Save(node(master))];
+        let asked = acts.iter().position(|act| looks.contains(act));
         if let Some(asked) = asked.filter(|_| self.leads) {
             acts.remove(asked);
             acts.extend(self.says(now, master, stray(master)));

@@ -41,6 +41,7 @@ impl Orchestrators {
             Command::PauseWrites { .. } => act(names::PAUSE_WRITES, "CLIENT PAUSE"),
             Command::Freeze => act(names::FREEZE, "REPLICAOF"),
             Command::Unpause => act(names::UNPAUSE, "CLIENT UNPAUSE"),
+            Command::Save => act(names::SAVE, "CONFIG REWRITE"),
             Command::Follow { master, .. } => What::Act {
                 name: if before.is_some() { names::RETURN } else { names::REPOINT },
                 operation: "REPLICAOF",

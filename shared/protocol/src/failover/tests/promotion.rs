@@ -151,15 +151,6 @@ fn when_failover_timeout_is_over_the_plan_is_erased() {
 }
 
 #[test]
-fn a_role_that_may_not_survive_a_restart_is_said() {
-    let (mut script, _) = Script::promoting();
-    let rewrite_error = Some("ERR The server is running without a config file".into());
-    let said =
-        script.answer(13, 2, Answer::Done { view: promoted(2), rewrite_error, changed_by: None });
-    assert_eq!(names(&said), [EventName::PromotedSlave, EventName::RewriteFailed]);
-}
-
-#[test]
 fn a_permission_that_ended_is_not_the_replicas_silence() {
     let (mut script, _) = Script::promoting();
     let said = script.answer(30_000, 2, Answer::Failed(NodeFault::Expired));

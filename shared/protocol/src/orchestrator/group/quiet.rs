@@ -56,6 +56,9 @@ impl Group {
     pub(super) fn reconcile_act(&mut self, act: reconcile::Act, now: Instant) {
         match act {
             reconcile::Act::Inspect(node) => self.command(node, Command::Inspect),
+            reconcile::Act::Save(node) => {
+                self.guarded(node, Command::Save, now);
+            }
             reconcile::Act::Follow { node, cut_clients, ask_who, told } => {
                 let Some(master) = self.record.as_ref().map(|r| r.master.clone()) else { return };
                 let sent =

@@ -379,7 +379,7 @@ impl System {
         };
         match command {
             // It has no clients.
-            Command::Inspect | Command::PauseWrites { .. } | Command::Unpause => {}
+            Command::Inspect | Command::PauseWrites { .. } | Command::Unpause | Command::Save => {}
             Command::Freeze => {
                 view.role = Role::Replica;
                 view.upstream = Some(Upstream {

@@ -6,9 +6,52 @@ use super::*;
 fn round(wait: bool) -> Script {
     let mut script = Script::new(3);
     script.leads = false;
-    let asked: Vec<_> = (1..=3).map(|n| Act::Inspect(node(n))).collect();
-    assert_eq!(script.begin(wait, 0, 0), asked);
+    let head = if wait { Act::Save(node(1)) } else { Act::Inspect(node(1)) };
+    assert_eq!(script.begin(wait, 0, 0), [head, Act::Inspect(node(2)), Act::Inspect(node(3))]);
     script
+}
+
+/// A repair whose other nodes are in line.
+fn all_but_the_head() -> Script {
+    let mut script = round(true);
+    assert_eq!(script.says(1, 2, good(2)), []);
+    assert_eq!(script.says(1, 3, good(3)), []);
+    script
+}
+
+#[test]
+fn a_repair_lasts_until_the_new_master_has_written_its_role_down() {
+    let mut script = all_but_the_head();
+    assert_eq!(script.tick(100), [], "it was asked");
+    assert_eq!(script.says(101, 1, stray(1)), [Act::Finished { timed_out: false }]);
+}
+
+#[test]
+fn where_the_new_master_cannot_write_its_role_down_that_is_told() {
+    let mut script = all_but_the_head();
+    let rewrite_error = Some("ERR The server is running without a config file".to_string());
+    let said =
+        script.answer(2, 1, Answer::Done { view: stray(1), rewrite_error, changed_by: None });
+    let told = rewrite_failed(&node(1), "ERR The server is running without a config file");
+    assert_eq!(said, [Act::Event(told), Act::Finished { timed_out: false }]);
+}
+
+#[test]
+fn what_was_not_sent_to_the_new_master_is_sent_again_but_no_repair_waits_for_a_dead_one() {
+    let mut script = all_but_the_head();
+    assert_eq!(script.fails(2, 1, NodeFault::Expired), []);
+    assert_eq!(script.tick(101), []);
+    assert_eq!(script.tick(102), [Act::Save(node(1))]);
+    assert_eq!(script.fails(103, 1, NodeFault::Refused), [Act::Finished { timed_out: false }]);
+}
+
+#[test]
+fn a_pause_does_not_keep_the_new_master_from_writing_its_role_down() {
+    let mut script = Script::new(2);
+    script.leads = false;
+    script.record.pause = Some(Pause::for_good("work".to_string()));
+    let acts = script.begin(true, 0, 0);
+    assert_eq!(acts, [Act::Save(node(1)), Act::Finished { timed_out: true }]);
 }
 
 #[test]
@@ -86,7 +129,11 @@ fn said_of_stray(master: NodeView) -> alloc::string::String {
 fn conversions(acts: &[Act]) -> Vec<alloc::string::String> {
     let told = |act: &Act| match act {
         Act::Event(told) => (told.name == EventName::ConvertToSlave).then(|| told.cause.clone()),
-        Act::Follow { .. } | Act::Inspect(_) | Act::Repaired(_) | Act::Finished { .. } => None,
+        Act::Follow { .. }
+        | Act::Inspect(_)
+        | Act::Save(_)
+        | Act::Repaired(_)
+        | Act::Finished { .. } => None,
     };
     acts.iter().filter_map(told).collect()
 }
