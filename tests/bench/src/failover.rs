@@ -8,11 +8,11 @@ use crate::summary::{Summary, overview, summaries};
 use crate::surroundings::Surroundings;
 use crate::trouble::Trouble;
 use crate::world::{Contestant, QUORUM, World};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::json;
 use std::time::{Duration, Instant};
-use vedette_harness::{LIMIT, now, signed_ms, until};
+use vedette_harness::{LIMIT, now, signed_ms, until, within};
 use vedette_model::NodeAddr;
 
 /// For an announcement, beyond `down_after`. Sentinels that split their votes try again after 20 s.
@@ -169,7 +169,7 @@ async fn measured(world: &mut World, trial: &mut Trial, python: &Python) -> Resu
     let (at, new) = announced?;
     trial.moments.announced_ms = after(at);
     trial.moments.switch_master_ms = after(world.switched(&new, LIMIT).await?);
-    trial.moments.promoted_ms = after(promotion(&canaries, &new, fault)?);
+    trial.moments.promoted_ms = after(promotion(&canaries, &new, fault).await?);
     trial.moments.follower_write_ms = after(writer.write_on(&new, fault, LIMIT).await?.at);
     trial.moments.redis_py_write_ms = after(redis_py.writes_on(&new).await?);
     seen_by_watchers(world, trial, fault);
@@ -186,8 +186,10 @@ fn seen_by_watchers(world: &World, trial: &mut Trial, fault: Instant) {
     trial.waiting_ms = watched.waiting.map(|span| span.as_secs_f64() * 1e3);
 }
 
-fn promotion(canaries: &Canaries, new: &NodeAddr, fault: Instant) -> Result<Instant> {
-    let closed = canaries.closed(new).context("the new master closed no connection")?;
+async fn promotion(canaries: &Canaries, new: &NodeAddr, fault: Instant) -> Result<Instant> {
+    // The announcement may be read sooner.
+    let what = format!("{new}, the new master, closes its clients' connections");
+    let closed = within(LIMIT, &what, async || canaries.closed(new)).await?;
     ensure!(closed >= fault, "{new} had closed its connections before the fault");
     Ok(closed)
 }
