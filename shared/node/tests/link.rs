@@ -86,6 +86,33 @@ async fn a_stopped_server_blocks_nothing_and_owes_its_answers() {
 }
 
 #[tokio::test]
+async fn answers_that_come_in_pieces_are_put_together() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
+    let peer = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"+OK\r\n").await.unwrap();
+        stream
+    });
+    let mut link = open(&addr, None).await.unwrap();
+    let mut stream = peer.await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let role = Heard::Role(Reply::Array(vec![Reply::Text("master".into())]));
+    for _ in 0..2 {
+        assert!(link.ask(Ask::Ping) && link.ask(Ask::Role));
+        let pieces = [("+PO", "NG\r\n*1\r\n", &pong()), ("$6\r\nma", "ster\r\n", &role)];
+        for (first, last, answer) in pieces {
+            stream.write_all(first.as_bytes()).await.unwrap();
+            // Given up with a part of the answer read.
+            let part = tokio::time::timeout(Duration::from_millis(20), link.next()).await;
+            assert!(part.is_err(), "{part:?}");
+            stream.write_all(last.as_bytes()).await.unwrap();
+            assert_eq!(next(&mut link).await.as_ref(), Ok(answer));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_peer_that_reads_nothing_blocks_nothing() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
