@@ -141,6 +141,13 @@ impl Writer {
         lock(&self.acknowledged).clone()
     }
 
+    /// What was acknowledged after this moment. All of them may be a hundred thousand, and the
+    /// writer waits while they are copied.
+    pub fn since(&self, moment: Instant) -> Vec<Write> {
+        let writes = lock(&self.acknowledged);
+        writes[writes.partition_point(|write| write.at <= moment)..].to_vec()
+    }
+
     /// The last one.
     pub fn last(&self) -> Option<Write> {
         lock(&self.acknowledged).last().cloned()
@@ -158,8 +165,7 @@ impl Writer {
     ) -> Result<Write> {
         let what = format!("a write acknowledged by {node}");
         within(limit, &what, async || {
-            let writes = lock(&self.acknowledged);
-            writes.iter().find(|write| write.node == *node && write.at > since).cloned()
+            self.since(since).into_iter().find(|write| write.node == *node)
         })
         .await
     }

@@ -147,10 +147,10 @@ pub fn events(system: &System, mark: usize, name: EventName) -> Vec<Event> {
     seen.iter().filter_map(|seen| pick::event(&seen.fact, name).cloned()).collect()
 }
 
-/// The longest time that a write waited for its acknowledgement around a span, ms.
+/// The longest time that a write waited for its acknowledgement, of those that came in a span or
+/// within 200 ms after it, ms.
 pub fn gap(writes: &[Write], from: Instant, to: Instant) -> f64 {
-    let slack = Duration::from_millis(200);
-    let near = |write: &&Write| write.at + slack > from && write.at < to + slack;
+    let near = |write: &&Write| write.at > from && write.at < to + Duration::from_millis(200);
     writes.iter().filter(near).map(|write| ms(write.wanted, write.at)).fold(0.0, f64::max)
 }
 
@@ -225,9 +225,9 @@ pub fn distribution(times: &mut [f64]) -> String {
     let at = |percent: usize| times[(times.len() - 1) * percent / 100];
     match times.len() {
         0 => "none".into(),
-        1 => format!("{:>6.0}", times[0]),
+        1 => format!("{:>7.1}", times[0]),
         n => format!(
-            "min {:>5.0}  median {:>5.0}  p90 {:>5.0}  p99 {:>5.0}  max {:>5.0}  of {n}",
+            "min {:>7.1}  median {:>7.1}  p90 {:>7.1}  p99 {:>7.1}  max {:>7.1}  of {n}",
             at(0),
             at(50),
             at(90),

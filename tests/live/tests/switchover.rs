@@ -74,7 +74,7 @@ async fn one_after_the_other_under_load_loses_nothing() -> Result<()> {
         waited.push(number.context("it says how long")?.parse::<f64>()?);
         for writer in &writers {
             writer.write_on(&new.master, announced, LIMIT).await?;
-            seen.push(gap(&writer.acknowledged(), begun, announced));
+            seen.push(gap(&writer.since(begun), begun, announced));
         }
         master = new.master;
         nothing_is_lost(&system, &writers, &master).await?;
@@ -227,7 +227,7 @@ async fn a_rolling_restart_with_drains_loses_nothing() -> Result<()> {
     }
     let master = system.ask_master().await?.master;
     writer.write_on(&master, now(), LIMIT).await?;
-    let longest = gap(&writer.acknowledged(), begun, now());
+    let longest = gap(&writer.since(begun), begun, now());
     let written = writer.stop().await?;
     let missing = written.missing_on(system.node(&master)?).await?;
     ensure!(missing.is_empty(), "{} acknowledged writes are lost", missing.len());
