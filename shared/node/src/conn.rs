@@ -98,7 +98,8 @@ impl Conn {
                 return Ok(reply);
             }
             if !self.begun {
-                self.rest();
+                // Its buffer has 8 KiB, and a prober thousands of connections that wait.
+                self.parser = redis::Parser::new();
             }
             // A socket that failed stays writable for ever: to wait for that would never wait.
             let interest = if self.send_error.is_none() && self.wire.waits_to_write(&self.outbox) {
@@ -110,10 +111,9 @@ impl Conn {
         }
     }
 
-    /// Gives the parser's buffer back, 8 KiB: a prober has thousands of connections that wait.
-    /// Only when no answer is owed any more, or the beginning of one would be lost.
+    /// No answer is owed any more. What has come all the same, [`Conn::next`] gives if it is a
+    /// whole one.
     pub(crate) fn rest(&mut self) {
-        self.parser = redis::Parser::new();
         self.begun = false;
     }
 

@@ -85,18 +85,33 @@ async fn a_stopped_server_blocks_nothing_and_owes_its_answers() {
     assert_eq!(ping_code(&mut link).await, None);
 }
 
-#[tokio::test]
-async fn answers_that_come_in_pieces_are_put_together() {
+/// A link to a node that does nothing of itself, and the node's end.
+async fn peer() -> (Link, tokio::net::TcpStream) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
-    let peer = tokio::spawn(async move {
+    let greet = async {
         let (mut stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
         stream.write_all(b"+OK\r\n").await.unwrap();
         stream
-    });
-    let mut link = open(&addr, None).await.unwrap();
-    let mut stream = peer.await.unwrap();
-    stream.set_nodelay(true).unwrap();
+    };
+    let (link, stream) = tokio::join!(open(&addr, None), greet);
+    (link.unwrap(), stream)
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_asked_for_breaks_the_link() {
+    let (mut link, mut stream) = peer().await;
+    assert!(link.ask(Ask::Ping));
+    stream.write_all(b"+PONG\r\n+PONG\r\n").await.unwrap();
+    assert_eq!(next(&mut link).await.unwrap(), pong());
+    let end = next(&mut link).await;
+    assert!(matches!(&end, Err(NodeFault::Broken(w)) if w.contains("nobody asked")), "{end:?}");
+}
+
+#[tokio::test]
+async fn answers_that_come_in_pieces_are_put_together() {
+    let (mut link, mut stream) = peer().await;
     let role = Heard::Role(Reply::Array(vec![Reply::Text("master".into())]));
     for _ in 0..2 {
         assert!(link.ask(Ask::Ping) && link.ask(Ask::Role));
@@ -114,15 +129,7 @@ async fn answers_that_come_in_pieces_are_put_together() {
 
 #[tokio::test]
 async fn a_peer_that_reads_nothing_blocks_nothing() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
-    let peer = tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        stream.write_all(b"+OK\r\n").await.unwrap();
-        stream
-    });
-    let mut link = open(&addr, None).await.unwrap();
-    let stream = peer.await.unwrap();
+    let (mut link, stream) = peer().await;
     while link.ask(Ask::Info) {}
     drop(stream);
     assert!(matches!(next(&mut link).await, Err(NodeFault::Broken(_))));

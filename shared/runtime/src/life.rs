@@ -151,10 +151,10 @@ where
 /// What a process's tasks run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Threads {
-    /// One thread: who listens to the bus and answers there has no work for two, and between two each
-    /// message would have to wake the other one, twice.
+    /// One thread: between two each message and each answer of a node would have to wake the other
+    /// one, twice. Of probers, voters and orchestrators there are several, which share the work.
     One,
-    /// One for each core: for those with thousands of connections.
+    /// One for each core: a gateway serves whoever connects to it.
     Many,
 }
 
