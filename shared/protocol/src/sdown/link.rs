@@ -19,6 +19,10 @@ pub(super) enum Link {
     Open,
 }
 
+/// A replica whose connection broke is connected to again after so long. A promotion closes all
+/// connections, and applications wait for the promoted node in those milliseconds.
+const REPLICA_REST: Duration = Duration::from_millis(20);
+
 /// After a broken link: how reconnecting went so far.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Crash {
@@ -117,7 +121,12 @@ impl Watcher {
         if !self.lifeless && !self.limits.crash_grace.is_zero() {
             self.crash = Some(Crash { broken_at: now, refused: 0, proven: false });
         }
-        self.connect(now);
+        if !self.company.master && self.says_replica() {
+            self.link = Link::Closed;
+            self.next_connect = now + REPLICA_REST;
+        } else {
+            self.connect(now);
+        }
     }
 
     pub(super) fn connect_failed(&mut self, fault: NodeFault, now: Instant) {

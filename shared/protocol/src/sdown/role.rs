@@ -41,6 +41,11 @@ impl Watcher {
         if self.in_trouble || self.roles.refused || owes { None } else { Some(self.roles.next) }
     }
 
+    /// Whether the node called itself a replica when it was heard last on this connection.
+    pub(super) const fn says_replica(&self) -> bool {
+        self.roles.linked.is_some()
+    }
+
     pub(super) fn ask_role(&mut self, now: Instant) {
         self.roles.next = now + ROLE_EVERY;
         self.acts.push_back(Act::Role);

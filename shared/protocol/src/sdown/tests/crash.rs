@@ -32,6 +32,28 @@ fn a_refused_reconnect_twice_over_crash_grace_is_sdown() {
     assert_eq!(said, expected);
 }
 
+/// A promotion closes the connections of the promoted node: it is left alone for a moment.
+#[test]
+fn a_replica_is_connected_to_again_after_a_moment_and_crashes_like_any_other() {
+    let replica = |company| {
+        let mut script = Script::new();
+        script.watcher.keep_company(company, at(0));
+        let _ = script.run(0, &WELL);
+        let _ = script.hear(0, LinkEvent::Info(Ok(replica_view(2, 1, 500))));
+        script.watcher.handle(script.attempt, LinkEvent::Lost, at(50));
+        script
+    };
+    let mut script = replica(Company::default());
+    let said = script.run(150, &REFUSED);
+    let mut expected: Vec<_> =
+        (2..=10).map(|n| (50 + 10 * n, Act::Connect { attempt: n })).collect();
+    expected.push((150, crashed(9)));
+    assert_eq!(said, expected);
+    // Who is recorded as master is needed, whatever it calls itself.
+    let mut script = replica(master());
+    assert_eq!(script.play(50, &WELL)[0], (50, Act::Connect { attempt: 2 }));
+}
+
 #[test]
 fn a_crash_is_reported_like_silence_every_second_until_it_answers() {
     let mut script = broken(|_| {});
