@@ -5,7 +5,7 @@ use super::lines::At;
 use super::server::port;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use vedette_model::{Credentials, GroupName, NodeAddr, Quorum, Secret, Settings};
+use vedette_model::{Credentials, GroupName, NodeAddr, Quorum, Secret, Setting, Settings};
 
 const DAY_MS: u64 = 86_400_000;
 /// As Sentinel, which lets every one of them watch.
@@ -20,12 +20,8 @@ pub struct Group {
     pub name: GroupName,
     /// Its address in the file.
     pub master: NodeAddr,
-    quorum: Quorum,
-    down_after_ms: u64,
-    failover_timeout_ms: u64,
-    parallel_syncs: u32,
-    reboot_period_ms: u64,
-    crash_grace_ms: u64,
+    /// Without what depends on more than one line: see [`Group::settings`].
+    said: Settings,
     user: Option<String>,
     password: Option<Secret>,
     /// Run with each event of weight.
@@ -46,13 +42,8 @@ impl Group {
         Ok(Some(Self {
             at,
             name,
-            quorum: quorum.ok_or("Quorum must be 1 or greater.")?,
+            said: unspoken(quorum.ok_or("Quorum must be 1 or greater.")?),
             master: NodeAddr::new(host, port(number)?).map_err(|error| error.to_string())?,
-            down_after_ms: 30_000,
-            failover_timeout_ms: 180_000,
-            parallel_syncs: 1,
-            reboot_period_ms: 0,
-            crash_grace_ms: 0,
             user: None,
             password: None,
             notification_script: None,
@@ -89,16 +80,17 @@ impl Group {
         let [value, rest @ ..] = values else { return Ok(Taken::Unknown) };
         let some = || Some((*value).to_owned()).filter(|value| !value.is_empty());
         match directive {
-            "down-after-milliseconds" => self.down_after_ms = time(value)?,
-            "failover-timeout" => self.failover_timeout_ms = time(value)?,
+            "down-after-milliseconds" => self.said.down_after_ms = time(value)?,
+            "failover-timeout" => self.said.failover_timeout_ms = time(value)?,
             "parallel-syncs" => {
-                self.parallel_syncs = value.parse().map_err(|_| "it must be 1 to 1000")?;
+                self.said.parallel_syncs = value.parse().map_err(|_| "it must be 1 to 1000")?;
             }
             "master-reboot-down-after-period" | "primary-reboot-down-after-period" => {
-                self.reboot_period_ms = value.parse().map_err(|_| "negative time parameter.")?;
+                let period = value.parse().map_err(|_| "negative time parameter.")?;
+                self.said.loading_budget_ms = Some(period);
             }
             "crash-grace-milliseconds" => {
-                self.crash_grace_ms = value.parse().map_err(|_| "negative time parameter.")?;
+                self.said.crash_grace_ms = value.parse().map_err(|_| "negative time parameter.")?;
             }
             "auth-user" => self.user = some(),
             "auth-pass" => self.password = some().map(Secret::new),
@@ -134,22 +126,37 @@ impl Group {
     pub fn settings(&self) -> Settings {
         let password = self.password.clone();
         Settings {
-            down_after_ms: self.down_after_ms,
-            failover_timeout_ms: self.failover_timeout_ms,
-            parallel_syncs: self.parallel_syncs,
-            crash_grace_ms: self.crash_grace_ms,
-            loading_budget_ms: Some(self.reboot_period_ms),
             // To Sentinel `-BUSY` is no answer.
-            busy_budget_ms: self.down_after_ms,
-            trust_recorded_address: true,
-            flap_limit: 0,
-            // It forgets nobody.
-            tombstone_after_ms: DAY_MS,
-            prune_after_ms: 365 * DAY_MS,
-            watchers_per_place: ALL_WATCH,
+            busy_budget_ms: self.said.down_after_ms,
             credentials: password.map(|password| Credentials::new(self.user.clone(), password)),
-            ..Settings::with_quorum(self.quorum)
+            ..self.said.clone()
         }
+    }
+}
+
+/// What a group that no line speaks of starts with, besides its quorum: the same as one of which
+/// the file has the `monitor` line alone.
+pub fn of_run_time() -> Vec<Setting> {
+    let quorum = Quorum::parse(1).expect("one is a quorum");
+    unspoken(quorum).changed_since(&Settings::with_quorum(quorum))
+}
+
+/// What a Sentinel does with a master of which it is told no more.
+fn unspoken(quorum: Quorum) -> Settings {
+    Settings {
+        down_after_ms: 30_000,
+        failover_timeout_ms: 180_000,
+        parallel_syncs: 1,
+        crash_grace_ms: 0,
+        busy_budget_ms: 30_000,
+        loading_budget_ms: Some(0),
+        trust_recorded_address: true,
+        flap_limit: 0,
+        // It forgets nobody.
+        tombstone_after_ms: DAY_MS,
+        prune_after_ms: 365 * DAY_MS,
+        watchers_per_place: ALL_WATCH,
+        ..Settings::with_quorum(quorum)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::conf::Conf;
 use super::data::Data;
+use super::group::of_run_time;
 use super::import::understand;
 use super::run;
 use super::users::User;
@@ -15,7 +16,7 @@ use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use vedette_gateway::config::{ClientsConfig, TlsConfig};
+use vedette_gateway::config::{ClientsConfig, TlsConfig, UnreadableReplicas};
 use vedette_gateway::{Rights, UserConfig};
 use vedette_model::Service;
 use vedette_runtime::config::load;
@@ -196,13 +197,17 @@ fn clients(conf: &Conf, listen: SocketAddr) -> ClientsConfig {
         idle_seconds: server.idle_seconds,
         password: server.password.clone(),
         users: server.users.known.iter().map(user).collect(),
+        new_group: of_run_time(),
+        unreadable_replicas: UnreadableReplicas::AsSentinel,
         ..ClientsConfig::default()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::lines::Lines;
     use super::*;
+    use vedette_model::Settings;
 
     fn called_as(words: &[&str]) -> Option<Vec<String>> {
         called(words.iter().map(OsString::from))
@@ -220,5 +225,16 @@ mod tests {
         assert_eq!(called_as(&["redis-server", "f"]), None);
         assert_eq!(called_as(&["vedette", "sentinel", "f"]), None);
         assert_eq!(called_as(&[]), None);
+    }
+
+    #[test]
+    fn a_group_that_is_added_at_run_time_starts_as_one_of_the_file() {
+        let text = b"sentinel monitor m 10.0.0.1 6379 3\n";
+        let conf = Conf::parse(Lines::parse("f", text)).unwrap();
+        let (_, _, of_file) = conf.seeds().remove(0);
+        let changes = clients(&conf, SocketAddr::from(([127, 0, 0, 1], 26_379))).new_group;
+        let own = Settings::with_quorum(of_file.quorum);
+        assert_eq!(own.with(&changes).unwrap(), of_file);
+        assert_ne!(own, of_file);
     }
 }

@@ -216,6 +216,7 @@ fn clients(conf: &Conf) -> String {
     }
     text += &format!("max_clients = {}\n", server.max_clients);
     text += &format!("idle_seconds = {}\n", server.idle_seconds);
+    text += "unreadable_replicas = \"as_sentinel\"\n";
     if server.port == 0 {
         text = text.replace("listen = ", "# listen = ");
     }

@@ -173,6 +173,10 @@ fn the_translation_means_the_same() {
         let gateway: vedette_gateway::Config = load(Service::Gateway, &path("gateway"));
         assert_eq!(gateway.clients.listen.port(), conf.server.port);
         assert_eq!(gateway.clients.announce_host, conf.own.announce_ip);
+        assert!(
+            !gateway.clients.unreadable_is_down(),
+            "replicas are shown as a Sentinel shows them"
+        );
         let voter: vedette_voter::Config = load(Service::Voter, &path("voter"));
         let orchestrator: vedette_orchestrator::Config =
             load(Service::Orchestrator, &path("orchestrator"));

@@ -204,6 +204,7 @@ mod tests {
             empty: false,
             persistence_ok: true,
             unsaved: false,
+            hidden: false,
         }
     }
 

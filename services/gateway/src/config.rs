@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
-use vedette_model::{NodeAddr, Secret};
+use vedette_model::{NodeAddr, Secret, Setting};
 use vedette_runtime::config::ServiceConfig;
 use vedette_runtime::life::ServiceFlags;
 use vedette_runtime::tls::Files;
@@ -45,14 +45,39 @@ pub struct ClientsConfig {
     /// Events that may wait for one subscriber, 16 to 1,000,000. Who reads slower than that is
     /// closed. All subscribers share the memory of these.
     pub max_waiting_events: usize,
-    /// Whether whoever subscribes to `+switch-master` is told the last one of each group again.
+    /// Whether whoever subscribes to `+switch-master`, by its name or a pattern, is told the last
+    /// one of each group again.
     pub repeat_last_switch: bool,
+    /// How `SENTINEL REPLICAS` shows a replica that must not be read from: `s_down`, `left_out` or
+    /// `as_sentinel`.
+    pub unreadable_replicas: UnreadableReplicas,
     /// The default user's password; whoever knows it may do everything. Absent, with no users: no
     /// login is needed, and every client may do everything.
     pub password: Option<Secret>,
     /// Users by name. As soon as there is one, nobody is let in without a login, unless `default` is
     /// among them and has no password.
     pub users: BTreeMap<String, UserConfig>,
+    /// What a group that `SENTINEL MONITOR` adds starts with where that is not the default, besides
+    /// its quorum. No key of a file: only a process in a Sentinel's place has any.
+    #[serde(skip)]
+    pub new_group: Vec<Setting>,
+}
+
+/// What clients are shown of a replica that is loading, synchronising, without its link while the
+/// master lives, not the group's, or down: one that the HTTP check `replica` answers 503 for, unless
+/// it merely has not been seen lately.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnreadableReplicas {
+    /// It has the flag `s_down` and the field `s-down-time`, and `+sdown` and `-sdown` are told of
+    /// it: clients that look at flags read from others, or from the master.
+    #[default]
+    SDown,
+    /// It is not in the list; the events are told of it, too. For clients that look at no flags. The
+    /// list may be shorter than `num-slaves`, and be empty.
+    LeftOut,
+    /// Only one that is down has `s_down`: clients may read old data, or get errors, from the others.
+    AsSentinel,
 }
 
 /// TLS for Sentinel clients. Files are read again when they change.
@@ -108,8 +133,10 @@ impl Default for ClientsConfig {
             max_request_bytes: 65_536,
             max_waiting_events: 4_096,
             repeat_last_switch: false,
+            unreadable_replicas: UnreadableReplicas::default(),
             password: None,
             users: BTreeMap::new(),
+            new_group: Vec::new(),
         }
     }
 }
@@ -118,6 +145,11 @@ impl ClientsConfig {
     /// The port that other gateways send clients to, unless another is announced.
     pub fn first(&self) -> SocketAddr {
         self.tls.listen.filter(|_| self.tls.only).unwrap_or(self.listen)
+    }
+
+    /// Whether clients take replicas for down that must not be read from.
+    pub fn unreadable_is_down(&self) -> bool {
+        self.unreadable_replicas != UnreadableReplicas::AsSentinel
     }
 
     /// Where other gateways send clients.

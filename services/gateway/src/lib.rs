@@ -84,7 +84,12 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     bus.subscribe_into(&HEARD, inputs, heard).await?;
     let clock = Clock::start();
     let id = config.common.id.clone();
-    let own = gateway::Config { sender: bus.sender().clone(), place: config.common.place, serves };
+    let own = gateway::Config {
+        sender: bus.sender().clone(),
+        place: config.common.place,
+        serves,
+        unreadable_is_down: clients.unreadable_is_down(),
+    };
     let machine = Arc::new(RwLock::new(Gateway::new(own, clock.now())));
     let (tell, _) = broadcast::channel(clients.max_waiting_events);
     let (serve, is_open) = watch::channel(false);
@@ -92,7 +97,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let office = Office::new(bus.clone(), Arc::clone(&machine));
     let answers = Answers::new(seen, clock.clone(), clients, users, listening, tell.clone(), &id)
         .with_office(office.clone())
-        .with_meter(bus.meter().clone());
+        .with_meter(bus.meter().clone())
+        .with_log_level(&config.common.log.level);
     let answers = Arc::new(answers);
     if let Some(tls) = tls {
         drop(tokio::spawn(tls::keep(tls, clock.clone(), shutdown.clone())));

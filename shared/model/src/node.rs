@@ -240,6 +240,9 @@ pub struct NodeView {
     /// that is done comes back with what the file held before.
     #[serde(default)]
     pub unsaved: bool,
+    /// `replica_announced:0`: clients are not to be told of it. It may be promoted all the same.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub hidden: bool,
 }
 
 /// A replica's link to its master.
@@ -294,6 +297,7 @@ mod tests {
             empty: false,
             persistence_ok: true,
             unsaved: false,
+            hidden: false,
         }
     }
 

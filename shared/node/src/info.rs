@@ -62,6 +62,7 @@ pub fn parse(text: &str) -> Result<NodeView, Error> {
             .all(|field| info.first(&[field]).is_none_or(|status| status == "ok")),
         unsaved: info.is_set("aof_enabled")
             && (info.is_set("aof_rewrite_in_progress") || info.is_set("aof_rewrite_scheduled")),
+        hidden: info.first(&["replica_announced"]) == Some("0"),
     })
 }
 
@@ -347,6 +348,15 @@ mod tests {
         assert!(!says("aof_enabled:1\naof_rewrite_in_progress:0\naof_rewrite_scheduled:0"));
         assert!(!says("aof_enabled:0\naof_rewrite_in_progress:1"), "BGREWRITEAOF without the file");
         assert!(!says(""));
+    }
+
+    #[test]
+    fn a_replica_is_hidden_only_if_it_says_so() {
+        assert!(!parse(REPLICA).unwrap().hidden);
+        let said = |line| parse(&REPLICA.replace("replica_announced:1", line)).unwrap().hidden;
+        assert!(said("replica_announced:0"));
+        assert!(!said("nothing:0"), "servers before 6.2 do not say");
+        assert!(!parse(MASTER).unwrap().hidden);
     }
 
     #[test]

@@ -101,6 +101,7 @@ pub(crate) fn master_view(n: usize, offset: u64) -> NodeView {
         empty: false,
         persistence_ok: true,
         unsaved: false,
+        hidden: false,
     }
 }
 

@@ -30,9 +30,9 @@ const SECRET: &str = "secret";
 /// No command of anybody: the answer to it says that there is no more to come.
 const END: &str = "vedette-end";
 
-/// The system's plan: nothing is to be called down meanwhile.
+/// The system's plan: nothing is to be called down meanwhile. Of the replicas one is hidden.
 fn plan() -> Plan {
-    Plan { down_after_ms: 60_000, ..Plan::default() }
+    Plan { down_after_ms: 60_000, replicas: 3, ..Plan::default() }
 }
 
 /// Starts a gateway and waits until it lets clients in. Where it does.
@@ -141,6 +141,8 @@ pub async fn run() -> Result<Report> {
     let mut system = System::start(plan()).await?;
     // A group is watched and removed again.
     system.announce(&["second"]);
+    let hidden = system.nodes.last().context("no replica")?;
+    let _: String = hidden.command(&["CONFIG", "SET", "replica-announced", "no"]).await?;
     let mut asking = Asking { rows, used: BTreeSet::new(), report: Report::default(), port: 0 };
     asking.port = system.master().port();
     let (folder, group) = (system.path()?, system.group().to_string());
@@ -156,7 +158,7 @@ pub async fn run() -> Result<Report> {
         gateways.push(gateway(&mut system, &format!("g{n}")).await?);
     }
     for at in sentinels.iter().map(|sentinel| sentinel.at).chain(gateways.iter().copied()) {
-        all_are_known(at, &group, system.nodes.len() - 1).await?;
+        all_are_known(at, &group, plan().replicas - 1).await?;
     }
     asking.report.version = version(sentinels[0].at).await?;
     let both = (sentinels[0].at, gateways[0]);

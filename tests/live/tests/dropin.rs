@@ -5,10 +5,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use vedette_harness::{Home, LIMIT, Plan, Process, System, binary, ports, within};
+use vedette_harness::{Home, LIMIT, Plan, Process, System, binary, pick, ports, within};
 use vedette_live::compare::{Asked, Form};
 use vedette_live::tell;
-use vedette_model::NodeAddr;
+use vedette_model::{NodeAddr, Settings};
 
 const GREETINGS: &str = "__sentinel__:hello";
 
@@ -75,6 +75,12 @@ impl Place {
         Ok(self.ask(&["SENTINEL", "MYID"]).await?.text().to_owned())
     }
 
+    /// One field of the group's master, as it tells it.
+    async fn field(&self, group: &str, name: &str) -> Result<String> {
+        let form = self.ask(&["SENTINEL", "MASTER", group]).await?;
+        form.entry().remove(name).with_context(|| format!("no {name}: {form:?}"))
+    }
+
     /// The ids of the others that it lists.
     async fn others(&self, group: &str) -> Result<BTreeSet<String>> {
         let form = self.ask(&["SENTINEL", "SENTINELS", group]).await?;
@@ -122,6 +128,23 @@ async fn all_say(places: &[Place], group: &str, master: &NodeAddr) -> Result<()>
         })
         .await?;
     }
+    Ok(())
+}
+
+async fn all_show(places: &[Place], group: &str, name: &str, value: &str) -> Result<()> {
+    for place in places {
+        within(LIMIT, &format!("{} shows {name} {value}", place.at), async || {
+            (place.field(group, name).await.ok()? == value).then_some(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Has one of them do something, which it answers with `+OK`.
+async fn does(place: &Place, words: &[&str]) -> Result<()> {
+    let answer = place.ask(words).await?;
+    ensure!(answer == Form::Simple("OK".into()), "{words:?}: {answer:?}");
     Ok(())
 }
 
@@ -220,6 +243,58 @@ async fn two_of_three_fail_over_and_one_of_three_does_not() -> Result<()> {
     }
     let _ = complete(&system, &places).await?;
     all_say(&places, &group, &new).await?;
+    for place in &mut places {
+        place.running()?.terminate(LIMIT).await?;
+    }
+    system.finish().await
+}
+
+#[tokio::test]
+async fn what_one_is_told_at_run_time_is_true_at_all_and_kept() -> Result<()> {
+    let system = System::start_servers(Plan::default()).await?;
+    let (group, master) = (system.group().to_string(), system.master());
+    let mut places = places(&system)?;
+    for place in &mut places {
+        place.start(&system)?;
+    }
+    let ids = complete(&system, &places).await?;
+    let of_file = system.members_are_known().await?.settings;
+    let (name, value) = ("down-after-milliseconds", "1500");
+    all_show(&places, &group, name, "1000").await?;
+    does(&places[0], &["SENTINEL", "SET", &group, name, value]).await?;
+    all_show(&places, &group, name, value).await?;
+    for place in &mut places {
+        place.running()?.kill9()?;
+    }
+    for place in &mut places {
+        place.start(&system)?;
+    }
+    ensure!(complete(&system, &places).await? == ids, "an id changed");
+    // The files still say 1000.
+    all_show(&places, &group, name, value).await?;
+
+    // As a group of the file, but for the directives that the files have.
+    does(&places[1], &["SENTINEL", "REMOVE", &group]).await?;
+    within(LIMIT, "another has heard of it", async || {
+        let known = places[2].ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", &group]).await.ok()?;
+        matches!(known, Form::Null(_)).then_some(())
+    })
+    .await?;
+    let (mark, port) = (system.watcher.mark(), master.port().to_string());
+    does(&places[2], &["SENTINEL", "MONITOR", &group, master.host(), &port, "2"]).await?;
+    all_show(&places, &group, name, "30000").await?;
+    all_show(&places, &group, "failover-timeout", "180000").await?;
+    let watched = |fact: &_| pick::record(fact).filter(|record| !record.removed).cloned();
+    let what = "the record of a group that is watched again";
+    let (_, record) = system.watcher.wait(mark, LIMIT, what, watched).await?;
+    let bare = Settings {
+        down_after_ms: 30_000,
+        busy_budget_ms: 30_000,
+        failover_timeout_ms: 180_000,
+        ..of_file
+    };
+    ensure!(record.settings == bare, "{:?}", record.settings.changed_since(&bare));
+    all_say(&places, &group, &master).await?;
     for place in &mut places {
         place.running()?.terminate(LIMIT).await?;
     }

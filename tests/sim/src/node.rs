@@ -369,6 +369,7 @@ impl Node {
             empty: loading || self.is_empty(),
             persistence_ok: self.mood != Mood::Misconf,
             unsaved: self.disk.rewriting && now < self.disk.until,
+            hidden: false,
         }
     }
 }

@@ -35,12 +35,13 @@ impl Answers {
             Err(why) => return Reply::err(why).into(),
         };
         let Monitor { group, master, quorum } = wanted;
-        if let Some(known) = self.view().record(group.as_str())
-            && (&known.master, known.settings.quorum) != (&master, quorum)
-        {
-            return Reply::err("Duplicate master name.").into();
-        }
-        wish(group, Verb::Monitor { master, quorum, changes: Vec::new() })
+        let changes = match self.view().record(group.as_str()) {
+            None => self.config.new_group.clone(),
+            // Whatever was changed since another gateway was told of it stays.
+            Some(known) if (&known.master, known.settings.quorum) == (&master, quorum) => vec![],
+            Some(_) => return Reply::err("Duplicate master name.").into(),
+        };
+        wish(group, Verb::Monitor { master, quorum, changes })
     }
 
     /// `SENTINEL REMOVE`: a group that is removed already was removed at another gateway.
@@ -211,7 +212,9 @@ fn change(
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::answers;
     use super::*;
+    use crate::config::ClientsConfig;
     use vedette_model::Settings;
 
     fn asked(options: &str) -> Result<Vec<String>, String> {
@@ -295,6 +298,23 @@ mod tests {
             ("g redis-0.redis 6379 1", None),
         ] {
             assert_eq!(why(line).as_deref(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_new_group_starts_as_configured_and_a_known_one_stays_as_it_is() {
+        let as_configured = vec![Setting::FlapLimit(0), Setting::DownAfterMs(30_000)];
+        let new_group = as_configured.clone();
+        let answers = answers(ClientsConfig { new_group, ..ClientsConfig::default() });
+        for (line, expected) in
+            [("new 10.0.0.7 6379 2", as_configured), ("orders 10.0.0.1 6379 2", vec![])]
+        {
+            let words: Vec<_> = line.split(' ').map(|word| Bytes::from(word.to_string())).collect();
+            let Outcome::Instruct(wish) = answers.monitor(&words) else { panic!("{line}") };
+            let [Instruction { verb: Verb::Monitor { changes, .. }, .. }] = &wish.all[..] else {
+                panic!("{:?}", wish.all)
+            };
+            assert_eq!(*changes, expected, "{line}");
         }
     }
 

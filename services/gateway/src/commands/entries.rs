@@ -2,6 +2,7 @@
 //! bulk string.
 
 use super::Answers;
+use crate::config::UnreadableReplicas;
 use crate::reply::Reply;
 use vedette_model::{GroupRecord, Instant, NodeAddr, Role};
 use vedette_protocol::gateway::{Gateway, Look, Peer, replicas, sentinel_id};
@@ -42,8 +43,10 @@ impl Entry {
         self.since("last-ping-sent", down, now);
         self.since("last-ok-ping-reply", look.good, now);
         self.since("last-ping-reply", look.good, now);
-        if down.is_some() {
-            self.since("s-down-time", down, now);
+        // Some clients look for this field and not at the flags.
+        let shown = down.or(look.unreadable);
+        if shown.is_some() {
+            self.since("s-down-time", shown, now);
         }
         if odown.is_some() {
             self.since("o-down-time", odown, now);
@@ -76,7 +79,7 @@ fn run_id(record: &GroupRecord, addr: &NodeAddr, look: &Look<'_>) -> String {
 fn flags(look: &Look<'_>, odown: bool, kind: &'static str) -> Vec<&'static str> {
     let down = look.down.is_some();
     let words = [
-        (down, "s_down"),
+        (down || look.unreadable.is_some(), "s_down"),
         (odown, "o_down"),
         (true, kind),
         // Nobody has a connection to a node that is down, or was never seen.
@@ -121,10 +124,16 @@ impl Answers {
         entry.done()
     }
 
-    /// The entries of a master's replicas.
+    /// The entries of a master's replicas, but for those that clients are not to be told of.
     pub(super) fn replicas(&self, view: &Gateway, record: &GroupRecord, now: Instant) -> Reply {
-        let entries = replicas(record).map(|addr| replica(view, record, addr, now));
-        Reply::Array(entries.collect())
+        let left_out = self.config.unreadable_replicas == UnreadableReplicas::LeftOut;
+        let looks = replicas(record).map(|addr| (addr, view.look(record, addr, now)));
+        let shown = looks.filter(|(_, look)| {
+            let hidden = look.view.is_some_and(|(view, _)| view.hidden);
+            let unreadable = left_out && look.unreadable.is_some();
+            !hidden && !unreadable
+        });
+        Reply::Array(shown.map(|(addr, look)| replica(record, addr, &look, now)).collect())
     }
 
     /// The entries of the other gateways.
@@ -134,14 +143,13 @@ impl Answers {
     }
 }
 
-fn replica(view: &Gateway, record: &GroupRecord, addr: &NodeAddr, now: Instant) -> Reply {
-    let look = view.look(record, addr, now);
-    let run_id = run_id(record, addr, &look);
+fn replica(record: &GroupRecord, addr: &NodeAddr, look: &Look<'_>, now: Instant) -> Reply {
+    let run_id = run_id(record, addr, look);
     let name = addr.to_string();
-    let mut entry = Entry::new(&name, addr, &run_id, &flags(&look, false, "slave"));
-    entry.health(&look, None, now);
+    let mut entry = Entry::new(&name, addr, &run_id, &flags(look, false, "slave"));
+    entry.health(look, None, now);
     entry.number("down-after-milliseconds", record.settings.down_after_ms);
-    entry.role(&look, Role::Replica, now);
+    entry.role(look, Role::Replica, now);
     let seen = look.view.map(|(view, _)| view);
     let upstream = seen.and_then(|view| view.upstream.as_ref());
     entry.number("master-link-down-time", upstream.and_then(|up| up.down_for_ms).unwrap_or(0));
@@ -151,7 +159,8 @@ fn replica(view: &Gateway, record: &GroupRecord, addr: &NodeAddr, now: Instant) 
     entry.number("master-port", upstream.map_or(0, |up| up.addr.port()));
     entry.number("slave-priority", seen.map_or(100, |view| view.priority));
     entry.number("slave-repl-offset", seen.map_or(0, |view| view.offset));
-    entry.number("replica-announced", 1_u8);
+    // As in Sentinel's answers it is 1 in all that are shown.
+    entry.number("replica-announced", u8::from(seen.is_none_or(|view| !view.hidden)));
     entry.done()
 }
 
@@ -167,3 +176,6 @@ fn sentinel(peer: &Peer, down_after_ms: u64, now: Instant) -> Reply {
     entry.number("voted-leader-epoch", 0_u8);
     entry.done()
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,8 @@ use super::{Answers, lower, shown, text};
 use crate::reply::Reply;
 use bytes::Bytes;
 use std::collections::BTreeSet;
-use vedette_model::fits;
+use tracing::level_filters::LevelFilter;
+use vedette_model::{Setting, fits};
 
 /// A parameter of `SENTINEL CONFIG`, and how it is changed.
 const PARAMETERS: [(&str, &str); 7] = [
@@ -26,8 +27,8 @@ const TIMERS: [(&str, u64); 13] = [
     ("PING-PERIOD", 1_000),
     ("ASK-PERIOD", 1_000),
     ("PUBLISH-PERIOD", 1_000),
-    ("DEFAULT-DOWN-AFTER", 5_000),
-    ("DEFAULT-FAILOVER-TIMEOUT", 60_000),
+    (DOWN_AFTER, 5_000),
+    (FAILOVER_TIMEOUT, 60_000),
     ("TILT-TRIGGER", 0),
     ("TILT-PERIOD", 0),
     ("SLAVE-RECONF-TIMEOUT", 10_000),
@@ -36,6 +37,9 @@ const TIMERS: [(&str, u64); 13] = [
     ("SCRIPT-MAX-RUNTIME", 0),
     ("SCRIPT-RETRY-DELAY", 0),
 ];
+
+const DOWN_AFTER: &str = "DEFAULT-DOWN-AFTER";
+const FAILOVER_TIMEOUT: &str = "DEFAULT-FAILOVER-TIMEOUT";
 
 const FAILURES: [&str; 2] = ["crash-after-election", "crash-after-promotion"];
 
@@ -50,7 +54,7 @@ impl Answers {
                 "Only SENTINEL CONFIG GET <param> [<param> <param> ...] / SET <param> <value> \
                  [<param> <value> ...] are supported.",
             ),
-            ("debug", pairs) => debug(pairs),
+            ("debug", pairs) => self.debug(pairs),
             (_, flags) => simulate_failure(flags),
         }
     }
@@ -60,7 +64,7 @@ impl Answers {
             "resolve-hostnames" | "announce-hostnames" => "yes".into(),
             "announce-ip" => self.config().announce_host.clone().unwrap_or_default(),
             "announce-port" => self.config().announce_port.unwrap_or(0).to_string(),
-            "loglevel" => "notice".into(),
+            "loglevel" => self.loglevel.into(),
             _ => String::new(),
         }
     }
@@ -102,32 +106,60 @@ impl Answers {
         }
         Ok(())
     }
-}
 
-fn debug(pairs: &[Bytes]) -> Reply {
-    if pairs.is_empty() {
-        let timer = |(name, ms): (&str, u64)| (Reply::bulk(name), Reply::bulk(ms.to_string()));
-        return Reply::Map(TIMERS.into_iter().map(timer).collect());
-    }
-    for pair in pairs.chunks(2) {
-        let given = shown(&pair[0]);
-        let name = text(&pair[0]).to_ascii_uppercase();
-        let known = TIMERS.iter().find(|(timer, _)| *timer == name);
-        let (Some((_, ms)), Some(value)) = (known, pair.get(1)) else {
-            return Reply::err(format!(
-                "Unknown option or number of arguments for SENTINEL DEBUG '{given}'"
-            ));
+    /// What a new group starts with may be configured; the others are constants.
+    fn timers(&self) -> [(&'static str, u64); 13] {
+        let own = |name: &str| {
+            self.config().new_group.iter().find_map(|setting| match (name, setting) {
+                (DOWN_AFTER, Setting::DownAfterMs(ms))
+                | (FAILOVER_TIMEOUT, Setting::FailoverTimeoutMs(ms)) => Some(*ms),
+                _ => None,
+            })
         };
-        let invalid = format!("Invalid argument '{}' for SENTINEL DEBUG '{given}'", shown(value));
-        match text(value).parse::<u64>() {
-            Ok(0) | Err(_) => return Reply::err(invalid),
-            Ok(value) if value == *ms => {}
-            Ok(_) => {
-                return Reply::err(format!("{invalid}: timers that are no group's are constants"));
+        TIMERS.map(|(name, ms)| (name, own(name).unwrap_or(ms)))
+    }
+
+    fn debug(&self, pairs: &[Bytes]) -> Reply {
+        let timers = self.timers();
+        if pairs.is_empty() {
+            let timer = |(name, ms): (&str, u64)| (Reply::bulk(name), Reply::bulk(ms.to_string()));
+            return Reply::Map(timers.into_iter().map(timer).collect());
+        }
+        for pair in pairs.chunks(2) {
+            let given = shown(&pair[0]);
+            let name = text(&pair[0]).to_ascii_uppercase();
+            let known = timers.iter().find(|(timer, _)| *timer == name);
+            let (Some((_, ms)), Some(value)) = (known, pair.get(1)) else {
+                return Reply::err(format!(
+                    "Unknown option or number of arguments for SENTINEL DEBUG '{given}'"
+                ));
+            };
+            let invalid =
+                format!("Invalid argument '{}' for SENTINEL DEBUG '{given}'", shown(value));
+            match text(value).parse::<u64>() {
+                Ok(0) | Err(_) => return Reply::err(invalid),
+                Ok(value) if value == *ms => {}
+                Ok(_) => {
+                    return Reply::err(format!(
+                        "{invalid}: timers that are no group's are constants"
+                    ));
+                }
             }
         }
+        Reply::ok()
     }
-    Reply::ok()
+}
+
+/// Sentinel's word for what the log holds: `log.level` as it holds for all that has no level of its
+/// own. What holds more than that of `info` is `debug`.
+pub(super) fn loglevel(level: &str) -> &'static str {
+    let general = level.split(',').filter_map(|part| part.trim().parse().ok()).next_back();
+    match general.unwrap_or(LevelFilter::ERROR) {
+        LevelFilter::OFF => "nothing",
+        LevelFilter::ERROR | LevelFilter::WARN => "warning",
+        LevelFilter::INFO => "notice",
+        LevelFilter::DEBUG | LevelFilter::TRACE => "debug",
+    }
 }
 
 fn simulate_failure(flags: &[Bytes]) -> Reply {
@@ -137,5 +169,27 @@ fn simulate_failure(flags: &[Bytes]) -> Reply {
             Reply::err("a gateway elects nobody and promotes nobody: kill an orchestrator for that")
         }
         Some(_) | None => Reply::err("Unknown failure simulation specified"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_level_of_the_log_is_told_in_sentinels_words() {
+        for (level, word) in [
+            ("off", "nothing"),
+            ("error", "warning"),
+            ("warn", "warning"),
+            ("info", "notice"),
+            ("debug", "debug"),
+            ("TRACE", "debug"),
+            ("vedette_runtime=debug, warn", "warning"),
+            ("debug,vedette_runtime=off", "debug"),
+            ("vedette_runtime=debug", "warning"),
+        ] {
+            assert_eq!(loglevel(level), word, "{level}");
+        }
     }
 }

@@ -60,6 +60,8 @@ pub struct Answers {
     metrics: Metrics,
     /// Who carries out what changes something.
     office: Option<Office>,
+    /// As a Sentinel calls it.
+    loglevel: &'static str,
 }
 
 /// A command's name, how many words it has at least, and whether it may have more.
@@ -143,6 +145,7 @@ impl Answers {
             registry: Registry::default(),
             metrics: Metrics::new(Meter::default()),
             office: None,
+            loglevel: globals::loglevel("info"),
         }
     }
 
@@ -154,6 +157,11 @@ impl Answers {
     /// With somebody who carries out what changes something.
     pub fn with_office(self, office: Office) -> Self {
         Self { office: Some(office), ..self }
+    }
+
+    /// With the process's `log.level`.
+    pub fn with_log_level(self, level: &str) -> Self {
+        Self { loglevel: globals::loglevel(level), ..self }
     }
 
     /// How the port for clients is configured.

@@ -4,9 +4,9 @@ use super::*;
 use crate::users::{Rights, UserConfig};
 use std::net::{IpAddr, Ipv4Addr};
 use vedette_model::{
-    BallotNumber, DigestReply, GroupName, GroupRecord, Health, Heartbeat, Member, NodeAddr,
-    OrchestratorId, Place, Quorum, RecordCommitted, Roster, RosterVersion, Secret, Sender, Service,
-    Settings, VoterId,
+    BallotNumber, DigestReply, Fact, GroupName, GroupRecord, Health, Heartbeat, Member, NodeAddr,
+    NodeReport, NodeView, OrchestratorId, Place, ProberId, Quorum, RecordCommitted, ReplId, Role,
+    Roster, RosterVersion, RunId, Secret, Sender, Service, Setting, Settings, Upstream, VoterId,
 };
 use vedette_protocol::Machine as _;
 use vedette_protocol::gateway;
@@ -17,19 +17,57 @@ pub(crate) struct Talk {
     client: Client,
 }
 
+fn node(n: u8) -> NodeAddr {
+    NodeAddr::new(&format!("10.0.0.{n}"), 6_379).unwrap()
+}
+
 pub(crate) fn record() -> GroupRecord {
-    let node = |n: u8| NodeAddr::new(&format!("10.0.0.{n}"), 6_379).unwrap();
     let settings = Settings::with_quorum(Quorum::parse(2).unwrap());
     let mut record = GroupRecord::first(GroupName::parse("orders").unwrap(), node(1), settings);
     record.members.extend([Member::new(node(2), None), Member::new(node(3), None)]);
+    let _ = record.lineage.add(&ReplId::parse(&"a".repeat(40)).unwrap());
     record
 }
 
-pub(crate) fn view(clock: &Clock) -> Gateway {
+/// Node 2 or 3 as a replica of the master that may be read from.
+pub(crate) fn good(n: u8) -> NodeView {
+    NodeView {
+        run_id: RunId::parse(&format!("{n:040x}")).unwrap(),
+        role: Role::Replica,
+        replid: ReplId::parse(&"a".repeat(40)).unwrap(),
+        replid2: None,
+        second_offset: None,
+        offset: 900,
+        priority: 100,
+        upstream: Some(Upstream {
+            addr: node(1),
+            link_up: true,
+            down_for_ms: None,
+            syncing: false,
+        }),
+        replicas: Vec::new(),
+        loading: false,
+        loading_eta_ms: None,
+        empty: false,
+        persistence_ok: true,
+        unsaved: false,
+        hidden: false,
+    }
+}
+
+/// What a prober says of it.
+pub(crate) fn said(n: u8, view: NodeView) -> Fact {
+    let prober = ProberId::parse("p1").unwrap();
+    NodeReport { group: record().group, node: node(n), prober, view }.into()
+}
+
+pub(crate) fn view(clock: &Clock, config: &ClientsConfig) -> Gateway {
     let sender = Sender::parse(Service::Gateway, "g1", 1).unwrap();
     let place = Place::parse("here").unwrap();
     let serves = NodeAddr::new("10.0.0.9", 26_379).unwrap();
-    let mut view = Gateway::new(gateway::Config { sender, place, serves }, clock.now());
+    let unreadable_is_down = config.unreadable_is_down();
+    let own = gateway::Config { sender, place, serves, unreadable_is_down };
+    let mut view = Gateway::new(own, clock.now());
     let proposer = OrchestratorId::parse("o1").unwrap();
     let ballot = BallotNumber { number: 1, proposer, incarnation: 1 };
     let reply = DigestReply {
@@ -60,7 +98,7 @@ pub(crate) fn view(clock: &Clock) -> Gateway {
 pub(crate) fn answers(config: ClientsConfig) -> Arc<Answers> {
     let clock = Clock::start();
     let users = Users::load(&config).unwrap();
-    let gateway = Arc::new(RwLock::new(view(&clock)));
+    let gateway = Arc::new(RwLock::new(view(&clock, &config)));
     let listening = SocketAddr::from(([127, 0, 0, 1], 26_379));
     let (tell, _) = broadcast::channel(config.max_waiting_events);
     Arc::new(Answers::new(gateway, clock, config, users, listening, tell, "g1"))
@@ -80,6 +118,12 @@ impl Talk {
     pub(crate) fn beside(answers: &Arc<Answers>) -> Self {
         let client = answers.welcome(ENDS);
         Self { answers: Arc::clone(answers), client }
+    }
+
+    /// Its gateway hears this.
+    pub(crate) fn tell(&self, fact: Fact) {
+        let now = self.answers.now();
+        self.answers.gateway.write().unwrap().handle(fact, now);
     }
 
     /// The reply to a line of words, as it is sent.
@@ -175,6 +219,27 @@ fn where_there_is_nothing_to_do_the_words_are_looked_at_all_the_same() {
     }
     let _ = talk.says("SUBSCRIBE a");
     assert!(talk.says("SENTINEL MYID").starts_with("-ERR Can't execute 'sentinel|myid'"));
+}
+
+#[test]
+fn the_timers_of_a_new_group_are_told_as_they_are_configured() {
+    let asked = "SENTINEL DEBUG default-down-after 30000 default-failover-timeout 60000";
+    let refused = "-ERR Invalid argument '30000' for SENTINEL DEBUG 'default-down-after': timers \
+                   that are no group's are constants";
+    Talk::with(ClientsConfig::default()).hears(asked, refused);
+    let new_group = vec![Setting::DownAfterMs(30_000)];
+    Talk::with(ClientsConfig { new_group, ..ClientsConfig::default() }).hears(asked, "+OK");
+}
+
+#[test]
+fn the_log_has_the_level_that_is_configured() {
+    let mut talk = Talk::with(ClientsConfig::default());
+    talk.hears("SENTINEL CONFIG GET loglevel", "*2\r\n$8\r\nloglevel\r\n$6\r\nnotice");
+    let answers = Arc::into_inner(answers(ClientsConfig::default())).unwrap();
+    let mut talk = Talk::beside(&Arc::new(answers.with_log_level("debug")));
+    talk.hears("SENTINEL CONFIG GET loglevel", "*2\r\n$8\r\nloglevel\r\n$5\r\ndebug");
+    talk.hears("SENTINEL CONFIG SET loglevel debug", "+OK");
+    assert!(talk.says("SENTINEL CONFIG SET loglevel notice").contains("it is log.level"));
 }
 
 #[test]

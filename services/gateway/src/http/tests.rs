@@ -2,26 +2,28 @@
 
 use super::routes::Window;
 use super::shown;
-use crate::commands::tests::{answers, record, view};
+use crate::commands::tests::{Talk, good, record, said, view};
 use crate::config::ClientsConfig;
 use serde_json::Value;
+use std::sync::Arc;
 use tokio::sync::watch;
-use vedette_model::Pause;
+use vedette_model::{NodeView, Pause};
 use vedette_runtime::Clock;
 use vedette_runtime::http::{Answer, Ask, Site as _};
 use vedette_runtime::metrics::Form;
 
 struct Script {
     site: Window,
+    talk: Talk,
     open: watch::Sender<bool>,
 }
 
 impl Script {
     fn new() -> Self {
         let (open, is_open) = watch::channel(true);
-        let answers = answers(ClientsConfig::default());
-        crate::metrics::tell(&answers, is_open.clone());
-        Self { site: Window::new(answers, is_open), open }
+        let talk = Talk::with(ClientsConfig::default());
+        crate::metrics::tell(&talk.answers, is_open.clone());
+        Self { site: Window::new(Arc::clone(&talk.answers), is_open), talk, open }
     }
 
     fn get(&self, path: &str) -> Answer {
@@ -67,7 +69,7 @@ fn a_pause_is_shown_with_its_reason_and_its_end() {
     let clock = Clock::start();
     let mut record = record();
     record.pause = Some(Pause { left_ms: Some(90_000), ..Pause::for_good("lunch".into()) });
-    let shown = shown::group(&view(&clock), &record, clock.now());
+    let shown = shown::group(&view(&clock, &ClientsConfig::default()), &record, clock.now());
     let (paused, left) = (shown.paused.as_deref(), shown.pause_ends_within_ms);
     assert_eq!((paused, left), (Some("lunch"), Some(90_000)));
 }
@@ -93,6 +95,18 @@ fn checks_answer_200_to_the_master_and_503_to_everybody_else() {
     ] {
         let _ = script.is(path, 400);
     }
+}
+
+#[test]
+fn replicas_are_sent_reads_while_they_may_be_read_from_and_are_not_hidden() {
+    let script = Script::new();
+    let path = "/groups/orders/replica?node=10.0.0.2:6379";
+    script.talk.tell(said(2, good(2)));
+    let _ = script.is(path, 200);
+    script.talk.tell(said(2, NodeView { hidden: true, ..good(2) }));
+    let _ = script.is(path, 503);
+    let nodes = script.is("/groups/orders/nodes", 200);
+    assert_eq!(nodes["nodes"][1]["unreadable"], "it is not announced to clients");
 }
 
 #[test]

@@ -58,6 +58,9 @@ pub enum Unfit {
     /// Its data are not the group's.
     #[error("its history is not the group's")]
     Foreign,
+    /// Clients are not to be told of it: `replica-announced no`.
+    #[error("it is not announced to clients")]
+    Hidden,
     /// So many bytes are missing.
     #[error("it is {0} bytes behind")]
     Behind(u64),
@@ -116,6 +119,9 @@ impl Gateway {
         let seen = look.view.filter(|(_, at)| now.since(*at) < WORDS_EXPIRY);
         let (view, _) = seen.ok_or(Unfit::Unseen)?;
         self.follows(record, view, now)?;
+        if view.hidden {
+            return Err(Unfit::Hidden);
+        }
         match (max_lag, self.lag(record, node, now)) {
             (None, _) => Ok(()),
             (Some(_), None) => Err(Unfit::UnknownLag),

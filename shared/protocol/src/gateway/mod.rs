@@ -5,8 +5,9 @@
 //!  NodeReport ─────────────────► views of nodes ────────────────────────────────────────┼─► answers
 //!  SdownReport, OdownVerdict ──► who is down ───────────────────────────────────────────┤
 //!  Heartbeat ──────────────────► other gateways, voters and their roster, probers ──────┘
-//!  Event ──────────────────────► Tell (channel, payload)
-//!  changes of what is known ───► Tell: +switch-master, +slave, ±sdown, ±odown, +sentinel
+//!  Event ──────────────────────► Tell (channel, payload), and the steps that only Sentinel names
+//!  changes of what is known ───► Tell: +switch-master, +slave, ±sdown, ±odown, ±role-change,
+//!                                +new-epoch, +vote-for-leader, +sentinel
 //! ```
 //!
 //! The master comes from committed records only, and only while a majority of the voters has
@@ -14,6 +15,7 @@
 
 mod checks;
 mod seen;
+mod steps;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,7 @@ pub use tell::{replicas, sentinel_id};
 use crate::Machine;
 use crate::directory::{self, Directory};
 use crate::pulse::Pulse;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -52,6 +54,9 @@ pub struct Config {
     pub place: Place,
     /// Where clients reach it, as other gateways tell them.
     pub serves: NodeAddr,
+    /// Whether clients take a replica for down, and hear `+sdown` and `-sdown` of it, also while it
+    /// must not be read from: see [`Gateway::readable`].
+    pub unreadable_is_down: bool,
 }
 
 /// What a gateway does.
@@ -86,12 +91,15 @@ pub struct Peer {
 pub struct Gateway {
     me: Sender,
     serves: NodeAddr,
+    unreadable_is_down: bool,
     directory: Directory,
     roster: Option<Roster>,
     seen: BTreeMap<GroupName, GroupSeen>,
     /// The master and epoch told last.
     told: BTreeMap<GroupName, (Epoch, NodeAddr)>,
     peers: BTreeMap<String, Peer>,
+    /// Gateways that served and do not any more.
+    gone: BTreeSet<String>,
     probers: BTreeMap<String, Instant>,
     once: Once,
     serving: bool,
@@ -102,13 +110,14 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway that knows nothing yet, and does not serve.
     pub fn new(config: Config, now: Instant) -> Self {
-        let Config { sender, place, serves } = config;
+        let Config { sender, place, serves, unreadable_is_down } = config;
         Self {
             directory: Directory::new(now),
             roster: None,
             seen: BTreeMap::new(),
             told: BTreeMap::new(),
             peers: BTreeMap::new(),
+            gone: BTreeSet::new(),
             probers: BTreeMap::new(),
             once: Once::default(),
             serving: false,
@@ -117,6 +126,7 @@ impl Gateway {
             outputs: VecDeque::from([Output::Publish(StatusQuery {}.into())]),
             me: sender,
             serves,
+            unreadable_is_down,
         }
     }
 
@@ -192,10 +202,13 @@ impl Gateway {
             Fact::Heartbeat(beat) => self.heartbeat(beat, now),
             Fact::StatusQuery(_) => self.beat(now),
             Fact::NodeReport(report) => {
-                if self.directory.get(&report.group).is_some() {
-                    let seen = self.seen.entry(report.group).or_default();
-                    seen.report(report.node, report.view, now);
+                let Some(record) = self.directory.get(&report.group).cloned() else { return };
+                let seen = self.seen.entry(report.group).or_default();
+                let role = report.view.role;
+                if seen.report(report.node.clone(), report.view, now) {
+                    self.tell_role(&record, &report.node, role);
                 }
+                self.tell_down(&record, now);
             }
             Fact::SdownReport(report) => {
                 let Some(record) = self.directory.get(&report.group).cloned() else { return };
@@ -208,7 +221,7 @@ impl Gateway {
                 self.seen.entry(verdict.group.clone()).or_default().verdict(verdict, now);
                 self.tell_odown(&record, now);
             }
-            Fact::Event(event) => self.event(&event),
+            Fact::Event(event) => self.event(&event, now),
             Fact::Candidacy(_)
             | Fact::Ballot(_)
             | Fact::Proposal(_)
@@ -249,7 +262,7 @@ impl Gateway {
     fn peer(&mut self, beat: Heartbeat, now: Instant) {
         // One that closed its door is gone for clients.
         let Some(serves) = beat.serves else {
-            self.peers.remove(&beat.id);
+            self.peer_gone(&beat.id);
             return;
         };
         if self.peers.len() >= PEER_LIMIT && !self.peers.contains_key(&beat.id) {
@@ -257,9 +270,18 @@ impl Gateway {
         }
         let peer = Peer { id: beat.id.clone(), serves, heard: now };
         let known = self.peers.insert(beat.id, peer.clone());
-        if known.is_none_or(|known| known.serves != peer.serves) {
-            self.tell_peer(&peer);
+        if known.as_ref().is_none_or(|known| known.serves != peer.serves) {
+            self.tell_peer(&peer, known.is_some());
         }
+    }
+
+    fn peer_gone(&mut self, id: &str) {
+        let Some(peer) = self.peers.remove(id) else { return };
+        self.tell_peer_gone(&peer);
+        if self.gone.len() >= PEER_LIMIT {
+            self.gone.pop_first();
+        }
+        self.gone.insert(peer.id);
     }
 
     fn beat(&mut self, now: Instant) {
@@ -304,7 +326,10 @@ impl Gateway {
     }
 
     fn expire(&mut self, now: Instant) {
-        self.peers.retain(|_, peer| now.since(peer.heard) < PEER_EXPIRY);
+        let silent = self.peers.values().filter(|peer| now.since(peer.heard) >= PEER_EXPIRY);
+        for id in silent.map(|peer| peer.id.clone()).collect::<Vec<_>>() {
+            self.peer_gone(&id);
+        }
         self.probers.retain(|_, heard| now.since(*heard) < PEER_EXPIRY);
         let groups: Vec<_> = self.seen.keys().map(ToString::to_string).collect();
         for group in groups {
@@ -314,6 +339,7 @@ impl Gateway {
             }
             self.tell_down(&record, now);
             self.tell_odown(&record, now);
+            self.tell_not_elected(&record, now);
         }
     }
 }

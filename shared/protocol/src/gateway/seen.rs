@@ -3,8 +3,8 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 use vedette_model::{
-    GroupRecord, Instant, NodeAddr, NodeState, NodeView, OdownVerdict, ProberId, Roster,
-    SdownReport, VoterId,
+    Epoch, EventName, GroupRecord, Instant, NodeAddr, NodeState, NodeView, OdownVerdict, ProberId,
+    Roster, SdownReport, VoterId,
 };
 
 /// A report or verdict counts for so long, as for the voters and orchestrators.
@@ -28,6 +28,9 @@ pub struct Look<'a> {
     pub view: Option<(&'a NodeView, Instant)>,
     /// Whether a quorum of probers calls it down.
     pub down: Option<Down>,
+    /// Since when clients are told that it is down because it must not be read from: a replica's
+    /// only, see [`Config::unreadable_is_down`](super::Config::unreadable_is_down).
+    pub unreadable: Option<Instant>,
     /// When it last gave a good answer, as far as is known.
     pub good: Option<Instant>,
     /// Since when it has said what its role is.
@@ -42,6 +45,7 @@ struct Seen {
     down: BTreeMap<ProberId, Instant>,
     good: Option<Instant>,
     down_since: Option<Instant>,
+    unreadable_since: Option<Instant>,
 }
 
 /// One group's nodes as seen, and what the voters make of the master.
@@ -55,20 +59,37 @@ pub(super) struct GroupSeen {
     /// What was told of each node, and of the master's ODOWN.
     pub(super) told_down: BTreeMap<NodeAddr, bool>,
     pub(super) told_odown: bool,
+    /// The highest epoch told.
+    pub(super) told_epoch: Option<Epoch>,
+    /// Since when somebody asks for votes, without an end of it that was heard.
+    pub(super) attempt: Option<Instant>,
 }
 
 impl GroupSeen {
-    pub(super) fn report(&mut self, node: NodeAddr, view: NodeView, now: Instant) {
+    /// Takes what a node said; whether its role was another one before.
+    pub(super) fn report(&mut self, node: NodeAddr, view: NodeView, now: Instant) -> bool {
         if self.nodes.len() >= VIEW_LIMIT && !self.nodes.contains_key(&node) {
-            return;
+            return false;
         }
         let seen = self.nodes.entry(node).or_default();
-        let same = seen.view.as_ref().is_some_and(|(before, _)| before.role == view.role);
-        if !same {
+        let before = seen.view.as_ref().map(|(before, _)| before.role);
+        if before != Some(view.role) {
             seen.role_since = Some(now);
         }
+        let turned = before.is_some_and(|before| before != view.role);
         seen.good = Some(now);
         seen.view = Some((view, now));
+        turned
+    }
+
+    /// Notes that votes are asked for, or how that ended.
+    pub(super) fn attempted(&mut self, name: EventName, now: Instant) {
+        if name == EventName::TryFailover {
+            self.attempt = Some(now);
+        }
+        if [EventName::ElectedLeader, EventName::AbortNoGoodSlave].contains(&name) {
+            self.attempt = None;
+        }
     }
 
     /// Takes a prober's opinion; of another reign it says nothing.
@@ -113,10 +134,17 @@ impl GroupSeen {
         self.odown_since = None;
         self.told_down.clear();
         self.told_odown = false;
+        self.attempt = None;
     }
 
-    /// Notes since when a node is down; whether it is.
-    pub(super) fn is_down(&mut self, node: &NodeAddr, needed: usize, now: Instant) -> bool {
+    /// Notes since when a node is down, or must not be read from; whether clients are told so.
+    pub(super) fn is_down(
+        &mut self,
+        node: &NodeAddr,
+        needed: usize,
+        unreadable: bool,
+        now: Instant,
+    ) -> bool {
         let Some(seen) = self.nodes.get_mut(node) else { return false };
         let fresh = seen.down.values().filter(|heard| now.since(**heard) < REPORT_EXPIRY).count();
         if fresh >= needed {
@@ -124,7 +152,12 @@ impl GroupSeen {
         } else {
             seen.down_since = None;
         }
-        seen.down_since.is_some()
+        if unreadable {
+            seen.unreadable_since.get_or_insert(now);
+        } else {
+            seen.unreadable_since = None;
+        }
+        seen.down_since.is_some() || unreadable
     }
 
     /// Notes since when the master is objectively down; whether it is.
@@ -178,6 +211,7 @@ impl GroupSeen {
         Look {
             view: seen.view.as_ref().map(|(view, at)| (view, *at)),
             down: seen.down_since.filter(|_| by >= needed).map(|since| Down { since, by }),
+            unreadable: seen.unreadable_since.filter(|_| *node != record.master),
             good: seen.good,
             role_since: seen.role_since,
         }

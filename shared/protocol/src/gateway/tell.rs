@@ -1,16 +1,15 @@
 //! What subscribers are told, in Sentinel's words.
 //!
 //! A change of master, who is a replica, and who is down are told from what the gateway itself
-//! knows by then, so that whoever asks back finds it. All other events are passed on as they come,
-//! once each.
+//! knows by then, so that whoever asks back finds it.
 
-use super::{Gateway, Output, Peer};
+use super::{Gateway, Output, Unfit};
 use crate::hash::spread;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
-use vedette_model::{Event, EventName, GroupName, GroupRecord, Instant, NodeAddr};
+use vedette_model::{EventName, GroupRecord, Instant, NodeAddr};
 
 /// Ids of events remembered, so that a repeated one is told once.
 const ONCE_LIMIT: usize = 4_096;
@@ -23,7 +22,7 @@ pub(super) struct Once {
 }
 
 impl Once {
-    fn is_new(&mut self, id: &str) -> bool {
+    pub(super) fn is_new(&mut self, id: &str) -> bool {
         if !self.ids.insert(id.into()) {
             return false;
         }
@@ -38,23 +37,8 @@ impl Once {
 }
 
 impl Gateway {
-    fn tell(&mut self, channel: EventName, payload: String) {
-        self.outputs.push_back(Output::Tell { channel: channel.as_str().into(), payload });
-    }
-
-    /// Passes an event on, unless it is one that the gateway tells by itself.
-    pub(super) fn event(&mut self, event: &Event) {
-        let own = [
-            EventName::SwitchMaster,
-            EventName::Slave,
-            EventName::Sdown,
-            EventName::SdownOver,
-            EventName::Odown,
-            EventName::OdownOver,
-        ];
-        if !own.contains(&event.name) && self.once.is_new(&event.id) {
-            self.tell(event.name, event.payload.clone());
-        }
+    pub(super) fn tell(&mut self, channel: impl Into<String>, payload: String) {
+        self.outputs.push_back(Output::Tell { channel: channel.into(), payload });
     }
 
     /// A newer record: another master, or another replica.
@@ -62,6 +46,7 @@ impl Gateway {
         let now_told = (record.epoch, record.master.clone());
         let before = self.told.insert(record.group.clone(), now_told);
         let replicas: Vec<_> = replicas(record).cloned().collect();
+        self.tell_epoch(record);
         let seen = self.seen.entry(record.group.clone()).or_default();
         let known = core::mem::replace(&mut seen.replicas, replicas.iter().cloned().collect());
         let Some((epoch, old)) = before else { return };
@@ -87,10 +72,12 @@ impl Gateway {
     /// Tells who went down or came back.
     pub(super) fn tell_down(&mut self, record: &GroupRecord, now: Instant) {
         let needed = self.needed(record, now);
+        let unreadable = self.unreadable(record, now);
         let Some(seen) = self.seen.get_mut(&record.group) else { return };
         let mut changed = Vec::new();
         for member in &record.members {
-            let down = seen.is_down(&member.addr, needed, now);
+            let unreadable = unreadable.contains(&member.addr);
+            let down = seen.is_down(&member.addr, needed, unreadable, now);
             let told = seen.told_down.insert(member.addr.clone(), down);
             if told.unwrap_or(false) != down {
                 let name = if down { EventName::Sdown } else { EventName::SdownOver };
@@ -100,6 +87,19 @@ impl Gateway {
         for (name, payload) in changed {
             self.tell(name, payload);
         }
+    }
+
+    /// The replicas that clients take for down because of what these say of themselves. One that was
+    /// not seen lately is none of them: a gateway that has just begun has seen nobody.
+    fn unreadable(&self, record: &GroupRecord, now: Instant) -> BTreeSet<NodeAddr> {
+        if !self.unreadable_is_down {
+            return BTreeSet::new();
+        }
+        let is_unreadable = |node: &&NodeAddr| {
+            let readable = self.readable(record.group.as_str(), node, None, now);
+            readable.is_err_and(|why| why != Unfit::Unseen && why != Unfit::Hidden)
+        };
+        replicas(record).filter(is_unreadable).cloned().collect()
     }
 
     /// Tells whether the master is objectively down.
@@ -117,19 +117,6 @@ impl Gateway {
             self.tell(EventName::Odown, format!("{master} #quorum {tally}/{quorum}"));
         } else {
             self.tell(EventName::OdownOver, master);
-        }
-    }
-
-    /// Tells of another gateway, as Sentinel does of another Sentinel.
-    pub(super) fn tell_peer(&mut self, peer: &Peer) {
-        let (host, port) = (peer.serves.host().to_string(), peer.serves.port());
-        let groups: Vec<(GroupName, NodeAddr)> =
-            self.directory.records().map(|r| (r.group.clone(), r.master.clone())).collect();
-        let id = sentinel_id(&peer.id);
-        for (group, master) in groups {
-            let (ip, at) = (master.host(), master.port());
-            let payload = format!("sentinel {id} {host} {port} @ {group} {ip} {at}");
-            self.outputs.push_back(Output::Tell { channel: "+sentinel".into(), payload });
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is known, when it may be told, and what subscribers hear.
 
+mod steps;
+
 use super::*;
 use crate::tests::{at, ballot, history, node, place, prober, record, replica_view, roster, voter};
 use alloc::vec;
@@ -36,7 +38,8 @@ pub(super) fn committed(record: &GroupRecord) -> RecordCommitted {
 impl Script {
     pub(super) fn new() -> Self {
         let sender = Sender::parse(Service::Gateway, "g1", 1).unwrap();
-        let config = Config { sender, place: place("dc1"), serves: node(91) };
+        let config =
+            Config { sender, place: place("dc1"), serves: node(91), unreadable_is_down: true };
         let mut script = Self { gateway: Gateway::new(config, at(0)), now: 0 };
         let _ = script.outputs();
         script
@@ -123,7 +126,7 @@ impl Script {
     }
 }
 
-fn told(outputs: &[Output]) -> Vec<(&str, &str)> {
+pub(super) fn told(outputs: &[Output]) -> Vec<(&str, &str)> {
     let told = outputs.iter().filter_map(|output| match output {
         Output::Tell { channel, payload } => Some((channel.as_str(), payload.as_str())),
         Output::Publish(_) | Output::Serve(_) => None,
@@ -139,8 +142,21 @@ fn serves(outputs: &[Output]) -> Vec<bool> {
     served.collect()
 }
 
+fn event(name: EventName, id: &str, payload: &str) -> Event {
+    Event {
+        id: id.into(),
+        group: record(3).group,
+        name,
+        payload: payload.into(),
+        cause: "x".into(),
+        epoch: Epoch(1),
+        source: "orchestrator/o1".into(),
+        trace_id: TraceId::of(&record(3).group, Epoch(1), &node(1), None),
+    }
+}
+
 /// The next reign, under another master.
-fn switched(record: &GroupRecord, to: usize) -> GroupRecord {
+pub(super) fn switched(record: &GroupRecord, to: usize) -> GroupRecord {
     let mut next = record.clone();
     next.revision = Revision(record.revision.0 + 1);
     next.epoch = record.epoch.next();
@@ -313,19 +329,10 @@ fn the_master_is_objectively_down_by_a_majority_of_the_voters() {
 #[test]
 fn other_events_are_passed_on_once() {
     let mut script = Script::serving();
-    let event = |name, id: &str| Event {
-        id: id.into(),
-        group: record(3).group,
-        name,
-        payload: "master g 1.2.3.4 5".into(),
-        cause: "x".into(),
-        epoch: Epoch(1),
-        source: "orchestrator/o1".into(),
-        trace_id: TraceId::of(&record(3).group, Epoch(1), &node(1), None),
-    };
-    let said = script.hears(event(EventName::ElectedLeader, "1").into());
-    assert_eq!(told(&said), [("+elected-leader", "master g 1.2.3.4 5")]);
-    assert_eq!(told(&script.hears(event(EventName::ElectedLeader, "1").into())), []);
+    let event = |name, id: &str| event(name, id, "master g 1.2.3.4 5");
+    let said = script.hears(event(EventName::SelectedSlave, "1").into());
+    assert_eq!(told(&said), [("+selected-slave", "master g 1.2.3.4 5")]);
+    assert_eq!(told(&script.hears(event(EventName::SelectedSlave, "1").into())), []);
     let own = [EventName::SwitchMaster, EventName::Slave, EventName::Sdown, EventName::Odown];
     for (n, name) in own.into_iter().enumerate() {
         let said = script.hears(event(name, &format!("own{n}")).into());

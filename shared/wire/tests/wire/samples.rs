@@ -162,6 +162,7 @@ fn node_reports() -> Vec<Fact> {
         empty: false,
         persistence_ok: true,
         unsaved: false,
+        hidden: false,
     };
     let replica = NodeView {
         run_id: run_id('b'),
@@ -182,6 +183,7 @@ fn node_reports() -> Vec<Fact> {
         empty: true,
         persistence_ok: false,
         unsaved: true,
+        hidden: true,
         ..master.clone()
     };
     [("10.0.0.1:6379", master), ("10.0.0.2:6379", replica)]

@@ -75,6 +75,7 @@ fn view(addr: &NodeAddr, role: Role, offset: u64) -> Answer {
         empty: false,
         persistence_ok: true,
         unsaved: false,
+        hidden: false,
     };
     Answer::Done { view, rewrite_error: None, changed_by: None }
 }

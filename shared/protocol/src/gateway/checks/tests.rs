@@ -1,7 +1,7 @@
 //! Whom load balancers are sent to.
 
 use super::*;
-use crate::gateway::tests::{Script, committed};
+use crate::gateway::tests::{Script, committed, switched, told};
 use crate::tests::{
     at, group, history, master_view, node, orchestrator, prober, record, replica_view,
 };
@@ -30,6 +30,11 @@ impl Script {
             let _ = script.hears(reported(n, replica_view(n, 1, 900)));
         }
         script
+    }
+
+    /// Since when clients take a replica for down only because it must not be read from.
+    fn unreadable(&self, record: &GroupRecord, n: usize) -> Option<Instant> {
+        self.gateway.look(record, &node(n), at(self.now)).unreadable
     }
 
     fn primary(&self, n: usize) -> Result<(), Unfit> {
@@ -136,6 +141,67 @@ fn a_dead_master_alone_takes_no_replica_away() {
     unlinked.upstream.as_mut().unwrap().down_for_ms = Some(60_000);
     let _ = script.hears(reported(2, unlinked));
     assert_eq!(script.readable(2, None), Err(Unfit::Unlinked));
+}
+
+/// Node 2 while it gets all data anew.
+fn syncing() -> NodeView {
+    let mut view = replica_view(2, 1, 900);
+    view.upstream.as_mut().unwrap().syncing = true;
+    view
+}
+
+#[test]
+fn a_replica_that_must_not_be_read_from_is_told_as_down_until_it_may() {
+    let mut script = Script::with_views();
+    script.now = 100;
+    assert_eq!(told(&script.hears(reported(2, syncing())))[0].0, "+sdown");
+    script.now = 200;
+    assert_eq!(told(&script.hears(reported(2, syncing()))), [], "once");
+    assert_eq!(script.unreadable(&record(3), 2), Some(at(100)));
+    assert_eq!(told(&script.hears(reported(2, replica_view(2, 1, 900))))[0].0, "-sdown");
+    assert_eq!(script.unreadable(&record(3), 2), None);
+    script.gateway.unreadable_is_down = false;
+    assert_eq!(told(&script.hears(reported(2, syncing()))), []);
+    assert_eq!(script.unreadable(&record(3), 2), None);
+}
+
+#[test]
+fn one_that_is_both_down_and_unreadable_is_told_once_and_back_when_it_is_neither() {
+    let mut script = Script::with_views();
+    let _ = script.hears(reported(2, syncing()));
+    for by in 1..=2 {
+        assert_eq!(told(&script.down(by, 2, true)), []);
+    }
+    assert_eq!(told(&script.hears(reported(2, replica_view(2, 1, 900)))), [], "still down");
+    assert_eq!(told(&script.down(1, 2, false))[0].0, "-sdown");
+}
+
+#[test]
+fn a_hidden_replica_is_not_readable_and_not_told_as_down() {
+    let mut script = Script::with_views();
+    let hidden = NodeView { hidden: true, ..replica_view(2, 1, 900) };
+    assert_eq!(told(&script.hears(reported(2, hidden))), []);
+    assert_eq!(script.readable(2, None), Err(Unfit::Hidden));
+    let hidden = NodeView { hidden: true, ..syncing() };
+    assert_eq!(told(&script.hears(reported(2, hidden)))[0].0, "+sdown");
+}
+
+#[test]
+fn whom_nobody_has_seen_lately_is_not_told_as_down() {
+    let mut script = Script::with_views();
+    let said = script.until(26_000);
+    assert_eq!(script.readable(2, None), Err(Unfit::Unseen));
+    assert_eq!(told(&said), []);
+    assert_eq!(script.unreadable(&record(3), 2), None);
+}
+
+#[test]
+fn a_replica_that_was_unreadable_is_not_so_as_master() {
+    let mut script = Script::with_views();
+    let _ = script.hears(reported(2, syncing()));
+    let next = switched(&record(3), 2);
+    let _ = script.hears(committed(&next).into());
+    assert_eq!(script.unreadable(&next, 2), None);
 }
 
 #[test]
