@@ -30,6 +30,8 @@ use vedette_runtime::config::exposed;
 enum Level {
     /// Looked at, and well.
     Ok,
+    /// It cannot be looked at from here; says where it can.
+    Note,
     /// It may hurt one day.
     Warning,
     /// A failover would not happen, or would lose what need not be lost.
@@ -40,6 +42,7 @@ impl Level {
     const fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Note => "note",
             Self::Warning => "warning",
             Self::Error => "ERROR",
         }
@@ -87,7 +90,7 @@ impl<'a> Findings<'a> {
 
     /// Says that it was looked at, if nothing was found.
     fn end(mut self, well: impl Into<String>) {
-        if self.worst == Level::Ok {
+        if self.worst < Level::Warning {
             self.add(Level::Ok, well);
         }
     }

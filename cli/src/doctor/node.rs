@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use vedette_model::{Credentials, GroupRecord, NodeAddr, NodeFault};
 use vedette_node::command::{Errand, ask};
-use vedette_node::{Reply, Tls};
+use vedette_node::{ErrorCode, Reply, Tls};
 use vedette_runtime::Clock;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
@@ -28,16 +28,37 @@ const SETTINGS: [&str; 8] = [
     "replica-serve-stale-data",
 ];
 
-/// What Vedette sends to nodes, each as `ACL DRYRUN` takes it.
-const COMMANDS: [&[&str]; 8] = [
-    &["PING"],
-    &["INFO"],
-    &["ROLE"],
-    &["REPLICAOF", "NO", "ONE"],
-    &["CONFIG", "REWRITE"],
-    &["CLIENT", "KILL", "TYPE", "normal"],
-    &["MULTI"],
-    &["EXEC"],
+/// Something that Vedette sends to nodes.
+#[derive(Debug)]
+struct Sent {
+    /// As `ACL DRYRUN` takes it.
+    words: &'static [&'static str],
+    /// What there is not without it, if a failover does without.
+    without: Option<&'static str>,
+}
+
+const fn needed(words: &'static [&'static str]) -> Sent {
+    Sent { words, without: None }
+}
+
+const fn wanted(words: &'static [&'static str], without: &'static str) -> Sent {
+    Sent { words, without: Some(without) }
+}
+
+const NO_SWITCHOVER: &str = "there is no planned switchover";
+
+const COMMANDS: [Sent; 11] = [
+    needed(&["PING"]),
+    needed(&["INFO"]),
+    needed(&["ROLE"]),
+    needed(&["REPLICAOF", "NO", "ONE"]),
+    needed(&["CONFIG", "REWRITE"]),
+    needed(&["CLIENT", "KILL", "TYPE", "normal"]),
+    needed(&["MULTI"]),
+    needed(&["EXEC"]),
+    wanted(&["CLIENT", "PAUSE", "2000", "WRITE"], NO_SWITCHOVER),
+    wanted(&["CLIENT", "UNPAUSE"], NO_SWITCHOVER),
+    wanted(&["CLIENT", "LIST"], "an external-change does not say who did it"),
 ];
 
 /// What a node answered.
@@ -46,9 +67,11 @@ struct Answers {
     info: BTreeMap<String, String>,
     settings: BTreeMap<String, String>,
     /// Commands that the node does not know, or does not let us send; with what it says.
-    refused: Vec<(String, String)>,
+    refused: Vec<(&'static Sent, String)>,
     /// Whether `CONFIG GET` was refused.
     blind: Option<String>,
+    /// The same of the questions about what may be sent.
+    rights_unseen: Option<String>,
     clock: Option<Duration>,
 }
 
@@ -88,7 +111,7 @@ async fn answers(
     let errand = Errand { node, credentials, name, limit, kept: None, tls };
     let mut questions: Vec<Vec<&str>> = vec![vec!["INFO"], vec!["TIME"], vec!["ACL", "WHOAMI"]];
     questions.extend(SETTINGS.iter().map(|name| vec!["CONFIG", "GET", name]));
-    questions.extend(COMMANDS.iter().map(|words| vec!["COMMAND", "INFO", words[0]]));
+    questions.extend(COMMANDS.iter().map(|sent| vec!["COMMAND", "INFO", sent.words[0]]));
     let slices: Vec<&[&str]> = questions.iter().map(Vec::as_slice).collect();
     let mut replies = ask(errand, &slices).await?.into_iter();
     let mut found = Answers::default();
@@ -110,7 +133,7 @@ async fn answers(
             }
         }
     }
-    for words in COMMANDS {
+    for sent in &COMMANDS {
         // An unknown command is nothing in a list of one.
         let unknown = match replies.next() {
             Some(Reply::Array(one)) => matches!(one.as_slice(), [Reply::Nil]),
@@ -125,31 +148,42 @@ async fn answers(
         };
         if unknown {
             let why = "it is unknown there: renamed or disabled".to_owned();
-            found.refused.push((words.join(" "), why));
+            found.refused.push((sent, why));
         }
     }
-    if let Some(Reply::Text(user)) = user {
-        found.refused.extend(denied(errand, &user).await?);
+    match user {
+        Some(Reply::Text(user)) => rights(errand, &user, &mut found).await?,
+        Some(reply) => found.rights_unseen = refusal(reply),
+        None => {}
     }
     Ok(found)
 }
 
 /// Commands that this user may not send; a server older than 7.0 cannot say.
-async fn denied(errand: Errand<'_>, user: &str) -> Result<Vec<(String, String)>, NodeFault> {
+async fn rights(errand: Errand<'_>, user: &str, found: &mut Answers) -> Result<(), NodeFault> {
     let questions: Vec<Vec<&str>> =
-        COMMANDS.iter().map(|words| [&["ACL", "DRYRUN", user][..], words].concat()).collect();
+        COMMANDS.iter().map(|sent| [&["ACL", "DRYRUN", user][..], sent.words].concat()).collect();
     let slices: Vec<&[&str]> = questions.iter().map(Vec::as_slice).collect();
-    let replies = ask(errand, &slices).await?;
-    let refusal = |(words, reply): (&&[&str], Reply)| match reply {
-        Reply::Text(text) if text != "OK" => Some((words.join(" "), text)),
-        Reply::Text(_)
-        | Reply::Error(_)
-        | Reply::Integer(_)
-        | Reply::Array(_)
-        | Reply::Nil
-        | Reply::Unexpected(_) => None,
-    };
-    Ok(COMMANDS.iter().zip(replies).filter_map(refusal).collect())
+    for (sent, reply) in COMMANDS.iter().zip(ask(errand, &slices).await?) {
+        match reply {
+            Reply::Text(text) if text == "OK" => {}
+            Reply::Text(text) => found.refused.push((sent, text)),
+            other @ (Reply::Error(_)
+            | Reply::Integer(_)
+            | Reply::Array(_)
+            | Reply::Nil
+            | Reply::Unexpected(_)) => {
+                found.rights_unseen = found.rights_unseen.take().or(refusal(other))
+            }
+        }
+    }
+    Ok(())
+}
+
+/// That one may not ask this.
+fn refusal(reply: Reply) -> Option<String> {
+    let Reply::Error(error) = reply else { return None };
+    (error.code == ErrorCode::Denied).then(|| error.to_string())
 }
 
 /// How far the node's clock is from ours, either way.
@@ -161,16 +195,35 @@ fn clock(reply: &Reply) -> Option<Duration> {
     Some(Duration::from_millis(Clock::start().unix_ms()).abs_diff(theirs))
 }
 
+/// What may be sent to it.
+fn judge_rights(answers: &Answers, findings: &mut Findings<'_>) {
+    for (Sent { words, without }, why) in &answers.refused {
+        let (level, so) = match without {
+            None => (Level::Error, String::new()),
+            Some(without) => (Level::Warning, format!("; without it {without}")),
+        };
+        let command = words.join(" ");
+        findings.add(
+            level,
+            format!("Vedette may not send {command} ({why}): allow it for the group's user{so}"),
+        );
+    }
+    if let Some(why) = &answers.rights_unseen {
+        findings.add(
+            Level::Warning,
+            format!(
+                "what may be sent to it cannot be seen ({why}): allow ACL WHOAMI and ACL DRYRUN to \
+                 have that checked"
+            ),
+        );
+    }
+}
+
 fn judge(answers: &Answers, record: &GroupRecord, nodes: usize, findings: &mut Findings<'_>) {
+    judge_rights(answers, findings);
     let setting = |name: &str| answers.settings.get(name).map(String::as_str);
     let number = |name: &str| setting(name).and_then(|text| text.parse::<u64>().ok());
     let info = |name: &str| answers.info.get(name).map(String::as_str);
-    for (command, why) in &answers.refused {
-        findings.add(
-            Level::Error,
-            format!("Vedette may not send {command} ({why}): allow it for the group's user"),
-        );
-    }
     if let Some(why) = &answers.blind {
         findings.add(
             Level::Warning,
@@ -293,7 +346,11 @@ mod tests {
     #[test]
     fn each_setting_that_will_hurt_is_found_alone() {
         type Change = fn(&mut Answers);
-        let cases: [(&str, Level, Change); 7] = [
+        fn refuse(answers: &mut Answers, command: &str) {
+            let sent = COMMANDS.iter().find(|sent| sent.words.join(" ") == command).unwrap();
+            answers.refused.push((sent, "renamed".into()));
+        }
+        let cases: [(&str, Level, Change); 11] = [
             ("keeps nothing", Level::Warning, |a| {
                 a.settings.insert("appendonly".into(), "no".into());
             }),
@@ -309,8 +366,20 @@ mod tests {
             ("does not take what it saves", Level::Error, |a| {
                 a.info.insert("rdb_last_bgsave_status".into(), "err".into());
             }),
-            ("may not send CONFIG REWRITE", Level::Error, |a| {
-                a.refused.push(("CONFIG REWRITE".into(), "renamed".into()));
+            ("may not send CONFIG REWRITE (renamed)", Level::Error, |a| {
+                refuse(a, "CONFIG REWRITE");
+            }),
+            ("without it there is no planned switchover", Level::Warning, |a| {
+                refuse(a, "CLIENT PAUSE 2000 WRITE");
+            }),
+            ("without it there is no planned switchover", Level::Warning, |a| {
+                refuse(a, "CLIENT UNPAUSE");
+            }),
+            ("without it an external-change does not say who", Level::Warning, |a| {
+                refuse(a, "CLIENT LIST");
+            }),
+            ("what may be sent to it cannot be seen (NOPERM)", Level::Warning, |a| {
+                a.rights_unseen = Some("NOPERM".into());
             }),
             ("its clock is 3.0 s", Level::Warning, |a| a.clock = Some(Duration::from_secs(3))),
         ];

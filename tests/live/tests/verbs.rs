@@ -40,19 +40,34 @@ async fn what_will_hurt_one_day_is_found_at_the_nodes() -> Result<()> {
     says(
         &system,
         &["doctor"],
-        &["keeps nothing on its disk", "min-replicas-to-write 1", "facts of the last 90 days"],
+        &[
+            "keeps nothing on its disk",
+            "min-replicas-to-write 1",
+            "facts of the last 90 days",
+            "note",
+            "sync_interval",
+            "1 copies on disk",
+        ],
     )
     .await?;
     let node = &system.nodes[2];
-    let _: String = node.command(&["ACL", "SETUSER", "default", "-replicaof"]).await?;
+    let rights = ["-replicaof", "-client|pause", "-client|list"];
+    let _: String = node.command(&[&["ACL", "SETUSER", "default"], &rights[..]].concat()).await?;
     let _: String = node.command(&["CONFIG", "SET", "masterauth", ""]).await?;
     says(
         &system,
         &["doctor"],
-        &["ERROR", "may not send REPLICAOF NO ONE", "it has a password and no masterauth"],
+        &[
+            "ERROR",
+            "may not send REPLICAOF NO ONE",
+            "it has a password and no masterauth",
+            "without it there is no planned switchover",
+            "without it an external-change does not say who did it",
+        ],
     )
     .await?;
-    let _: String = node.command(&["ACL", "SETUSER", "default", "+replicaof"]).await?;
+    let rights = ["+replicaof", "+client|pause", "+client|list"];
+    let _: String = node.command(&[&["ACL", "SETUSER", "default"], &rights[..]].concat()).await?;
     let _: String = node.command(&["CONFIG", "SET", "masterauth", "secret"]).await?;
     says(&system, &["survive"], &["voter/v1", "weaker", "nodes on 127.0.0.1"]).await?;
     let completions = system.vedette(&["completions", "bash"]).await?;
