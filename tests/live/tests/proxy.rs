@@ -1,7 +1,7 @@
 //! HAProxy with the configuration of `deploy/`, and the checks that it goes by, over a failover.
 
 use anyhow::{Context as _, Result, ensure};
-use redis::Client;
+use redis::{AsyncConnectionConfig, Client};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -15,6 +15,9 @@ use vedette_live::{
 };
 use vedette_model::NodeAddr;
 
+/// From an announcement until the proxy has closed the sessions to the old master: it asks every
+/// 100 ms, and the machine may be busy.
+const CLOSED_LIMIT: Duration = Duration::from_millis(300);
 /// One command or check of this test.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
@@ -84,23 +87,29 @@ fn proxy(system: &System, gateways: &[SocketAddr], folder: &Path) -> Result<(Pro
     Ok((Process::spawn("haproxy", haproxy()?, arguments, folder)?, writes, reads))
 }
 
-/// Writes through the proxy without a pause; when each write was acknowledged.
+/// Writes through the proxy without a pause; when each write was acknowledged, and when a connection
+/// was closed.
 struct Through {
     acknowledged: Arc<Mutex<Vec<Instant>>>,
+    closed: Arc<Mutex<Vec<Instant>>>,
     writer: JoinHandle<()>,
 }
 
 impl Through {
     fn port(port: u16) -> Result<Self> {
         let client = Client::open(format!("redis://127.0.0.1:{port}"))?;
+        // A connection that hangs is not given up here: the proxy has to close it.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let acknowledged = Arc::new(Mutex::new(Vec::new()));
         let done = Arc::clone(&acknowledged);
+        let closed = Arc::new(Mutex::new(Vec::new()));
+        let ended = Arc::clone(&closed);
         let writer = tokio::spawn(async move {
             let mut pace = tokio::time::interval(Duration::from_millis(5));
             let mut number = 0;
             loop {
                 pace.tick().await;
-                let connect = client.get_multiplexed_async_connection();
+                let connect = client.get_multiplexed_async_connection_with_config(&config);
                 let Ok(Ok(mut link)) = tokio::time::timeout(ANSWER_LIMIT, connect).await else {
                     continue;
                 };
@@ -108,19 +117,26 @@ impl Through {
                     pace.tick().await;
                     let (key, mut set) = (format!("through:{number}"), redis::cmd("SET"));
                     let write = set.arg(key).arg(number).query_async::<()>(&mut link);
-                    // A connection that hangs is not given up here: the proxy has to close it.
-                    let Ok(Ok(())) = tokio::time::timeout(LIMIT, write).await else { break };
+                    let Ok(Ok(())) = tokio::time::timeout(LIMIT, write).await else {
+                        ended.lock().expect("nobody panics with it").push(now());
+                        break;
+                    };
                     done.lock().expect("nobody panics with it").push(now());
                     number += 1;
                 }
             }
         });
-        Ok(Self { acknowledged, writer })
+        Ok(Self { acknowledged, closed, writer })
     }
 
     fn first_after(&self, at: Instant) -> Option<Instant> {
         let all = self.acknowledged.lock().expect("nobody panics with it");
         all.iter().copied().find(|write| *write > at)
+    }
+
+    fn closed_after(&self, at: Instant) -> Option<Instant> {
+        let all = self.closed.lock().expect("nobody panics with it");
+        all.iter().copied().find(|closed| *closed > at)
     }
 
     fn count(&self) -> usize {
@@ -203,6 +219,7 @@ async fn writes_move_with_the_master_and_never_to_two() -> Result<()> {
         through.first_after(switch.announced)
     })
     .await?;
+    let closed = through.closed_after(stopped).context("its session is gone")?;
     let spy_from = through.count();
     system.nodes[0].cont()?;
     system.all_follow(&new).await?;
@@ -210,9 +227,16 @@ async fn writes_move_with_the_master_and_never_to_two() -> Result<()> {
         .await?;
     let samples = samples.await??;
     tell(&format!(
-        "announcement to first write through the proxy {:.0} ms; {samples} samples",
+        "announcement to the end of the session {:.0} ms, to the first write through the proxy {:.0} ms; \
+         {samples} samples",
+        ms(switch.announced, closed),
         ms(switch.announced, first)
     ));
+    let late = closed.saturating_duration_since(switch.announced);
+    ensure!(
+        late <= CLOSED_LIMIT,
+        "a session to the old master was closed {late:?} after the event"
+    );
     through.writer.abort();
     let clients: String = system.nodes[0].command(&["CLIENT", "LIST", "TYPE", "normal"]).await?;
     let from_proxy = clients.lines().filter(|line| line.contains("cmd=set")).count();

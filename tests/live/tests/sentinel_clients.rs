@@ -19,7 +19,8 @@ use vedette_harness::{GROUP, Home, LIMIT, Plan, Process, System, now, ports, wit
 use vedette_live::{invariants, ms, plain, rounds, tell, workshop};
 use vedette_model::NodeAddr;
 
-/// From an announcement to the next acknowledged write.
+/// From what happened to the master, which has to be noticed first, to the next acknowledged write;
+/// and from the old master's return.
 const MOVE_LIMIT: Duration = Duration::from_secs(3);
 /// Between two writes of a client.
 const PACE: Duration = Duration::from_millis(10);
@@ -286,7 +287,7 @@ async fn moves(
     // Before that a master that hands over refuses writes, as a replica does.
     let refused: Vec<usize> = clients.iter().map(Client::refused).collect();
     for (client, tried) in clients.iter().zip(&tried) {
-        let left = MOVE_LIMIT.saturating_sub(announced.elapsed());
+        let left = MOVE_LIMIT.saturating_sub(since.elapsed());
         let seen = client.writes_on(system, &next.master, *tried, left).await;
         let seen = seen.with_context(|| format!("{what:?}"))?;
         tell(&format!(
