@@ -177,7 +177,7 @@ async fn a_master_that_loads_for_long_is_down_by_its_own_estimate() {
     let mut stage = Stage::new(&lines, patient).await;
     // 20 s.
     stage.fill(400).await;
-    let _: String = stage.nodes[0].command(&["SAVE"]).await.unwrap();
+    stage.nodes[0].save().await.unwrap();
     stage.nodes[0].restart().unwrap();
     let cause = stage.event(EventName::Loading).await;
     assert!(cause.contains("it loads its data set"), "{cause}");

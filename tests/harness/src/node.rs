@@ -187,6 +187,16 @@ impl Node {
             .with_context(|| format!("{} to {}", words.join(" "), self.name()))
     }
 
+    /// Writes its data set to its disk, once no child of its own does: a replica that synchronises
+    /// may have it saved at this moment.
+    ///
+    /// # Errors
+    /// If it is not done within [`LIMIT`].
+    pub async fn save(&self) -> Result<()> {
+        let done = async || self.command::<()>(&["SAVE"]).await.ok();
+        within(LIMIT, "it saves its data set", done).await
+    }
+
     /// The fields of one section of `INFO`.
     ///
     /// # Errors

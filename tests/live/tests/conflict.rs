@@ -103,7 +103,7 @@ async fn a_replica_that_came_back_with_a_history_of_its_own() -> Result<()> {
     let (stranger, folder) = (2, system.path()?);
     let other = Node::start("other", &folder, None, None, &[]).await?;
     other.command::<()>(&["SET", "theirs", "1"]).await?;
-    other.command::<()>(&["SAVE"]).await?;
+    other.save().await?;
     system.nodes[stranger].kill9()?;
     let data = folder.join(system.nodes[stranger].name());
     std::fs::copy(folder.join("other/dump.rdb"), data.join("dump.rdb"))?;

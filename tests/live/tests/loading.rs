@@ -33,7 +33,7 @@ async fn saved(replicas: usize, loading_budget_ms: u64) -> Result<System> {
         })
         .await?;
     }
-    let _: String = master.command(&["SAVE"]).await?;
+    master.save().await?;
     Ok(system)
 }
 
