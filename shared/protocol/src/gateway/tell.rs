@@ -90,14 +90,16 @@ impl Gateway {
     }
 
     /// The replicas that clients take for down because of what these say of themselves. One that was
-    /// not seen lately is none of them: a gateway that has just begun has seen nobody.
+    /// not seen lately is none of them: a gateway that has just begun has seen nobody. Nor is one that
+    /// said last that it is the master: it has handed over, and was not asked since.
     fn unreadable(&self, record: &GroupRecord, now: Instant) -> BTreeSet<NodeAddr> {
         if !self.unreadable_is_down {
             return BTreeSet::new();
         }
         let is_unreadable = |node: &&NodeAddr| {
             let readable = self.readable(record.group.as_str(), node, None, now);
-            readable.is_err_and(|why| why != Unfit::Unseen && why != Unfit::Hidden)
+            readable
+                .is_err_and(|why| !matches!(why, Unfit::Unseen | Unfit::Hidden | Unfit::WrongRole))
         };
         replicas(record).filter(is_unreadable).cloned().collect()
     }

@@ -6,6 +6,7 @@ use crate::tests::{
     at, group, history, master_view, node, orchestrator, prober, record, replica_view,
 };
 use alloc::vec;
+use alloc::vec::Vec;
 use vedette_model::{
     Epoch, Fact, Failover, Flapping, LossBound, NodeReport, ReplicaSeen, Revision,
 };
@@ -202,6 +203,23 @@ fn a_replica_that_was_unreadable_is_not_so_as_master() {
     let next = switched(&record(3), 2);
     let _ = script.hears(committed(&next).into());
     assert_eq!(script.unreadable(&next, 2), None);
+}
+
+/// It is told to follow in the same moment, and has not been asked since.
+#[test]
+fn a_master_that_has_handed_over_is_not_told_as_down() {
+    let mut script = Script::with_views();
+    let next = switched(&record(3), 2);
+    let _ = script.hears(committed(&next).into());
+    assert_eq!(script.readable(1, None), Err(Unfit::WrongRole), "nobody is to read there yet");
+    assert_eq!(told(&script.hears(reported(3, replica_view(3, 2, 900)))), []);
+    assert_eq!(script.unreadable(&next, 1), None);
+    // It synchronises from the new one.
+    let mut view = replica_view(1, 2, 900);
+    view.upstream.as_mut().unwrap().syncing = true;
+    let heard = script.hears(reported(1, view));
+    let channels: Vec<_> = told(&heard).iter().map(|t| t.0).collect();
+    assert_eq!(channels, ["+role-change", "+sdown"]);
 }
 
 #[test]
