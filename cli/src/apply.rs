@@ -40,7 +40,7 @@ pub async fn run(wanted: &Apply, config: &Config, shutdown: &Shutdown) -> anyhow
     );
     let bus = connect(config, shutdown).await?;
     let heard = status::collect(&bus, LIST_LIMIT).await?;
-    heard.ensure_voters(config)?;
+    status::ensure_voters(&heard, config)?;
     let plan = Plan::of(&declared.list, &heard.records, wanted.prune);
     if !wanted.json {
         out::text(&plan.text())?;

@@ -17,7 +17,7 @@ use crate::columns::columns;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::out;
-use crate::status::{Report, collect};
+use crate::status::{Report, collect, ensure_voters};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
@@ -109,7 +109,7 @@ pub async fn run(
     let tls = config.nodes_tls()?;
     let connection = connect(config, shutdown).await?;
     let heard = collect(&connection, Duration::from_millis(wanted.wait)).await?;
-    heard.ensure_voters(config)?;
+    ensure_voters(&heard, config)?;
     let roster = config.roster.roster()?;
     let mut all = Vec::new();
     for text in Report::of(&heard, &roster).attention {

@@ -37,7 +37,7 @@ struct Line {
 pub async fn run(wanted: &Listing, config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     let bus = connect(config, shutdown).await?;
     let heard = collect(&bus, Duration::from_millis(wanted.wait)).await?;
-    heard.ensure_voters(config)?;
+    status::ensure_voters(&heard, config)?;
     let lines: Vec<Line> = heard.records.values().map(|record| Line::of(&heard, record)).collect();
     if wanted.json {
         return out::line(&serde_json::to_string_pretty(&lines)?);

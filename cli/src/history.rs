@@ -5,10 +5,6 @@
 //!                           └─► Report ─► text or JSON
 //! ```
 
-mod entries;
-mod incident;
-mod reason;
-mod report;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -16,20 +12,16 @@ mod text;
 use crate::args::{Explain, History};
 use crate::config::Config;
 use crate::connect::connect;
-use crate::status::{self, Heard};
-use crate::{out, progress, when};
+use crate::{out, progress};
 use anyhow::{Context as _, bail};
-use entries::Entries;
-use report::{Report, Today};
 use std::time::Duration;
+use vedette_history::{Entries, Found, Today, Unfound, reach};
 use vedette_model::GroupName;
 use vedette_runtime::history::{Past, past};
 use vedette_runtime::{Bus, Clock, Shutdown};
 
 /// For reading all that is kept.
 const READ_LIMIT: Duration = Duration::from_secs(30);
-/// For what the services say of an incident that is not over.
-const LISTEN: Duration = Duration::from_millis(1_200);
 
 /// Prints what happened.
 ///
@@ -41,13 +33,13 @@ pub async fn run(wanted: &History, config: &Config, shutdown: &Shutdown) -> anyh
     let past = read(&bus, wanted.group.as_ref(), since_ms).await?;
     let entries = Entries::of(&past);
     if wanted.json {
-        for line in entries.json()? {
-            out::line(&line)?;
+        for entry in entries.json()? {
+            out::line(&entry.to_string())?;
         }
         return Ok(());
     }
     if entries.is_empty() {
-        out::note(&empty(&past));
+        out::note(&reach(&past));
     }
     out::text(&text::listing(&entries, &past))
 }
@@ -58,9 +50,14 @@ pub async fn run(wanted: &History, config: &Config, shutdown: &Shutdown) -> anyh
 /// There is nothing to explain, or what is wrong with NATS or JetStream; with what to do about it.
 pub async fn explain(wanted: &Explain, config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     let bus = connect(config, shutdown).await?;
-    let (past, incident) = find(&bus, &wanted.what).await?;
-    let today = if incident.is_over() { None } else { Some(today(&bus, &incident.group).await?) };
-    let report = Report::of(&incident, &past, today);
+    let found = find(&bus, &wanted.what).await?;
+    let today = if found.incident.is_over() {
+        None
+    } else {
+        let asked = Today::of(&bus, &found.incident.group);
+        Some(progress::during("the services' answers", asked).await?)
+    };
+    let report = found.report(today);
     if wanted.json {
         return out::line(&serde_json::to_string_pretty(&report)?);
     }
@@ -68,29 +65,20 @@ pub async fn explain(wanted: &Explain, config: &Config, shutdown: &Shutdown) -> 
 }
 
 /// The incident that is meant: the latest of a group, or the one of this id.
-async fn find(bus: &Bus, what: &str) -> anyhow::Result<(Past, incident::Incident)> {
+async fn find(bus: &Bus, what: &str) -> anyhow::Result<Found> {
     if let Ok(group) = GroupName::parse(what) {
         let past = read(bus, Some(&group), None).await?;
-        let all = incident::incidents(&past.kept);
-        if let Some(latest) = all.into_iter().next_back() {
-            return Ok((past, latest));
+        if let Ok(latest) = Found::latest(past, &group) {
+            return Ok(latest);
         }
     }
-    let past = read(bus, None, None).await?;
-    let mut all = incident::incidents(&past.kept);
-    all.retain(|incident| incident.is_called(what));
-    match all.as_slice() {
-        [] => bail!(
-            "nothing is kept of a failover of {what}, nor of one with that id; {}; `vedette \
-             history` lists what there is",
-            empty(&past)
+    match Found::called(read(bus, None, None).await?, what) {
+        Ok(found) => Ok(found),
+        Err(Unfound::Nothing { reach }) => bail!(
+            "nothing is kept of a failover of {what}, nor of one with that id; {reach}; `vedette \
+             history` lists what there is"
         ),
-        [incident] => {
-            let incident = incident.clone();
-            Ok((past, incident))
-        }
-        several => {
-            let ids: Vec<_> = several.iter().map(|incident| incident.id.as_str()).collect();
+        Err(Unfound::Several { ids }) => {
             bail!("{what} is the beginning of several ids: {}", ids.join(", "))
         }
     }
@@ -100,23 +88,4 @@ async fn read(bus: &Bus, group: Option<&GroupName>, since_ms: Option<u64>) -> an
     let read = past(bus, group, since_ms, READ_LIMIT);
     let read = progress::during("the history", read).await;
     read.context("the history cannot be read")
-}
-
-/// What the services say now.
-async fn today(bus: &Bus, group: &GroupName) -> anyhow::Result<Today> {
-    let heard: Heard = status::collect(bus, LISTEN).await?;
-    let says = heard.services.iter().flat_map(|((service, id), beat)| {
-        let standings = beat.standings.iter().filter(|s| s.group == *group && !s.text.is_empty());
-        standings.map(move |standing| (format!("{service}/{id}"), standing.text.clone()))
-    });
-    let quorum = heard.records.get(group).map(|record| record.settings.quorum.get());
-    Ok(Today { quorum, voters: heard.voters.len(), says: says.collect() })
-}
-
-fn empty(past: &Past) -> String {
-    match past.oldest_us {
-        Some(at) => format!("the history goes back to {}", when::utc(at)),
-        None => "nothing is kept at all: an orchestrator begins the history, if JetStream is there"
-            .into(),
-    }
 }

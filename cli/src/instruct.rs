@@ -4,10 +4,11 @@
 use crate::args::{Changes, Monitor, Pause, Plain, Reset, Set};
 use crate::config::Config;
 use crate::connect::connect;
-use crate::{out, progress, status, watch};
+use crate::{out, progress, status};
 use anyhow::{Context as _, bail, ensure};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use vedette_history::fact;
 use vedette_model::{
     Fact, GroupName, Instruction, InstructionReply, Outcome, Secret, Setting, TraceId, Verb, fits,
 };
@@ -115,7 +116,7 @@ pub async fn order(
 ) -> anyhow::Result<bool> {
     let Some(reply) = answer(bus, &instruction, limit).await? else { return Ok(false) };
     if json {
-        out::line(&watch::value(&reply.clone().into())?.to_string())?;
+        out::line(&fact::value(&reply.clone().into())?.to_string())?;
     }
     let words = done(&reply)?;
     if !json {

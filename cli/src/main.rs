@@ -36,7 +36,6 @@ mod switch;
 mod together;
 mod up;
 mod watch;
-mod when;
 
 use args::{Args, Verb};
 use clap::CommandFactory as _;

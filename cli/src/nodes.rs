@@ -5,7 +5,7 @@ use crate::columns::columns;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::out;
-use crate::status::{Heard, collect};
+use crate::status::{Heard, collect, ensure_voters};
 use anyhow::bail;
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
@@ -53,7 +53,7 @@ pub async fn run(wanted: &Nodes, config: &Config, shutdown: &Shutdown) -> anyhow
     let tls = config.nodes_tls()?;
     let bus = connect(config, shutdown).await?;
     let heard = collect(&bus, Duration::from_millis(wanted.listing.wait)).await?;
-    heard.ensure_voters(config)?;
+    ensure_voters(&heard, config)?;
     let mut lines = Vec::new();
     for record in heard.records.values() {
         if wanted.group.as_ref().is_none_or(|group| *group == record.group) {

@@ -8,7 +8,7 @@ use crate::columns::columns;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::out;
-use crate::status::{Heard, collect, present, roster};
+use crate::status::{Heard, collect, ensure_voters, present, roster};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -61,7 +61,7 @@ struct Line {
 pub async fn run(wanted: &Listing, config: &Config, shutdown: &Shutdown) -> anyhow::Result<bool> {
     let bus = connect(config, shutdown).await?;
     let heard = collect(&bus, Duration::from_millis(wanted.wait)).await?;
-    heard.ensure_voters(config)?;
+    ensure_voters(&heard, config)?;
     let lines = lines(&heard, &roster(&heard, &config.roster.roster()?));
     if wanted.json {
         out::line(&serde_json::to_string_pretty(&lines)?)?;

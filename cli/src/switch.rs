@@ -5,7 +5,7 @@ use crate::args::{Drain, Plain, Switchover};
 use crate::config::Config;
 use crate::connect::connect;
 use crate::instruct::{ask, done, hear};
-use crate::status::collect;
+use crate::status::{collect, ensure_voters};
 use crate::{master, out, progress};
 use anyhow::Context;
 use serde::Serialize;
@@ -120,7 +120,7 @@ struct Drained {
 pub async fn drain(wanted: &Drain, config: &Config, shutdown: &Shutdown) -> anyhow::Result<bool> {
     let bus = connect(config, shutdown).await?;
     let heard = collect(&bus, LISTEN).await?;
-    heard.ensure_voters(config)?;
+    ensure_voters(&heard, config)?;
     let of_node = heard.records.values().filter(|record| record.master == wanted.node);
     let mut all = Vec::new();
     for record in of_node {

@@ -3,6 +3,7 @@
 use super::Plain;
 use clap::Args as ClapArgs;
 use std::path::PathBuf;
+use vedette_history::when::millis;
 use vedette_model::{NodeAddr, Quorum, Setting};
 
 /// `vedette pause`.
@@ -17,25 +18,6 @@ pub struct Pause {
     /// End it by itself after this time, as 90s, 30m, 2h or 1d; a second to 30 days
     #[arg(long = "for", value_name = "TIME", value_parser = millis)]
     pub time: Option<u64>,
-}
-
-/// A time as people write it, in milliseconds.
-///
-/// # Errors
-/// What it must look like.
-pub fn millis(text: &str) -> Result<u64, String> {
-    let unit = text.chars().last().and_then(|unit| match unit {
-        's' => Some(1_000),
-        'm' => Some(60_000),
-        'h' => Some(3_600_000),
-        'd' => Some(86_400_000),
-        _ => None,
-    });
-    let count =
-        text.get(..text.len().saturating_sub(1)).and_then(|count| count.parse::<u64>().ok());
-    let ms = unit.zip(count).and_then(|(unit, count)| count.checked_mul(unit));
-    ms.filter(|ms| (1_000..=2_592_000_000).contains(ms))
-        .ok_or_else(|| "it must be 1s to 30d, with s, m, h or d behind the number".into())
 }
 
 const PAUSE_EXAMPLES: &str = "\
@@ -137,7 +119,6 @@ fn setting(text: &str) -> Result<Setting, String> {
 #[cfg(test)]
 mod tests {
     use super::super::Args;
-    use super::*;
     use clap::Parser;
 
     #[test]
@@ -155,19 +136,6 @@ mod tests {
         assert!(set("password=").is_ok(), "no password is no secret");
         for change in ["quorum", "quorrum=3", "quorum=0", "password=hush"] {
             assert!(set(change).is_err(), "{change}");
-        }
-    }
-
-    #[test]
-    fn a_pause_may_have_an_end_of_a_second_to_30_days() {
-        for (text, ms) in
-            [("1s", 1_000), ("30m", 1_800_000), ("2h", 7_200_000), ("30d", 2_592_000_000)]
-        {
-            assert_eq!(millis(text), Ok(ms), "{text}");
-        }
-        for text in ["", "s", "0s", "31d", "10", "-1s", "1w", "1 h", "99999999999999999999d", "1é"]
-        {
-            assert!(millis(text).is_err(), "{text}");
         }
     }
 

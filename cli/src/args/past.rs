@@ -1,7 +1,7 @@
 //! Verbs that show what was.
 
-use super::change::millis;
 use clap::Args as ClapArgs;
+use vedette_history::when::millis;
 use vedette_model::GroupName;
 
 /// `vedette history`.

@@ -1,284 +1,53 @@
-//! What is made of facts that are kept.
+//! What people read of it.
 
-use super::entries::Entries;
-use super::incident::incidents;
-use super::reason::Outcome;
-use super::report::Report;
 use super::text;
+use serde_json::Value;
+use vedette_history::report::{Candidate, Line, Said, Vote};
+use vedette_history::{Entries, Report, Today};
 use vedette_model::{
-    BallotNumber, Epoch, Event, EventName, Fact, FailoverStep, GroupName, GroupRecord, LossBound,
-    MasterRecord, NodeAddr, OrchestratorId, Quorum, RejectReason, Rejection, Sender, Service,
-    Settings, Step, SwitchReason, TraceId, VoterId,
+    Epoch, Event, EventName, Fact, GroupName, GroupRecord, LossBound, MasterRecord, NodeAddr,
+    Quorum, Sender, Service, Settings, SwitchReason, TraceId,
 };
 use vedette_runtime::history::{Gap, Kept, Past, What};
 
-fn group() -> GroupName {
-    GroupName::parse("orders").unwrap()
+fn said(at_us: u64, service: Service, id: &str, fact: Fact) -> Kept {
+    let sender = Some(Sender::parse(service, id, 7).unwrap());
+    Kept { at_us, what: What::Said { sender, fact } }
 }
 
-fn node(n: u16) -> NodeAddr {
-    NodeAddr::new("10.0.0.1", 7_000 + n).unwrap()
-}
-
-/// The trace of an incident that begins in this epoch.
-fn trace(epoch: u64) -> TraceId {
-    TraceId::of(&group(), Epoch(epoch), &node(1), None)
-}
-
-/// Facts with their times.
-#[derive(Default)]
-struct Tape {
-    past: Past,
-    at_us: u64,
-    epoch: u64,
-}
-
-impl Tape {
-    fn new() -> Self {
-        Self { past: Past::default(), at_us: 1_000_000_000, epoch: 1 }
-    }
-
-    fn keep(&mut self, ms: u64, service: Service, id: &str, fact: Fact) {
-        self.at_us += ms * 1_000;
-        let sender = Some(Sender::parse(service, id, 7).unwrap());
-        self.past.kept.push(Kept { at_us: self.at_us, what: What::Said { sender, fact } });
-    }
-
-    fn event(&mut self, ms: u64, (service, id): (Service, &str), name: EventName, cause: &str) {
-        let payload = format!("master orders 10.0.0.1 {}", 7_001);
-        self.event_of(ms, (service, id), name, (payload, cause));
-    }
-
-    fn event_of(
-        &mut self,
-        ms: u64,
-        (service, id): (Service, &str),
-        name: EventName,
-        (payload, cause): (String, &str),
-    ) {
-        let event = Event {
-            id: format!("{id}:{}", self.past.kept.len()),
-            group: group(),
-            name,
-            payload,
-            cause: cause.into(),
-            epoch: Epoch(self.epoch),
-            source: format!("{service}/{id}"),
-            trace_id: trace(self.epoch),
-        };
-        self.keep(ms, service, id, event.into());
-    }
-
-    fn sdown(&mut self, ms: u64, prober: &str) {
-        let cause = "link broken, 3 reconnects refused";
-        self.event(ms, (Service::Prober, prober), EventName::Sdown, cause);
-    }
-
-    fn odown(&mut self, ms: u64, voter: &str) {
-        let cause = "quorum 2/2: p1 (link broken), p2 (link broken)";
-        self.event(ms, (Service::Voter, voter), EventName::Odown, cause);
-    }
-
-    fn step(&mut self, ms: u64, step: Step) {
-        let claimed = step == Step::Claimed;
-        let selected = matches!(step, Step::Selected { .. });
-        let voters = ["v1", "v3"].map(|id| VoterId::parse(id).unwrap());
-        let rejected = [
-            (node(1), RejectReason::FailedMaster),
-            (node(3), RejectReason::TooFarBehind { bytes: 14 }),
-        ];
-        let rejected = rejected.map(|(node, reason)| Rejection { node, reason });
-        let proposer = OrchestratorId::parse("o1").unwrap();
-        let step = FailoverStep {
-            group: group(),
-            ballot: Some(BallotNumber { number: 4, proposer, incarnation: 7 }),
-            step,
-            elapsed_us: 5_500,
-            trace_id: trace(self.epoch),
-            votes: if claimed { voters.into() } else { Vec::new() },
-            rejected: if selected { rejected.into() } else { Vec::new() },
-            loss: None,
-        };
-        self.keep(ms, Service::Orchestrator, "o1", step.into());
-    }
-
-    /// The whole of a failover to a node.
-    fn failover(&mut self, target: NodeAddr) {
-        self.sdown(5, "p1");
-        self.sdown(1, "p2");
-        self.odown(1, "v1");
-        self.odown(1, "v3");
-        self.step(1, Step::Odown);
-        self.event(0, (Service::Orchestrator, "o1"), EventName::TryFailover, "odown by 2 voters");
-        self.step(2, Step::Claimed);
-        self.step(1, Step::Surveyed { answered: 1, asked: 2 });
-        self.step(3, Step::Selected { target: target.clone() });
-        self.step(1, Step::Promoted { target: target.clone() });
-        let epoch = Epoch(self.epoch + 1);
-        self.step(2, Step::Committed { epoch });
-        let settings = Settings::with_quorum(Quorum::parse(2).unwrap());
-        let mut record = GroupRecord::first(group(), target, settings);
-        record.epoch = epoch;
-        record.switch.previous = Some(node(1));
-        record.switch.reason = SwitchReason::Failover;
-        record.switch.loss = LossBound { bytes: Some(0), as_of_ms: Some(957) };
-        self.keep(0, Service::Orchestrator, "o1", MasterRecord::from(&record).into());
-        self.epoch += 1;
-        // A prober that has not heard of it yet.
-        self.epoch -= 1;
-        self.sdown(1, "p3");
-        self.epoch += 1;
-        self.step(4, Step::Repaired { node: node(3) });
-    }
-
-    fn end(&mut self) {
-        let cause = "every reachable node is in line";
-        self.event(5, (Service::Orchestrator, "o1"), EventName::FailoverEnd, cause);
-        self.step(0, Step::Ended);
-    }
-
-    fn report(&self, n: usize) -> Report {
-        Report::of(&incidents(&self.past.kept)[n], &self.past, None)
-    }
-}
-
-#[test]
-fn a_failover_is_explained_from_its_evidence_to_its_end() {
-    let mut tape = Tape::new();
-    tape.failover(node(2));
-    tape.end();
-    let report = tape.report(0);
-    assert_eq!(report.outcome, "failover");
-    assert_eq!(report.id, trace(1).to_string());
-    assert_eq!(report.ended.as_deref(), Some("1970-01-01 00:16:40.028Z"));
-    let who: Vec<_> = report.evidence.iter().map(|said| said.by.as_str()).collect();
-    assert_eq!(who, ["prober/p1", "prober/p2", "prober/p3"]);
-    assert_eq!((report.evidence[0].at_ms, report.verdicts[0].at_ms), (0.0, 2.0));
-    assert_eq!(report.votes[0].promised, ["v1", "v3"]);
-    let candidates: Vec<_> =
-        report.candidates.iter().map(|c| (c.chosen, c.reason.as_deref())).collect();
-    let wanted = [
-        (true, None),
-        (false, Some("the failed master")),
-        (false, Some("14 bytes behind the furthest")),
-    ];
-    assert_eq!(candidates, wanted);
-    assert_eq!(report.loss, Some(LossBound { bytes: Some(0), as_of_ms: Some(957) }));
-    assert_eq!((report.steps.len(), report.steps[1].elapsed_ms), (8, 5.5));
-    assert!(report.why_not.is_empty());
-    let text = text::explained(&report);
-    for words in [
-        "failover: 10.0.0.1:7001 → 10.0.0.1:7002, epoch 2, lost at most 0 bytes and what came in \
-         the last 957 ms before",
-        "prober/p1          link broken, 3 reconnects refused",
-        "10.0.0.1:7003         14 bytes behind the furthest",
-        "by v1, v3",
-        "step: 10.0.0.1:7002 promoted after 5.5 ms",
-    ] {
-        assert!(text.contains(words), "{words}\n{text}");
-    }
-}
-
-#[test]
-fn a_failover_of_which_the_end_is_not_kept_is_not_over_until_the_next_doubt() {
-    let mut tape = Tape::new();
-    tape.failover(node(2));
-    assert!(!incidents(&tape.past.kept)[0].is_over());
-    assert!(tape.report(0).text.contains("the others are not all in line"));
-    tape.sdown(60_000, "p1");
-    let all = incidents(&tape.past.kept);
-    assert_eq!(all.len(), 2);
-    assert_ne!(all[0].id, all[1].id, "another reign, another trace");
-}
-
-#[test]
-fn a_master_that_comes_back_in_time_is_no_failover() {
-    let mut tape = Tape::new();
-    for _ in 0..2 {
-        tape.sdown(5, "p1");
-        let over = "what was wrong with it is over";
-        tape.event(900, (Service::Prober, "p1"), EventName::SdownOver, over);
-    }
-    let all = incidents(&tape.past.kept);
-    assert_eq!(all.len(), 2, "each is one of its own");
-    assert_eq!(all[1].id, format!("{}-2", all[0].id));
-    assert_eq!(Outcome::of(&all[0]), Outcome::NotTried);
-    let text = tape.report(0).text;
-    assert!(text.starts_with("no attempt: 1 probers called the master down (prober/p1)"), "{text}");
-    assert!(text.ends_with("the master came back"), "{text}");
-}
-
-#[test]
-fn what_kept_a_failover_from_beginning_is_the_reason() {
-    let mut tape = Tape::new();
-    tape.sdown(5, "p1");
-    tape.sdown(1, "p2");
-    tape.odown(1, "v1");
-    let why = "1 of 2 needed voters say odown, v2 and v3 do not: nothing is done";
-    tape.step(1_000, Step::Waiting { why: why.into() });
-    let report = tape.report(0);
-    assert_eq!((report.outcome, report.ended.as_ref()), ("no_attempt", None));
-    assert_eq!(report.why_not, [why]);
-    // Nobody has said why, because nobody was there.
-    tape.past.kept.pop();
-    let why = &tape.report(0).why_not[0];
-    assert!(why.contains("1 voters said odown (voter/v1), and no orchestrator"), "{why}");
-}
-
-#[test]
-fn an_attempt_that_was_given_up_says_why_and_the_next_one_belongs_to_it() {
-    let mut tape = Tape::new();
-    tape.sdown(5, "p1");
-    tape.odown(1, "v1");
-    tape.step(1, Step::Claimed);
-    let why = "no replica can be promoted: 10.0.0.1:7002 (priority 0)";
-    tape.step(1, Step::Aborted { why: why.into() });
-    let report = tape.report(0);
-    assert_eq!((report.outcome, report.why_not[0].as_str()), ("given_up", why));
-    tape.failover(node(2));
-    tape.end();
-    let all = incidents(&tape.past.kept);
-    assert_eq!(all.len(), 1);
-    assert!(matches!(Outcome::of(&all[0]), Outcome::Switched(_)));
-}
-
-#[test]
-fn a_person_who_wants_another_master_needs_nobody_to_call_it_down() {
-    let mut tape = Tape::new();
-    let wish = "a person wants another master";
-    tape.event(5, (Service::Orchestrator, "o1"), EventName::TryFailover, wish);
-    tape.step(1, Step::Claimed);
-    tape.step(1, Step::Aborted { why: "the master did not answer".into() });
-    let all = incidents(&tape.past.kept);
-    assert!(all[0].is_over());
-    assert_eq!(tape.report(0).why_not, ["the master did not answer"]);
-}
-
-#[test]
-fn an_id_is_found_by_its_beginning() {
-    let mut tape = Tape::new();
-    tape.failover(node(2));
-    let incident = &incidents(&tape.past.kept)[0];
-    assert!(incident.is_called(&incident.id) && incident.is_called(&incident.id[..6]));
-    assert!(!incident.is_called(&incident.id[..5]) && !incident.is_called("nothing"));
-}
-
-#[test]
-fn the_list_holds_what_else_happened_and_a_gap_as_a_gap() {
-    let mut tape = Tape::new();
-    let who = ["p1", "p2"].map(|id| (Service::Prober, id));
-    for (service, id) in who {
-        let payload = "slave 10.0.0.1:7003 10.0.0.1 7003 @ orders 10.0.0.1 7001".to_owned();
-        tape.event_of(5, (service, id), EventName::Sdown, (payload, "silent for 500 ms"));
-    }
-    tape.failover(node(2));
-    tape.end();
+/// A replica that two probers call down, a change of master, and a gap.
+fn kept() -> Vec<Kept> {
+    let group = GroupName::parse("orders").unwrap();
+    let node = |port| NodeAddr::new("10.0.0.1", port).unwrap();
+    let settings = Settings::with_quorum(Quorum::parse(2).unwrap());
+    let mut record = GroupRecord::first(group.clone(), node(7_002), settings);
+    record.epoch = Epoch(2);
+    record.switch.previous = Some(node(7_001));
+    record.switch.reason = SwitchReason::Failover;
+    record.switch.loss = LossBound { bytes: Some(0), as_of_ms: Some(957) };
+    let down = |prober: &str| Event {
+        id: prober.into(),
+        group: group.clone(),
+        name: EventName::Sdown,
+        payload: "slave 10.0.0.1:7003 10.0.0.1 7003 @ orders 10.0.0.1 7001".into(),
+        cause: "silent for 500 ms".into(),
+        epoch: Epoch(1),
+        source: format!("prober/{prober}"),
+        trace_id: TraceId::of(&group, Epoch(1), &node(7_001), None),
+    };
     let gap = Gap { by: "orchestrator/o1".into(), from_ms: 1_000_020, to_ms: 1_000_025 };
-    tape.past.kept.push(Kept { at_us: tape.at_us + 1, what: What::Gap(gap.clone()) });
-    tape.past.oldest_us = Some(1_000_005_000);
-    tape.past.shortened = true;
-    let entries = Entries::of(&tape.past);
-    let text = text::listing(&entries, &tape.past);
+    vec![
+        said(1_000_005_000, Service::Prober, "p1", down("p1").into()),
+        said(1_000_010_000, Service::Prober, "p2", down("p2").into()),
+        said(1_000_020_000, Service::Orchestrator, "o1", MasterRecord::from(&record).into()),
+        Kept { at_us: 1_000_030_000, what: What::Gap(gap) },
+    ]
+}
+
+#[test]
+fn a_list_says_how_far_back_it_goes_and_shows_a_gap_as_a_gap() {
+    let past = Past { kept: kept(), oldest_us: Some(1_000_005_000), shortened: true };
+    let text = text::listing(&Entries::of(&past), &past);
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 4, "{text}");
     assert!(lines[0].contains("what was before is not kept any more"), "{text}");
@@ -288,42 +57,64 @@ fn the_list_holds_what_else_happened_and_a_gap_as_a_gap() {
         lines[3].contains("GAP: orchestrator/o1 could not reach the history from 1970"),
         "{text}"
     );
-    assert_eq!(entries.json().unwrap().len(), 3);
-    assert_eq!(tape.report(0).gaps, [gap]);
 }
 
 #[test]
-fn a_change_of_which_only_the_announcement_was_kept_is_an_incident_and_is_told_once() {
-    let mut tape = Tape::new();
-    tape.failover(node(2));
-    tape.end();
-    let announced = tape.past.kept.iter().find_map(|kept| match &kept.what {
-        What::Said { fact: Fact::MasterRecord(record), .. } => Some(record.clone()),
-        What::Said { .. } | What::Gap(_) | What::Unreadable(_) => None,
-    });
-    let known = announced.unwrap();
-    let unheard = MasterRecord {
-        epoch: Epoch(known.epoch.0 + 1),
-        previous: Some(node(2)),
-        master: node(3),
-        trace_id: trace(9),
-        ..known.clone()
+fn an_incident_is_told_from_its_evidence_to_what_is_said_now() {
+    let report = Report {
+        id: "276ec50b9733".into(),
+        group: "orders".into(),
+        outcome: "failover",
+        text: "failover: 10.0.0.1:7001 → 10.0.0.1:7002".into(),
+        began: "2026-11-22 00:10:03.123Z".into(),
+        ended: None,
+        evidence: vec![Said {
+            at_ms: 0.0,
+            by: "prober/p1".into(),
+            text: "link broken, 3 reconnects refused".into(),
+        }],
+        verdicts: Vec::new(),
+        votes: vec![Vote {
+            at_ms: 3.0,
+            leader: "orchestrator/o1".into(),
+            ballot: None,
+            promised: vec!["v1".into(), "v3".into()],
+        }],
+        candidates: vec![Candidate {
+            node: "10.0.0.1:7003".into(),
+            chosen: false,
+            reason: Some("14 bytes behind the furthest".into()),
+        }],
+        loss: Some(LossBound { bytes: Some(0), as_of_ms: Some(957) }),
+        steps: Vec::new(),
+        why_not: Vec::new(),
+        gaps: Vec::new(),
+        today: Some(Today {
+            quorum: Some(2),
+            voters: 3,
+            says: vec![("voter/v1".into(), "a\nb".into())],
+        }),
+        timeline: vec![Line {
+            at: "2026-11-22 00:10:03.130Z".into(),
+            at_ms: 7.0,
+            sender: "orchestrator/o1".into(),
+            text: "step: 10.0.0.1:7002 promoted after 5.5 ms".into(),
+            kind: "failover-step",
+            fact: Value::Null,
+        }],
     };
-    for record in [known, unheard.clone(), unheard] {
-        tape.keep(5, Service::Orchestrator, "o1", record.into());
+    let text = text::explained(&report);
+    for words in [
+        "orders  failover: 10.0.0.1:7001 → 10.0.0.1:7002\n",
+        "began 2026-11-22 00:10:03.123Z, not over; id 276ec50b9733\n",
+        "prober/p1          link broken, 3 reconnects refused\n",
+        "what the voters made of it\n                nothing\n",
+        "by v1, v3\n",
+        "10.0.0.1:7003         14 bytes behind the furthest\n",
+        "lost at most 0 bytes and what came in the last 957 ms before\n",
+        "as it is now: 3 voters answer\n                voter/v1           a b\n",
+        "    0.007  orchestrator/o1  orders       step: 10.0.0.1:7002 promoted after 5.5 ms\n",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
     }
-    let all = incidents(&tape.past.kept);
-    assert_eq!(all.len(), 2, "{all:?}");
-    assert_eq!(all[1].id, trace(9).to_string());
-    assert!(all[1].is_over());
-    let text = text::listing(&Entries::of(&tape.past), &tape.past);
-    assert!(text.contains("failover: 10.0.0.1:7002 → 10.0.0.1:7003"), "{text}");
-}
-
-#[test]
-fn a_handover_that_lost_nothing_says_so() {
-    let handed_over = LossBound { bytes: Some(0), as_of_ms: Some(0) };
-    assert_eq!(super::reason::loss(handed_over), "nothing lost");
-    let unknown = super::reason::loss(LossBound::default());
-    assert_eq!(unknown, "lost at most an unknown number of bytes");
 }

@@ -1,10 +1,9 @@
 //! The same for people.
 
-use super::entries::{Entries, Entry};
-use super::reason::{self, Outcome};
-use super::report::{Report, Said};
-use crate::{watch, when};
+use crate::watch;
 use std::fmt::Write as _;
+use vedette_history::report::Said;
+use vedette_history::{Entries, Entry, Outcome, Report, reason, when};
 use vedette_runtime::history::{Gap, Past};
 
 /// Characters of an id that are shown in a list.

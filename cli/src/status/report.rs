@@ -1,6 +1,6 @@
 //! What the answers mean. The text of a service's standing is shown, never interpreted.
 
-use super::collect::Heard;
+use super::Heard;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use vedette_model::{

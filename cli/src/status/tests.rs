@@ -1,6 +1,6 @@
 //! What is well and what is not.
 
-use super::collect::Heard;
+use super::Heard;
 use super::report::Report;
 use super::table::table;
 use vedette_model::{

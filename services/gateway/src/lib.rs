@@ -5,6 +5,7 @@
 //!                                                 ▲ read by         └─► Tell ───► subscribers
 //!  client ─► request ─► session ─► commands ──────┤        reply ──► client
 //!  load balancer, Prometheus ─► http ─────────────┘
+//!                               └─► JetStream, for what was
 //! ```
 //!
 //! The door is open only while the view is fresh: a refused connection is the one refusal that
@@ -29,7 +30,7 @@ use anyhow::Context as _;
 use commands::Answers;
 use config::ClientsConfig;
 use door::Port;
-use http::Window;
+use http::{Archive, Window};
 use office::Office;
 use shell::{Shared, Shell};
 use std::sync::{Arc, RwLock};
@@ -104,7 +105,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         drop(tokio::spawn(tls::keep(tls, clock.clone(), shutdown.clone())));
     }
     metrics::tell(&answers, is_open.clone());
-    let window = Window::new(Arc::clone(&answers), is_open.clone());
+    let archive = Archive::new(bus.clone());
+    let window = Window::new(Arc::clone(&answers), is_open.clone(), archive);
     port::spawn(second, window, &clock, &shutdown);
     let kept = door::keep(ports, Arc::clone(&answers), is_open, shutdown.clone());
     let mut door = tokio::spawn(kept);

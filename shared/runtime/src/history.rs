@@ -5,7 +5,7 @@
 mod read;
 mod stream;
 
-pub use read::{Kept, Past, What, past};
+pub use read::{Kept, Past, What, newest, past};
 
 use crate::Clock;
 use crate::bus::Bus;

@@ -79,8 +79,9 @@ impl Answer {
 
 /// Answers.
 pub trait Site: Send + Sync + 'static {
-    /// The answer to one question. Nothing can be changed here.
-    fn answer(&self, ask: Ask<'_>) -> Answer;
+    /// The answer to one question. Nothing can be changed here. Who asked may be gone before it is
+    /// there; then it is dropped.
+    fn answer(&self, ask: Ask<'_>) -> impl Future<Output = Answer> + Send;
 }
 
 /// What every service answers: `/healthz` while the process lives, `/readyz` while `ready` has
@@ -93,7 +94,7 @@ pub struct Basic<R> {
 }
 
 impl<R: Fn() -> Result<(), String> + Send + Sync + 'static> Site for Basic<R> {
-    fn answer(&self, ask: Ask<'_>) -> Answer {
+    async fn answer(&self, ask: Ask<'_>) -> Answer {
         match ask.path {
             "/healthz" => Answer::plain(StatusCode::OK, "ok"),
             "/readyz" => match (self.ready)() {
@@ -186,8 +187,10 @@ async fn encrypted<S: Site>(stream: TcpStream, tls: &Tls, site: Arc<S>) {
 
 async fn talk<S: Site>(stream: impl AsyncRead + AsyncWrite + Unpin, site: Arc<S>) {
     let answer = service_fn(|request: Request<Incoming>| {
-        let response = answered(&*site, &request);
-        async { Ok::<_, Infallible>(response) }
+        let site = Arc::clone(&site);
+        // Bodies are not read.
+        let request = request.map(drop);
+        async move { Ok::<_, Infallible>(answered(&*site, &request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -200,18 +203,11 @@ async fn talk<S: Site>(stream: impl AsyncRead + AsyncWrite + Unpin, site: Arc<S>
     }
 }
 
-fn answered<S: Site, B>(site: &S, request: &Request<B>) -> Response<Full<Bytes>> {
-    let uri = request.uri();
-    let accepts = request.headers().get_all(ACCEPT).iter();
-    let mut texts = accepts.filter_map(|value| value.to_str().ok());
-    let form = if texts.any(|text| text.contains(OPENMETRICS)) {
-        Form::OpenMetrics
-    } else {
-        Form::Prometheus
-    };
+async fn answered<S: Site>(site: &S, request: &Request<()>) -> Response<Full<Bytes>> {
+    let (uri, form) = (request.uri(), form(request));
     // HAProxy's checks come as OPTIONS unless told otherwise.
     let answer = if [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method()) {
-        site.answer(Ask { path: uri.path(), query: uri.query().unwrap_or_default(), form })
+        site.answer(Ask { path: uri.path(), query: uri.query().unwrap_or_default(), form }).await
     } else {
         Answer::plain(StatusCode::METHOD_NOT_ALLOWED, "only GET, HEAD and OPTIONS")
     };
@@ -224,11 +220,22 @@ fn answered<S: Site, B>(site: &S, request: &Request<B>) -> Response<Full<Bytes>>
     response
 }
 
+/// How the metrics are wanted.
+fn form(request: &Request<()>) -> Form {
+    let accepts = request.headers().get_all(ACCEPT).iter();
+    let mut texts = accepts.filter_map(|value| value.to_str().ok());
+    if texts.any(|text| text.contains(OPENMETRICS)) { Form::OpenMetrics } else { Form::Prometheus }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ask(method: Method, path: &str, accept: Option<&'static str>) -> Response<Full<Bytes>> {
+    async fn ask(
+        method: Method,
+        path: &str,
+        accept: Option<&'static str>,
+    ) -> Response<Full<Bytes>> {
         let meter = Meter::default();
         meter.count("service_things", "Things").inc();
         let site = Basic { meter, ready: || Err("the store failed".into()) };
@@ -238,28 +245,34 @@ mod tests {
         if let Some(accept) = accept {
             request.headers_mut().insert(ACCEPT, HeaderValue::from_static(accept));
         }
-        answered(&site, &request)
+        answered(&site, &request).await
     }
 
-    #[test]
-    fn load_balancers_may_ask_with_head_and_options_and_nobody_changes_anything() {
+    #[tokio::test]
+    async fn load_balancers_may_ask_with_head_and_options_and_nobody_changes_anything() {
         for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
-            assert_eq!(ask(method, "/healthz", None).status(), StatusCode::OK);
+            assert_eq!(ask(method, "/healthz", None).await.status(), StatusCode::OK);
         }
         for method in [Method::POST, Method::PUT, Method::DELETE] {
-            assert_eq!(ask(method, "/healthz", None).status(), StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(
+                ask(method, "/healthz", None).await.status(),
+                StatusCode::METHOD_NOT_ALLOWED
+            );
         }
     }
 
-    #[test]
-    fn it_lives_and_is_not_ready_while_it_cannot_work() {
-        assert_eq!(ask(Method::GET, "/healthz", None).status(), StatusCode::OK);
-        assert_eq!(ask(Method::GET, "/readyz", None).status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(ask(Method::GET, "/nothing", None).status(), StatusCode::NOT_FOUND);
+    #[tokio::test]
+    async fn it_lives_and_is_not_ready_while_it_cannot_work() {
+        assert_eq!(ask(Method::GET, "/healthz", None).await.status(), StatusCode::OK);
+        assert_eq!(
+            ask(Method::GET, "/readyz", None).await.status(),
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        assert_eq!(ask(Method::GET, "/nothing", None).await.status(), StatusCode::NOT_FOUND);
     }
 
-    #[test]
-    fn metrics_come_in_the_form_that_is_asked_for_and_are_never_kept() {
+    #[tokio::test]
+    async fn metrics_come_in_the_form_that_is_asked_for_and_are_never_kept() {
         let wanted = [
             (None, "text/plain; version=0.0.4; charset=utf-8"),
             (Some("text/plain"), "text/plain; version=0.0.4; charset=utf-8"),
@@ -269,7 +282,7 @@ mod tests {
             ),
         ];
         for (accept, form) in wanted {
-            let answer = ask(Method::GET, "/metrics", accept);
+            let answer = ask(Method::GET, "/metrics", accept).await;
             assert_eq!(answer.headers()[CONTENT_TYPE], form);
             assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
         }

@@ -4,7 +4,7 @@ mod support;
 
 use support::{LIMIT, NatsServer, eventually, group, master};
 use vedette_model::{Epoch, Event, EventName, Fact, NodeAddr, Service, TraceId};
-use vedette_runtime::history::{Past, What, past};
+use vedette_runtime::history::{Past, What, newest, past};
 use vedette_runtime::{Bus, Clock, Historian, HistoryConfig};
 
 fn event(name: &str, id: &str) -> Fact {
@@ -69,6 +69,9 @@ async fn what_is_said_is_kept_by_its_subject_and_found_by_group_and_time() {
     assert!(read(&bus, None, Some(later)).await.kept.is_empty());
     let all = read(&bus, None, Some(later - 120_000)).await;
     assert!(facts(&all).ends_with(&[event("others", "2")]) && !all.shortened);
+    let last = newest(&bus, None, None, LIMIT, 1).await.unwrap();
+    assert_eq!(facts(&last), [event("others", "2")]);
+    assert_eq!((last.shortened, last.oldest_us), (true, Some(last.kept[0].at_us)));
     assert!(read(&bus, Some("nobody"), None).await.kept.is_empty());
 }
 

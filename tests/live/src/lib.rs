@@ -3,6 +3,7 @@
 pub mod chaos;
 pub mod collector;
 pub mod compare;
+pub mod page;
 pub mod plain;
 pub mod receiver;
 pub mod sentinel;

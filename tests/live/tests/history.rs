@@ -2,8 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use std::net::SocketAddr;
 use vedette_harness::{GROUP, LIMIT, Plan, System, now, within};
+use vedette_live::page::page;
 use vedette_live::{finish, switched, tell, writing};
+use vedette_model::Service;
 
 /// What `vedette explain` says of the group as JSON, once `fits`.
 async fn explained(system: &System, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
@@ -151,5 +154,93 @@ async fn without_a_node_that_may_be_master_it_names_each_and_why() -> Result<()>
     for node in &system.nodes {
         ensure!(list.contains(&node.addr().to_string()), "{list}");
     }
+    system.finish().await
+}
+
+/// What the gateway tells on this path, once it `fits`.
+async fn told(at: SocketAddr, path: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
+    let (what, mut last) = (format!("the gateway tells {path}"), String::new());
+    let told = within(LIMIT, &what, async || {
+        let page = page(at, path).await.ok()?;
+        last = format!("{} {}", page.status, page.text);
+        let told: Option<Value> = serde_json::from_str(&page.text).ok().filter(&fits);
+        told.filter(|_| page.status == 200)
+    });
+    told.await.with_context(|| last)
+}
+
+#[tokio::test]
+async fn a_gateway_tells_the_past_as_the_command_does() -> Result<()> {
+    let mut system = System::start(Plan { http: true, ..Plan::default() }).await?;
+    system.announce(&["sdown", "odown", "down", "leader", "convert"]);
+    system.start_service(Service::Gateway, "g1")?;
+    let at = *system.http.get("g1").context("g1 has a second port")?;
+    within(LIMIT, "g1 is ready", async || {
+        (page(at, "/readyz").await.ok()?.status == 200).then_some(())
+    })
+    .await?;
+    let old = system.master();
+    let writer = writing(&system).await?;
+    let mark = system.watcher.mark();
+    let killed = system.nodes[0].kill9()?;
+    let switch = switched(&system, &writer, mark, &old, killed).await?;
+    let new = switch.master.master.clone();
+
+    let said = explained(&system, "it is over", |said| said["ended"].is_string()).await?;
+    let latest = format!("/groups/{GROUP}/explain");
+    told(at, &latest, |told| *told == said).await?;
+    let id = said["id"].as_str().and_then(|id| id.get(..12)).context("it has an id")?;
+    told(at, &format!("/explain/{id}"), |told| *told == said).await?;
+
+    // Something may be kept between the two questions.
+    for (words, path) in [
+        (&["history", "--json"][..], "/history".to_string()),
+        (
+            &["history", GROUP, "--since", "1h", "--json"],
+            format!("/history?group={GROUP}&since=1h"),
+        ),
+    ] {
+        let (what, mut lines) = (format!("{path} is what the command lists"), String::new());
+        let mut told = Value::Null;
+        let same = within(LIMIT, &what, async || {
+            lines = system.vedette(words).await.ok()?;
+            let parsed = lines.lines().map(serde_json::from_str::<Value>);
+            let listed = Value::Array(parsed.collect::<Result<_, _>>().ok()?);
+            let page = page(at, &path).await.ok()?;
+            told = serde_json::from_str(&page.text).ok()?;
+            (told["history"] == listed).then_some(())
+        });
+        same.await.with_context(|| format!("{told:#}\n{lines}"))?;
+        let told = told["history"].to_string();
+        ensure!(told.contains(&format!("failover: {old} → {new}")), "{told}");
+    }
+
+    for (path, status) in [
+        ("/explain/nothing", 404),
+        ("/groups/nobody/explain", 404),
+        ("/history?since=yesterday", 400),
+        ("/history?group=a%20b", 400),
+    ] {
+        let answer = page(at, path).await?;
+        ensure!(answer.status == status, "{path}: {answer:?}");
+        let body: Value = serde_json::from_str(&answer.text)?;
+        ensure!(body["error"].is_string(), "{path}: {body}");
+    }
+    finish(system, writer, &new).await
+}
+
+#[tokio::test]
+async fn a_gateway_says_that_jetstream_is_not_there() -> Result<()> {
+    let plan = Plan { http: true, jetstream: false, ..Plan::default() };
+    let mut system = System::start(plan).await?;
+    system.announce(&["jetstream"]);
+    system.start_service(Service::Gateway, "g1")?;
+    let at = *system.http.get("g1").context("g1 has a second port")?;
+    let said = within(LIMIT, "it answers", async || {
+        page(at, "/history").await.ok().filter(|page| page.status == 503)
+    });
+    let said = said.await?;
+    ensure!(said.text.contains("the history cannot be read: jetstream"), "{said:?}");
+    ensure!(page(at, "/readyz").await.is_ok(), "the port goes on");
     system.finish().await
 }

@@ -6,10 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use vedette_harness::{GROUP, LIMIT, Node, Plan, Process, System, now, ports, within};
+use vedette_live::page::page;
 use vedette_live::{
     distribution, finish, in_network, invariants, ms, rounds, switched, tell, writing,
 };
@@ -23,16 +22,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
 /// The status that a gateway answers to a path.
 async fn status(at: SocketAddr, path: &str) -> Result<u16> {
-    let asked = async {
-        let mut stream = TcpStream::connect(at).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        let code = answer.split(' ').nth(1).context("no status line")?;
-        Ok::<u16, anyhow::Error>(code.parse()?)
-    };
-    tokio::time::timeout(ANSWER_LIMIT, asked).await?
+    Ok(tokio::time::timeout(ANSWER_LIMIT, page(at, path)).await??.status)
 }
 
 async fn check(at: SocketAddr, system: &System, kind: &str, node: &NodeAddr) -> Result<u16> {

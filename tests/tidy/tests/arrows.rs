@@ -85,7 +85,15 @@ const TABLE: &[Row] = &[
         ],
         never: &["redis", "redb", "reqwest"],
     },
-    // A service: any shared crate, and what its one outside thing needs.
+    Row {
+        // What people are shown of the past, for those who show it: the command and the gateways.
+        folder: "shared/history",
+        ours: &["model", "runtime"],
+        others: &["serde", "serde_json", "thiserror", "time", "tokio"],
+        never: &["redis", "redb", "reqwest"],
+    },
+    // A service: any shared crate but the history, unless it shows that, and what its one outside
+    // thing needs.
     Row {
         folder: "services/prober",
         ours: SHARED,
@@ -159,7 +167,7 @@ const TABLE: &[Row] = &[
         // Its outside thing is the port for Sentinel clients: the codec writes its replies, their
         // passwords are kept and compared as hashes. The second port speaks HTTP.
         folder: "services/gateway",
-        ours: &["model", "protocol", "trace", "runtime"],
+        ours: &["model", "protocol", "trace", "runtime", "history"],
         others: &[
             "anyhow",
             "bytes",
@@ -186,6 +194,7 @@ const TABLE: &[Row] = &[
             "wire",
             "node",
             "runtime",
+            "history",
             "prober",
             "voter",
             "orchestrator",
@@ -202,7 +211,6 @@ const TABLE: &[Row] = &[
             "serde",
             "serde_json",
             "tempfile",
-            "time",
             "tokio",
             "tracing",
         ],

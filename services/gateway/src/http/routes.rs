@@ -1,5 +1,6 @@
 //! What is answered to which path.
 
+use super::past::{Archive, Source};
 use super::shown;
 use crate::commands::Answers;
 use hyper::StatusCode;
@@ -12,28 +13,32 @@ use tokio::sync::watch;
 use vedette_model::{GroupRecord, Instant, NodeAddr};
 use vedette_protocol::gateway::{Gateway, Unfit};
 use vedette_runtime::http::{Answer, Ask, Site};
+use vedette_runtime::metrics::Form;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What the second port answers from.
-pub struct Window {
+pub struct Window<S> {
     answers: Arc<Answers>,
     is_open: watch::Receiver<bool>,
+    archive: Archive<S>,
 }
 
-impl Window {
-    /// Answers from the same view as Sentinel clients are.
-    pub const fn new(answers: Arc<Answers>, is_open: watch::Receiver<bool>) -> Self {
-        Self { answers, is_open }
+impl<S> Window<S> {
+    /// Answers from the same view as Sentinel clients are, and from the archive.
+    pub const fn new(
+        answers: Arc<Answers>,
+        is_open: watch::Receiver<bool>,
+        archive: Archive<S>,
+    ) -> Self {
+        Self { answers, is_open, archive }
     }
-}
 
-impl Site for Window {
-    fn answer(&self, Ask { path, query, form }: Ask<'_>) -> Answer {
+    /// What is known now. Nothing is waited for: the view is held.
+    fn known(&self, parts: &[&str], query: &str, form: Form) -> Answer {
         let open = *self.is_open.borrow();
         let (view, now) = (self.answers.view(), self.answers.now());
-        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-        match &*parts {
+        match parts {
             ["healthz"] => Answer::plain(StatusCode::OK, "ok"),
             ["readyz"] if open => Answer::plain(StatusCode::OK, "ok"),
             ["readyz"] => Answer::plain(StatusCode::SERVICE_UNAVAILABLE, "the door is shut"),
@@ -49,7 +54,19 @@ impl Site for Window {
     }
 }
 
-fn json(status: StatusCode, shown: &impl Serialize) -> Answer {
+impl<S: Source> Site for Window<S> {
+    async fn answer(&self, Ask { path, query, form }: Ask<'_>) -> Answer {
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        match &*parts {
+            ["history"] => self.archive.history(query).await,
+            ["groups", group, "explain"] => self.archive.latest(&decoded(group)).await,
+            ["explain", id] => self.archive.called(decoded(id)).await,
+            _ => self.known(&parts, query, form),
+        }
+    }
+}
+
+pub(super) fn json(status: StatusCode, shown: &impl Serialize) -> Answer {
     let body = serde_json::to_string(shown).map(|text| text + "\n");
     body.map_or_else(
         // Texts and numbers only: it does not fail.
@@ -58,7 +75,7 @@ fn json(status: StatusCode, shown: &impl Serialize) -> Answer {
     )
 }
 
-fn error(status: StatusCode, why: &str) -> Answer {
+pub(super) fn error(status: StatusCode, why: &str) -> Answer {
     json(status, &json!({ "error": why }))
 }
 

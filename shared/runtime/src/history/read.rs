@@ -7,6 +7,7 @@ use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::{ErrorCode, Message};
 use futures::StreamExt;
+use std::collections::VecDeque;
 use std::time::Duration;
 use vedette_model::{Fact, GroupName, Sender};
 use vedette_wire::{Subjects, decode_message};
@@ -17,8 +18,9 @@ pub struct Past {
     /// In the order in which it came.
     pub kept: Vec<Kept>,
     /// When the oldest of all that is kept came, in microseconds since 1970; absent if nothing is.
+    /// If not all of it was read, the oldest of what was.
     pub oldest_us: Option<u64>,
-    /// Whether something older was let go, by age or for want of room.
+    /// Whether something older was let go, by age or for want of room, or not read.
     pub shortened: bool,
 }
 
@@ -59,7 +61,21 @@ pub async fn past(
     since_ms: Option<u64>,
     limit: Duration,
 ) -> Result<Past, RetainedError> {
-    let read = read(bus, group, since_ms);
+    newest(bus, group, since_ms, limit, usize::MAX).await
+}
+
+/// Like [`past`], and of all this the newest `most` things: no more is held in memory.
+///
+/// # Errors
+/// Those of [`past`].
+pub async fn newest(
+    bus: &Bus,
+    group: Option<&GroupName>,
+    since_ms: Option<u64>,
+    limit: Duration,
+    most: usize,
+) -> Result<Past, RetainedError> {
+    let read = read(bus, group, since_ms, most);
     tokio::time::timeout(limit, read).await.unwrap_or(Err(RetainedError::Silent))
 }
 
@@ -67,6 +83,7 @@ async fn read(
     bus: &Bus,
     group: Option<&GroupName>,
     since_ms: Option<u64>,
+    most: usize,
 ) -> Result<Past, RetainedError> {
     let subjects = bus.subjects();
     let jetstream = retained::context(bus.client().clone());
@@ -97,12 +114,18 @@ async fn read(
         return Ok(past);
     }
     let mut messages = consumer.messages().await.map_err(retained::sorted)?;
+    let mut kept: VecDeque<Kept> = VecDeque::new();
     while let Some(message) = messages.next().await {
         let message = message.map_err(retained::sorted)?;
         let Ok(info) = message.info() else { continue };
         let (at_us, left) = (micros(info.published.unix_timestamp_nanos()), info.pending);
-        past.kept.push(Kept { at_us, what: understood(subjects, &message) });
+        if kept.len() >= most && kept.pop_front().is_some() {
+            past.shortened = true;
+            past.oldest_us = kept.front().map(|kept| kept.at_us).or(Some(at_us));
+        }
+        kept.push_back(Kept { at_us, what: understood(subjects, &message) });
         if left == 0 {
+            past.kept = kept.into();
             return Ok(past);
         }
     }

@@ -109,7 +109,10 @@ const WIDE: &[(&str, &[Who])] = &[
     ("vedette.dead.*", &[]),
     ("vedette.history.>", &[]),
     ("$SYS.>", &[]),
-    ("_INBOX.>", &[Who::Orchestrator, Who::Notifier, Who::Operator, Who::Application]),
+    (
+        "_INBOX.>",
+        &[Who::Orchestrator, Who::Notifier, Who::Gateway, Who::Operator, Who::Application],
+    ),
 ];
 
 #[tokio::test]

@@ -270,14 +270,15 @@ fn of_masters(question: &str) -> &'static [Who] {
 
 fn of_history(question: &str) -> &'static [Who] {
     match question {
-        "STREAM.INFO.{}" => &[Orchestrator, Notifier, Operator],
+        "STREAM.INFO.{}" => &[Orchestrator, Notifier, Gateway, Operator],
         "STREAM.CREATE.{}" | "STREAM.UPDATE.{}" => &[Orchestrator],
         "CONSUMER.CREATE.{}"
         | "CONSUMER.CREATE.{}.*"
         | "CONSUMER.INFO.{}.*"
         | "CONSUMER.DELETE.{}.*"
-        | "CONSUMER.MSG.NEXT.{}.*" => &[Notifier, Operator],
-        "STREAM.MSG.GET.{}" | "CONSUMER.LIST.{}" | "CONSUMER.CREATE.{}.*.*" => &[Operator],
+        | "CONSUMER.MSG.NEXT.{}.*" => &[Notifier, Gateway, Operator],
+        "CONSUMER.CREATE.{}.*.*" => &[Gateway, Operator],
+        "STREAM.MSG.GET.{}" | "CONSUMER.LIST.{}" => &[Operator],
         _ => NOBODY,
     }
 }
@@ -316,7 +317,7 @@ fn asked(question: &str, stream: &str, asks: &'static [Who]) -> Row {
 fn foreign() -> Vec<Row> {
     let mut rows = vec![
         Row::new("$JS.API.INFO", &[Orchestrator, Notifier, Operator], NOBODY),
-        Row::new("_INBOX.>", NOBODY, &[Orchestrator, Notifier, Operator, Application]),
+        Row::new("_INBOX.>", NOBODY, &[Orchestrator, Notifier, Gateway, Operator, Application]),
         // An event of a later version.
         Row::new("vedette.v1.event.*.another", &[Orchestrator], EVENTS),
         // Where answers to the other account come by.

@@ -3,11 +3,10 @@
 use crate::works::{Bus, Crew};
 use anyhow::{Context as _, Result, ensure};
 use std::path::Path;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::process::Command;
 use vedette_harness::{GROUP, LIMIT, binary, within};
 use vedette_live::collector::Taken;
+use vedette_live::page::{Page, page};
 use vedette_live::tell;
 use vedette_model::Service;
 
@@ -61,7 +60,8 @@ pub async fn are_nowhere(bus: &Bus, crew: &Crew, folder: &Path) -> Result<()> {
         let store = folder.join(server.name()).join("store");
         look(&format!("what {} keeps", server.name()), &everything_in(&store)?)?;
     }
-    for path in ["/metrics", "/groups"] {
+    let explain = format!("/groups/{GROUP}/explain");
+    for path in ["/metrics", "/groups", "/history", &explain] {
         look(&format!("the gateway's {path}"), &got(crew, path).await?)?;
     }
     look("what the collector was told", &told(bus).await?)?;
@@ -106,15 +106,9 @@ async fn shown(bus: &Bus, service: Service, id: &str, folder: &Path) -> Result<S
 }
 
 async fn got(crew: &Crew, path: &str) -> Result<String> {
-    let mut stream = TcpStream::connect(crew.http).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    let read = stream.read_to_end(&mut answer);
-    tokio::time::timeout(LIMIT, read).await.context("the gateway does not answer")??;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    ensure!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
-    Ok(answer)
+    let Page { status, text } = page(crew.http, path).await?;
+    ensure!(status == 200, "{path}: {status} {text}");
+    Ok(text)
 }
 
 /// All bytes of all files, as text.

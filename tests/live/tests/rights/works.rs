@@ -15,6 +15,7 @@ use vedette_harness::{
 };
 use vedette_live::collector::Collector;
 use vedette_live::compare::Asked;
+use vedette_live::page::page;
 use vedette_live::receiver::Receiver;
 use vedette_live::tell;
 use vedette_model::{NodeAddr, Service};
@@ -241,6 +242,7 @@ async fn the_whole_system_works_with_exactly_these_credentials() -> Result<()> {
     bus.says(&["explain", GROUP], &format!("failover: {first} → {second}")).await?;
     bus.says(&["history"], &format!("failover: {first} → {second}")).await?;
     gateway_says(&crew, &second).await?;
+    gateway_reads(&crew, &format!("failover: {first} → {second}")).await?;
     nodes[0].start()?;
     bus.says(&["groups"], "  ok\n").await?;
 
@@ -295,6 +297,18 @@ async fn gateway_says(crew: &Crew, master: &NodeAddr) -> Result<()> {
         format!("{answer:?}").contains(&master.port().to_string()).then_some(())
     })
     .await
+}
+
+/// The gateway reads the history with its own rights.
+async fn gateway_reads(crew: &Crew, what: &str) -> Result<()> {
+    for path in ["/history".to_string(), format!("/groups/{GROUP}/explain")] {
+        within(LIMIT, &format!("the gateway's {path} says {what:?}"), async || {
+            let told = page(crew.http, &path).await.ok()?;
+            (told.status == 200 && told.text.contains(what)).then_some(())
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 /// What people want done: by the command, by a gateway, and with the roster.

@@ -1,6 +1,6 @@
 //! What came of an incident, and why nothing did.
 
-use super::incident::Incident;
+use crate::incident::Incident;
 use std::collections::BTreeSet;
 use vedette_model::{
     EventName, Fact, FailoverStep, LossBound, MasterRecord, NodeAddr, Step, SwitchReason,

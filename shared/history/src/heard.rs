@@ -1,7 +1,5 @@
-//! Asks everybody and keeps what they answer.
+//! What services answer to whoever asks everybody.
 
-use crate::config::Config;
-use crate::progress;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use vedette_model::{
@@ -9,6 +7,7 @@ use vedette_model::{
     ProberId, RecordCommitted, SdownReport, Service, StatusQuery, VoterId,
 };
 use vedette_runtime::Bus;
+use vedette_runtime::bus::BusError;
 
 /// What is listened to besides answers. Who calls a node down says so every second.
 const HEARD: [FactKind; 4] =
@@ -31,47 +30,32 @@ pub struct Heard {
     pub verdicts: BTreeMap<GroupName, BTreeMap<VoterId, OdownVerdict>>,
 }
 
-/// Asks, and listens for so long.
-///
-/// # Errors
-/// What is wrong with NATS.
-pub async fn collect(bus: &Bus, limit: Duration) -> anyhow::Result<Heard> {
-    let mut facts = bus.subscribe(&HEARD).await?;
-    let mut heard = Heard::default();
-    bus.publish(&StatusQuery {}.into()).await;
-    bus.publish(&Digest::default().into()).await;
-    let listen = async {
-        while let Some(received) = facts.recv().await {
-            if let Some(next) = heard.take(received.fact) {
-                bus.publish(&next.into()).await;
-            }
-        }
-    };
-    // The time is always used up: nobody can say that all have answered.
-    let listen = tokio::time::timeout(limit, listen);
-    let _ = progress::during("the services' answers", listen).await;
-    heard.records.retain(|_, record| !record.removed);
-    Ok(heard)
-}
-
 impl Heard {
+    /// Asks, and listens for so long.
+    ///
+    /// # Errors
+    /// [`BusError`] if the bus does not let us hear them.
+    pub async fn collect(bus: &Bus, limit: Duration) -> Result<Self, BusError> {
+        let mut facts = bus.subscribe(&HEARD).await?;
+        let mut heard = Self::default();
+        bus.publish(&StatusQuery {}.into()).await;
+        bus.publish(&Digest::default().into()).await;
+        let listen = async {
+            while let Some(received) = facts.recv().await {
+                if let Some(next) = heard.take(received.fact) {
+                    bus.publish(&next.into()).await;
+                }
+            }
+        };
+        // The time is always used up: nobody can say that all have answered.
+        let _ = tokio::time::timeout(limit, listen).await;
+        heard.records.retain(|_, record| !record.removed);
+        Ok(heard)
+    }
+
     /// How many services of a kind live.
     pub fn count(&self, service: Service) -> usize {
         self.services.keys().filter(|(kind, _)| *kind == service).count()
-    }
-
-    /// What is not heard from any voter cannot be told.
-    ///
-    /// # Errors
-    /// If none answered, with what to do about it.
-    pub fn ensure_voters(&self, config: &Config) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            !self.voters.is_empty(),
-            "no voter answers under the prefix {}: start them (`vedette up HOST:PORT` for a first \
-             try), or correct --nats or --prefix",
-            config.common.nats.prefix
-        );
-        Ok(())
     }
 
     /// Takes a fact; what is to be asked next, if a voter has more to say.

@@ -1,7 +1,7 @@
 //! What is listed, in the order in which it happened.
 
-use super::incident::{Incident, Told, sorted};
-use super::reason::Outcome;
+use crate::incident::{Incident, Told, sorted};
+use crate::reason::Outcome;
 use crate::when;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -62,12 +62,12 @@ impl Entries {
         self.0.is_empty()
     }
 
-    /// Each as one line of JSON.
+    /// Each as one object.
     ///
     /// # Errors
     /// The library's.
-    pub fn json(&self) -> serde_json::Result<Vec<String>> {
-        self.0.iter().map(|entry| Ok(entry.json()?.to_string())).collect()
+    pub fn json(&self) -> serde_json::Result<Vec<Value>> {
+        self.0.iter().map(Entry::json).collect()
     }
 }
 
@@ -110,12 +110,13 @@ fn together(loose: Vec<Told>) -> Vec<Entry> {
     let mut all: Vec<Entry> = Vec::new();
     for told in loose {
         let Fact::Event(said) = told.fact else { continue };
-        let same = all.iter_mut().rev().find_map(|entry| match entry {
-            Entry::Event { at_us, event, by } => {
-                let near = told.at_us.saturating_sub(*at_us) <= TOGETHER_US;
+        // They are in order: behind one that is too old there are only older ones.
+        let near = |entry: &&mut Entry| told.at_us.saturating_sub(entry.at_us()) <= TOGETHER_US;
+        let same = all.iter_mut().rev().take_while(near).find_map(|entry| match entry {
+            Entry::Event { event, by, .. } => {
                 let same = (&event.group, event.name, &event.payload)
                     == (&said.group, said.name, &said.payload);
-                (near && same).then_some(by)
+                same.then_some(by)
             }
             Entry::Incident(_) | Entry::Gap { .. } | Entry::Unreadable { .. } => None,
         });

@@ -1,15 +1,20 @@
 //! Everything that is known of one incident.
 
-use super::incident::{Incident, Told};
-use super::reason::{self, Outcome};
-use crate::{watch, when};
+use crate::incident::{Incident, Told};
+use crate::reason::{self, Outcome};
+use crate::{Heard, fact, when};
 use serde::Serialize;
 use serde_json::Value;
-use vedette_model::{EventName, Fact, LossBound, Step};
+use std::time::Duration;
+use vedette_model::{EventName, Fact, GroupName, LossBound, Step};
+use vedette_runtime::Bus;
+use vedette_runtime::bus::BusError;
 use vedette_runtime::history::{Gap, Past, What};
 
 /// A gap that ended so long before an incident began says nothing of it, in milliseconds.
 const BEFORE_MS: u64 = 60_000;
+/// For what the services say now.
+const LISTEN: Duration = Duration::from_millis(1_200);
 
 /// What is known of one incident.
 #[derive(Debug, Serialize)]
@@ -99,7 +104,7 @@ pub struct StepAt {
 }
 
 /// How it is now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Today {
     /// The group's quorum.
     pub quorum: Option<u32>,
@@ -124,6 +129,23 @@ pub struct Line {
     pub kind: &'static str,
     /// The whole fact.
     pub fact: Value,
+}
+
+impl Today {
+    /// Asks the services, and listens for 1.2 s.
+    ///
+    /// # Errors
+    /// [`BusError`] if the bus does not let us hear them.
+    pub async fn of(bus: &Bus, group: &GroupName) -> Result<Self, BusError> {
+        let heard = Heard::collect(bus, LISTEN).await?;
+        let says = heard.services.iter().flat_map(|((service, id), beat)| {
+            let standings =
+                beat.standings.iter().filter(|s| s.group == *group && !s.text.is_empty());
+            standings.map(move |standing| (format!("{service}/{id}"), standing.text.clone()))
+        });
+        let quorum = heard.records.get(group).map(|record| record.settings.quorum.get());
+        Ok(Self { quorum, voters: heard.voters.len(), says: says.collect() })
+    }
 }
 
 impl Report {
@@ -234,6 +256,6 @@ fn line(told: &Told, began_us: u64) -> Line {
         sender: told.sender.clone(),
         text: told.fact.to_string(),
         kind: told.fact.kind().as_str(),
-        fact: watch::value(&told.fact).unwrap_or_default(),
+        fact: fact::value(&told.fact).unwrap_or_default(),
     }
 }
