@@ -59,8 +59,8 @@ find_cargo() {
         [ -x "$HOME/.cargo/bin/cargo" ] || give_up "cargo is missing: install Rust from https://rustup.rs"
         PATH=$HOME/.cargo/bin:$PATH
     fi
-    # Rust links with the system's C compiler, and one crate (ring) holds C.
-    command -v cc >/dev/null || install_packages build-essential
+    # Rust links with the system's C compiler, and two crates hold C: ring, and jemalloc, which is built with make.
+    command -v cc >/dev/null && command -v make >/dev/null || install_packages build-essential
 }
 
 find_redis() {

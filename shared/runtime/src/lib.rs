@@ -45,3 +45,8 @@ pub use history::Historian;
 pub use observer::Observer;
 pub use retained::Retainer;
 pub use shutdown::Shutdown;
+
+/// That of every binary. With the C library's a mass failure costs half as much again
+/// (`docs/performance.md`, "Many masters at once").
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

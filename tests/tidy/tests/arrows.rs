@@ -77,6 +77,7 @@ const TABLE: &[Row] = &[
             "serde",
             "serde_json",
             "thiserror",
+            "tikv-jemallocator",
             "tokio",
             "tokio-rustls",
             "tracing",
