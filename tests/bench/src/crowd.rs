@@ -1,5 +1,6 @@
 //! Thousands of nodes, in processes of this program's own.
 
+use crate::process::{FLEET, Watched};
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -76,6 +77,19 @@ impl Crowd {
         self.groups.iter().map(|group| group.nodes.len()).sum()
     }
 
+    /// The processes that answer for them.
+    pub fn processes(&self) -> Vec<Watched> {
+        let all = self.fleets.iter();
+        let of = |fleet: &Fleet| {
+            Some(Watched {
+                kind: FLEET,
+                name: format!("{FLEET} {}", fleet.host),
+                pid: fleet.child.id()?,
+            })
+        };
+        all.filter_map(of).collect()
+    }
+
     /// How many of those that live have so many clients.
     ///
     /// # Errors
@@ -116,7 +130,7 @@ impl Crowd {
 /// One process. It ends with this.
 struct Fleet {
     host: String,
-    _child: Child,
+    child: Child,
     orders: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
 }
@@ -142,7 +156,7 @@ impl Fleet {
             .context("`nice`, to start a fleet")?;
         let orders = child.stdin.take().context("its input is ours")?;
         let answers = BufReader::new(child.stdout.take().context("its output is ours")?).lines();
-        Ok(Self { host, _child: child, orders, answers })
+        Ok(Self { host, child, orders, answers })
     }
 
     async fn ask(&mut self, order: &str) -> Result<String> {

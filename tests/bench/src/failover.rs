@@ -122,8 +122,16 @@ async fn tried(
     python: &Python,
 ) -> Trial {
     let moments = Default::default();
-    let mut trial =
-        Trial { pair, contestant, setting, phase_ms, waiting_ms: None, moments, error: None };
+    let mut trial = Trial {
+        pair,
+        contestant,
+        setting,
+        phase_ms,
+        waiting_ms: None,
+        rule_over_ms: None,
+        moments,
+        error: None,
+    };
     let done = match World::start(contestant, setting.down_after_ms).await {
         Ok(mut world) => {
             let done = measured(&mut world, &mut trial, python).await;
@@ -138,12 +146,12 @@ async fn tried(
 
 async fn measured(world: &mut World, trial: &mut Trial, python: &Python) -> Result<()> {
     let old = world.nodes()[0].addr().clone();
+    let victim = world.victim(trial.setting.trouble).await?;
     let canaries = Canaries::on(&world.nodes()[1..]).await?;
     let writer = world.writer().await?;
     let redis_py = RedisPy::start(python, &world.places(), &world.folder()?)?;
     writer.write_on(&old, now(), LIMIT).await?;
     redis_py.writes_on(&old).await?;
-    let victim = world.victim(trial.setting.trouble).await?;
     until(now() + Duration::from_millis(trial.phase_ms)).await;
 
     let (now, late) = match trial.setting.trouble {
@@ -184,6 +192,7 @@ fn seen_by_watchers(world: &World, trial: &mut Trial, fault: Instant) {
     trial.moments.quorum_sdown_ms = nth_speaker(down(), QUORUM).map(after);
     trial.moments.odown_ms = watched.odown.map(after);
     trial.waiting_ms = watched.waiting.map(|span| span.as_secs_f64() * 1e3);
+    trial.rule_over_ms = watched.rule_over.map(after);
 }
 
 async fn promotion(canaries: &Canaries, new: &NodeAddr, fault: Instant) -> Result<Instant> {

@@ -114,8 +114,38 @@ pub struct Guards {
     folder: TempDir,
 }
 
-/// How often what happened, by its name.
-pub type Happened = BTreeMap<String, usize>;
+/// What happened, and how often.
+#[derive(Debug, Default, Serialize)]
+#[serde(transparent)]
+pub struct Happened {
+    /// How often each, by its name.
+    pub counts: BTreeMap<String, usize>,
+    /// How often somebody tried to replace a group's master.
+    #[serde(skip)]
+    pub tries: BTreeMap<GroupName, usize>,
+}
+
+impl Happened {
+    /// How often all whose names hold this happened.
+    pub fn count(&self, part: &str) -> usize {
+        let own = self.counts.iter().filter(|(name, _)| name.contains(part));
+        own.map(|(_, count)| count).sum()
+    }
+
+    fn add(&mut self, name: String) {
+        *self.counts.entry(name).or_default() += 1;
+    }
+
+    fn tried(&mut self, group: &GroupName) {
+        *self.tries.entry(group.clone()).or_default() += 1;
+    }
+
+    #[cfg(test)]
+    pub fn of(counts: &[(&str, usize)]) -> Self {
+        let counts = counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        Self { counts, ..Self::default() }
+    }
+}
 
 enum Who {
     Pinger(Pinger),
@@ -165,7 +195,14 @@ impl Guards {
         };
         let named = |group: &Group| (group.name.clone(), group.master().clone());
         let masters = crowd.groups.iter().map(named).collect();
-        Ok(Self { who, begun, masters, switches: Vec::new(), happened: Happened::new(), folder })
+        Ok(Self {
+            who,
+            begun,
+            masters,
+            switches: Vec::new(),
+            happened: Happened::default(),
+            folder,
+        })
     }
 
     /// Waits until all of them know and watch all nodes: so many seconds after they were started.
@@ -182,7 +219,12 @@ impl Guards {
                 Who::Sentinels(sentinels) => sentinels.missing(crowd).await?,
                 Who::Vedette(services) => services.missing(crowd).await?,
             };
-            let Some(missing) = missing else { return Ok(signed_ms(now(), self.begun) / 1e3) };
+            let Some(missing) = missing else {
+                if let Who::Vedette(services) = &mut self.who {
+                    services.hear_less().await?;
+                }
+                return Ok(signed_ms(now(), self.begun) / 1e3);
+            };
             let now = now();
             ensure!(now < end, "not settled within {limit:?}: {missing}");
             until(now + LOOK_EVERY).await;
@@ -227,6 +269,15 @@ impl Guards {
     pub fn happened(&mut self) -> Happened {
         self.listen();
         std::mem::take(&mut self.happened)
+    }
+
+    /// Lines of their logs that tell of an error, until now.
+    pub fn errors(&self) -> usize {
+        match &self.who {
+            Who::Pinger(_) => 0,
+            Who::Sentinels(sentinels) => sentinels.errors(),
+            Who::Vedette(services) => services.errors(),
+        }
     }
 
     /// Ends everything; the logs stay if it did not go `well`.

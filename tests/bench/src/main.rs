@@ -4,7 +4,8 @@
 //!   failover     world: who watches the nodes    ──┐  one trial after the other, ──┬─► table, to read
 //!   switchover   stage: who changes their master ──┤  each on fresh data           └─► JSON, every number
 //!   mass         guards: who watches a crowd     ──┤
-//!   watching     the same                        ──┘
+//!   watching     the same                        ──┤
+//!   gateway      side: who is asked              ──┘
 //! ```
 //!
 //! All moments are taken in this one process, when the news arrives here. Exit codes: 0, 1 if the
@@ -14,6 +15,7 @@ mod canary;
 mod crowd;
 mod failover;
 mod fleet;
+mod gateway;
 mod guards;
 mod mass;
 mod moments;
@@ -58,6 +60,8 @@ enum What {
     Mass(mass::Options),
     /// What watching many nodes costs: processor time and memory.
     Watching(watching::Options),
+    /// How fast a gateway answers, and how soon all its subscribers hear of a new master.
+    Gateway(gateway::Options),
     /// Nodes that only pretend: what the bench starts for itself.
     #[command(hide = true)]
     Fleet(fleet::Options),
@@ -85,15 +89,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// A fleet has one thread, so that several of them take turns; all else as many as there are cores.
+/// A fleet has one thread, so that several of them take turns, and so have the bare pinger, which is to
+/// cost as little as can be, and who asks a gateway; all else has as many as there are cores.
 fn runtime(arguments: &Arguments) -> Result<Runtime> {
     let mut builder = match &arguments.what {
-        What::Fleet(_) => Builder::new_current_thread(),
-        What::Failover(_)
-        | What::Switchover(_)
-        | What::Mass(_)
-        | What::Watching(_)
-        | What::Pinger(_) => Builder::new_multi_thread(),
+        What::Fleet(_) | What::Pinger(_) | What::Gateway(_) => Builder::new_current_thread(),
+        What::Failover(_) | What::Switchover(_) | What::Mass(_) | What::Watching(_) => {
+            Builder::new_multi_thread()
+        }
     };
     Ok(builder.enable_all().build()?)
 }
@@ -122,6 +125,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         What::Switchover(options) => switchover::run(options).await,
         What::Mass(options) => mass::run(options).await,
         What::Watching(options) => watching::run(options).await,
+        What::Gateway(options) => gateway::run(options).await,
         What::Fleet(options) => fleet::run(options).await,
         What::Pinger(options) => guards::pinger::run(options).await,
     }

@@ -1,19 +1,20 @@
 //! Hundreds of masters die at once: until the last of them has been replaced.
 
+mod sums;
+
 use crate::crowd::Crowd;
 use crate::failover::milliseconds;
 use crate::guards::{Guard, Guards, Happened, Setup};
-use crate::process::Share;
+use crate::process::{Machine, Share, Watched};
 use crate::report::{Common, Run};
-use crate::statistics::Distribution;
 use crate::surroundings::Surroundings;
-use crate::table::{self, Row};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
+use sums::summary;
 use vedette_harness::{now, signed_ms, until, within};
 use vedette_model::{GroupName, NodeAddr};
 
@@ -71,17 +72,47 @@ struct Trial {
     die: usize,
     /// From the start to when all watched all.
     settled_s: Option<f64>,
+    /// What they had not come to when the time for it was over. The masters died all the same.
+    unsettled: Option<String>,
     /// From the first death to the last.
     dying_ms: Option<f64>,
     /// From the first death to each announcement of another master, in their order.
     switched_ms: Vec<f64>,
     /// Changes of master without a death: before the first one, and of groups whose master lived.
     needless: usize,
-    /// What each process used from the first death to the last announcement, or the end of waiting.
+    /// From the first death to the last announcement, or the end of waiting.
+    window_s: f64,
+    /// What each process used meanwhile, also those that only pretend to be nodes, and the bench.
     shares: Vec<Share>,
+    /// The share of all cores that was used meanwhile, by anybody.
+    busy: Option<f64>,
     /// What happened since the first death, and how often.
     happenings: Happened,
+    /// Lines of logs that told of an error since the first death.
+    errors: Option<usize>,
     error: Option<String>,
+}
+
+impl Trial {
+    fn new(round: usize, guard: Guard, groups: usize, die: usize) -> Self {
+        Self {
+            round,
+            guard,
+            groups,
+            die: die.min(groups),
+            settled_s: None,
+            unsettled: None,
+            dying_ms: None,
+            switched_ms: Vec::new(),
+            needless: 0,
+            window_s: 0.0,
+            shares: Vec::new(),
+            busy: None,
+            happenings: Happened::default(),
+            errors: None,
+            error: None,
+        }
+    }
 }
 
 /// Tries all of it, tells on standard error how it goes, and prints the table.
@@ -92,6 +123,7 @@ pub async fn run(options: &Options) -> Result<()> {
     let mut run = Run::begin("mass", &options.common, Surroundings::look(None)?);
     let guards: Vec<Guard> = options.who.iter().map(|who| guard(*who)).collect();
     let mut trials = Vec::new();
+    let summed = |trials: &[Trial]| summary(trials, options.groups, &options.die, &guards);
     for round in 1..=options.common.trials(TRIALS) {
         for die in &options.die {
             for guard in run.shuffled(&guards) {
@@ -101,9 +133,9 @@ pub async fn run(options: &Options) -> Result<()> {
                 trials.push(trial);
             }
         }
-        run.keep(&json!(trials), &json!(rows(&trials, options)))?;
+        run.keep(&json!(trials), &json!(summed(&trials)))?;
     }
-    run.end(&format!("{}{}", table::of("ms", &rows(&trials, options)), losses(&trials)));
+    run.end(&summed(&trials).text());
     Ok(())
 }
 
@@ -121,25 +153,13 @@ async fn tried(
     phase: Duration,
     options: &Options,
 ) -> Trial {
-    let mut trial = Trial {
-        round,
-        guard,
-        groups: options.groups,
-        die: die.min(options.groups),
-        settled_s: None,
-        dying_ms: None,
-        switched_ms: Vec::new(),
-        needless: 0,
-        shares: Vec::new(),
-        happenings: Happened::new(),
-        error: None,
-    };
+    let mut trial = Trial::new(round, guard, options.groups, die);
     let done = match Crowd::start(options.groups, REPLICAS).await {
         Ok(mut crowd) => {
             match Guards::start(guard, &crowd, options.down_after, options.setup).await {
                 Ok(mut guards) => {
                     let done = measured(&mut crowd, &mut guards, &mut trial, phase, options).await;
-                    guards.end(done.is_ok());
+                    guards.end(done.is_ok() && trial.open() == Some(0));
                     done
                 }
                 Err(error) => Err(error),
@@ -158,11 +178,17 @@ async fn measured(
     phase: Duration,
     options: &Options,
 ) -> Result<()> {
-    trial.settled_s = Some(guards.settled(crowd, options.setup).await?);
+    match guards.settled(crowd, options.setup).await {
+        Ok(seconds) => trial.settled_s = Some(seconds),
+        // Whoever takes so long is tried as it is then.
+        Err(error) => trial.unsettled = Some(format!("{error:#}")),
+    }
     until(now() + REST + phase).await;
     trial.needless = guards.switches().len();
     drop(guards.happened());
-    let used = crate::process::used(&guards.processes())?;
+    let processes = [guards.processes(), crowd.processes(), vec![Watched::this()]].concat();
+    let (errors, machine) = (guards.errors(), Machine::now()?);
+    let used = crate::process::used(&processes)?;
 
     let dead = chosen(crowd, guards, trial.die);
     let (death, dead_all) = crowd.kill(&dead.values().collect::<Vec<_>>()).await?;
@@ -172,7 +198,8 @@ async fn measured(
         Guard::Vedette(_) | Guard::Pinger => options.limit,
     };
     let (mut left, mut needless) = (dead.keys().cloned().collect::<HashSet<_>>(), HashSet::new());
-    let all = within(Duration::from_millis(limit), "all have another master", async || {
+    // Whether all have is told by how many are left.
+    let _ = within(Duration::from_millis(limit), "all have another master", async || {
         for switch in guards.switches() {
             if left.remove(&switch.group) {
                 trial.switched_ms.push(signed_ms(switch.at, death));
@@ -185,9 +212,12 @@ async fn measured(
     .await;
     trial.needless += needless.len();
     trial.switched_ms.sort_by(f64::total_cmp);
-    trial.shares = crate::process::since(&guards.processes(), &used)?;
+    trial.window_s = signed_ms(now(), death) / 1e3;
+    trial.shares = crate::process::since(&processes, &used)?;
+    trial.busy = Machine::now()?.busy_since(&machine);
     trial.happenings = guards.happened();
-    all
+    trial.errors = Some(guards.errors() - errors);
+    Ok(())
 }
 
 /// Who dies: so many masters, evenly among all groups, and so among the processes that hold them.
@@ -197,67 +227,17 @@ fn chosen(crowd: &Crowd, guards: &Guards, die: usize) -> HashMap<GroupName, Node
     picked.map(|group| (group.name.clone(), guards.master(group))).collect()
 }
 
-/// What a row shows of a trial.
-type Column = (&'static str, fn(&Trial) -> Option<f64>);
-
-const COLUMNS: &[Column] = &[
-    ("the first announcement", |trial| trial.switched_ms.first().copied()),
-    ("half of them", |trial| Some(Distribution::of(trial.switched_ms.iter().copied())?.p50)),
-    ("99 of 100", |trial| Some(Distribution::of(trial.switched_ms.iter().copied())?.p99)),
-    ("the last", |trial| {
-        trial.switched_ms.last().copied().filter(|_| trial.switched_ms.len() == trial.die)
-    }),
-    ("settled after (ms)", |trial| trial.settled_s.map(|seconds| seconds * 1e3)),
-];
-
-fn rows(trials: &[Trial], options: &Options) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (what, of) in COLUMNS {
-        for die in &options.die {
-            for guard in options.who.iter().map(|who| guard(*who)) {
-                let die = (*die).min(options.groups);
-                let own = trials.iter().filter(|trial| trial.guard == guard && trial.die == die);
-                let spread = Distribution::of(own.clone().filter_map(of));
-                let who = format!("{die} of {}, {guard}", options.groups);
-                rows.push(Row { what, who, trials: own.count(), spread });
-            }
-        }
-    }
-    rows
-}
-
-/// What each trial cost and what happened in it.
-fn losses(trials: &[Trial]) -> String {
-    let mut text = String::new();
-    for trial in trials {
-        let Trial { round, guard, die, switched_ms, needless, .. } = trial;
-        let open = die - switched_ms.len();
-        let costs = trial.shares.iter().map(|Share { name, cpu_s, peak_kib, .. }| {
-            format!("{name} {cpu_s:.1} s of a core and at most {} MiB", peak_kib / 1_024)
-        });
-        let happened = trial.happenings.iter().map(|(name, count)| format!("{count} {name}"));
-        text += &format!(
-            "* round {round}, {die} die, {guard}: {open} not replaced, {needless} needless; {}; {}\n",
-            costs.collect::<Vec<_>>().join(", "),
-            happened.collect::<Vec<_>>().join(", ")
-        );
-        if let Some(error) = &trial.error {
-            text += &format!("  * {error}\n");
-        }
-    }
-    text + "\n"
-}
-
 fn told(trial: &Trial) {
     let Trial { round, guard, die, switched_ms, error, .. } = trial;
     let error = error.as_ref().map(|error| format!(" FAILED: {error}")).unwrap_or_default();
     let at = |value: Option<&f64>| value.map_or_else(|| "-".into(), |ms| format!("{ms:.0}"));
     eprintln!(
-        "{round:>3} {:<20} settled after {:>5.0} s, {} of {die} replaced, first {} last {} ms{error}",
+        "{round:>3} {:<20} settled after {:>5.0} s, {} of {die} replaced, first {} last {} ms, machine {:>3.0} %{error}",
         guard.to_string(),
         trial.settled_s.unwrap_or(f64::NAN),
         switched_ms.len(),
         at(switched_ms.first()),
-        at(switched_ms.last())
+        at(switched_ms.last()),
+        trial.busy.unwrap_or(f64::NAN) * 100.0
     );
 }

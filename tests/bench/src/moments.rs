@@ -77,6 +77,8 @@ pub struct Trial {
     /// What the rule by which the master was called down lets pass first: `down_after`, or the
     /// crash grace if its crash was proven.
     pub waiting_ms: Option<f64>,
+    /// From the fault to when that had passed by what the rule counts from, where it is told.
+    pub rule_over_ms: Option<f64>,
     #[serde(flatten)]
     pub moments: Moments,
     /// Why it has no more moments, if it failed.
@@ -84,9 +86,16 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// The overhead, ms: from when nothing had to be waited for any more to the announcement.
+    /// The overhead, ms: from when nothing had to be waited for any more, counted from the fault, to
+    /// the announcement.
     pub fn over_the_wait(&self) -> Option<f64> {
         Some(self.moments.announced_ms? - self.waiting_ms?)
+    }
+
+    /// The same, ms, but counted as the rule counts, which begins with the first question that is not
+    /// answered.
+    pub fn over_the_rule(&self) -> Option<f64> {
+        Some(self.moments.announced_ms? - self.rule_over_ms?)
     }
 
     /// The part of the overhead that is no detection, ms: from the SDOWN of the quorum on.
@@ -119,6 +128,7 @@ pub mod tests {
             setting: Setting { fault: Fault::Kill, down_after_ms: 500, trouble: Trouble::None },
             phase_ms: 0,
             waiting_ms: Some(500.0),
+            rule_over_ms: announced_ms.map(|ms| ms - 14.0),
             moments: Moments {
                 announced_ms,
                 quorum_sdown_ms: announced_ms.map(|ms| ms - 12.0),
@@ -134,11 +144,12 @@ pub mod tests {
     fn overhead_is_what_lies_behind_the_wait_and_behind_the_evidence() {
         let seen = trial(1, OURS, Some(532.0));
         assert_eq!(seen.over_the_wait(), Some(32.0));
+        assert_eq!(seen.over_the_rule(), Some(14.0));
         assert_eq!(seen.after_the_evidence(), Some(12.0));
         let unseen = trial(1, OURS, None);
         assert_eq!((unseen.over_the_wait(), unseen.after_the_evidence()), (None, None));
-        let no_rule = Trial { waiting_ms: None, ..seen };
-        assert_eq!(no_rule.over_the_wait(), None);
+        let no_rule = Trial { waiting_ms: None, rule_over_ms: None, ..seen };
+        assert_eq!((no_rule.over_the_wait(), no_rule.over_the_rule()), (None, None));
     }
 
     #[test]

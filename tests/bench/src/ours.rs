@@ -2,13 +2,25 @@
 
 use crate::moments::nth_speaker;
 use crate::subscriber::Subscriber;
+use crate::trouble::Trouble;
 use crate::world::{QUORUM, REPLICAS, Watched};
 use anyhow::Result;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use vedette_harness::{LIMIT, Plan, System, pick};
+use vedette_harness::{LIMIT, Plan, System, Watcher, pick};
 use vedette_live::compare;
-use vedette_model::{Evidence, Fact, NodeAddr, NodeState, Settings};
+use vedette_model::{Evidence, Fact, FactKind, NodeAddr, NodeState, Settings};
+
+/// What is measured, and the steps between, to tell what a trial that failed came to. Nobody else has to
+/// carry to the bench what nodes say each second.
+const KINDS: &[FactKind] = &[
+    FactKind::SdownReport,
+    FactKind::OdownVerdict,
+    FactKind::Candidacy,
+    FactKind::Proposal,
+    FactKind::FailoverStep,
+    FactKind::MasterRecord,
+];
 
 /// The services, the nodes, and who hears what they say.
 pub struct Ours {
@@ -45,6 +57,21 @@ impl Ours {
         let subscriber = Subscriber::start(&[gateway], &system.master(), LIMIT).await?;
         let mark = system.watcher.mark();
         Ok(Self { subscriber, system, gateway, settings, mark })
+    }
+
+    /// From now on hears no more than what is measured, and at one NATS server; at all of them if one
+    /// is to die.
+    ///
+    /// # Errors
+    /// If one cannot be reached.
+    pub async fn hear_less(&mut self, trouble: Trouble) -> Result<()> {
+        let mut urls = self.system.urls();
+        if trouble == Trouble::None {
+            urls.truncate(1);
+        }
+        self.system.watcher = Watcher::start_for(&urls, "vedette", KINDS).await?;
+        self.mark = self.system.watcher.mark();
+        Ok(())
     }
 
     /// Waits for the announcement of another master, as any application hears it.
@@ -94,7 +121,9 @@ impl Ours {
         let enough = nth_speaker(down.iter().map(|(at, who)| (*at, who.as_str())), QUORUM);
         let last = evidence.iter().find(|(at, _)| Some(*at) == enough);
         let waiting = last.map(|(_, why)| self.waiting(why));
-        Watched { down, odown, waiting }
+        let down_after = Duration::from_millis(self.settings.down_after_ms);
+        let rule_over = last.and_then(|(at, why)| silence_over(*at, why, down_after));
+        Watched { down, odown, waiting, rule_over }
     }
 
     /// Ends everything. If it did not go `well`, says what was on the bus and where the logs are.
@@ -116,5 +145,28 @@ impl Ours {
             | Evidence::WriteImpaired { .. } => self.settings.down_after_ms,
         };
         Duration::from_millis(ms)
+    }
+}
+
+/// When a silence had lasted for so long, by what its evidence says of when it began: with the first
+/// ping that was not answered. Of other evidence nobody is told since when it counts.
+fn silence_over(told: Instant, why: &Evidence, down_after: Duration) -> Option<Instant> {
+    let Evidence::Silence { for_ms } = why else { return None };
+    let late = Duration::from_millis(*for_ms).saturating_sub(down_after);
+    told.checked_sub(late)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vedette_harness::now;
+
+    #[test]
+    fn a_silence_is_over_when_it_had_lasted_for_down_after() {
+        let (told, down_after) = (now(), Duration::from_millis(500));
+        let over = |for_ms| silence_over(told, &Evidence::Silence { for_ms }, down_after);
+        assert_eq!(over(507), told.checked_sub(Duration::from_millis(7)));
+        assert_eq!(over(500), Some(told));
+        assert_eq!(silence_over(told, &Evidence::Crash { refused: 3 }, down_after), None);
     }
 }

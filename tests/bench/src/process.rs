@@ -1,11 +1,17 @@
 //! What a process has used, as the kernel says.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
+use std::process::Command;
 
 /// The kernel's unit of processor time in `/proc`: a hundredth of a second on all machines of
 /// today (`getconf CLK_TCK`).
 const TICKS: f64 = 100.0;
+
+/// The kind of processes that pretend to be nodes.
+pub const FLEET: &str = "fleet";
+/// The kind of this process.
+const BENCH: &str = "bench";
 
 /// A process that is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +34,11 @@ pub struct Used {
 }
 
 impl Watched {
+    /// This process.
+    pub fn this() -> Self {
+        Self { kind: BENCH, name: BENCH.into(), pid: std::process::id() }
+    }
+
     /// Until now.
     ///
     /// # Errors
@@ -52,6 +63,35 @@ pub fn used(processes: &[Watched]) -> Result<Vec<Used>> {
     processes.iter().map(Watched::used).collect()
 }
 
+/// That a process of ours may have open: it hands the limit on to those it starts.
+///
+/// # Errors
+/// If the kernel does not say.
+pub fn descriptors() -> Result<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().nth(3));
+    soft.and_then(|soft| soft.parse().ok()).context("/proc/self/limits has no `Max open files`")
+}
+
+/// Raises that to what is needed.
+///
+/// # Errors
+/// If this program may not, and how it can be allowed to.
+pub fn allow_descriptors(needed: usize) -> Result<()> {
+    let allowed = descriptors()?;
+    if allowed >= needed {
+        return Ok(());
+    }
+    let (own, limit) = (std::process::id().to_string(), format!("--nofile={needed}:"));
+    let done = Command::new("prlimit").args(["--pid", &own, &limit]).output();
+    ensure!(
+        done.is_ok_and(|done| done.status.success()) && descriptors()? >= needed,
+        "{needed} descriptors are needed and {allowed} allowed: `ulimit -n {needed}` before, as root if need be"
+    );
+    Ok(())
+}
+
 /// What a process used in some time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Share {
@@ -69,6 +109,22 @@ impl Share {
     pub fn is(&self, kind: &str) -> bool {
         self.kind == kind
     }
+
+    /// Whether it belongs to the measurement and not to those who watch.
+    pub fn is_beside(&self) -> bool {
+        self.is(FLEET) || self.is(BENCH)
+    }
+}
+
+/// The kinds among them, each once, in their order.
+pub fn kinds<'a>(shares: impl IntoIterator<Item = &'a Share>) -> Vec<&'static str> {
+    let mut kinds = Vec::new();
+    for share in shares {
+        if !kinds.contains(&share.kind) {
+            kinds.push(share.kind);
+        }
+    }
+    kinds
 }
 
 /// What these processes have used since then.

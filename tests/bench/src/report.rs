@@ -2,8 +2,8 @@
 
 use crate::surroundings::{Surroundings, load};
 use anyhow::{Context as _, Result};
-use clap::Args;
-use serde_json::{Value, json};
+use clap::{Args, Command, CommandFactory as _};
+use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 use vedette_live::chaos::rng::Rng;
@@ -33,6 +33,10 @@ impl Common {
 pub struct Run {
     bench: &'static str,
     seed: u64,
+    /// What this program was told, word by word.
+    command: Vec<String>,
+    /// Each option with its value, also those that nobody told.
+    options: Value,
     surroundings: Surroundings,
     json: Option<PathBuf>,
     /// The run's one source of chance.
@@ -45,7 +49,17 @@ impl Run {
         let clock = UNIX_EPOCH.elapsed().unwrap_or_default();
         let seed = common.seed.unwrap_or(clock.as_secs());
         println!("{}\n{bench}, seed {seed}\n", surroundings.words());
-        Self { bench, seed, surroundings, json: common.json.clone(), rng: Rng::new(seed) }
+        let command: Vec<String> =
+            std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+        Self {
+            bench,
+            seed,
+            options: options(crate::Arguments::command(), &command),
+            command,
+            surroundings,
+            json: common.json.clone(),
+            rng: Rng::new(seed),
+        }
     }
 
     /// These in some order.
@@ -63,6 +77,8 @@ impl Run {
         let Some(file) = &self.json else { return Ok(()) };
         let all = json!({
             "bench": self.bench,
+            "command": self.command,
+            "options": self.options,
             "seed": self.seed,
             "surroundings": self.surroundings,
             "load_after": load(),
@@ -79,6 +95,23 @@ impl Run {
     }
 }
 
+/// The value of each option of the subcommand that these words name, as it would be written; several are
+/// a list. Those without a value are left out.
+fn options(mut program: Command, words: &[String]) -> Value {
+    let Ok(matches) = program.try_get_matches_from_mut(words) else { return Value::Null };
+    let Some((name, given)) = matches.subcommand() else { return Value::Null };
+    let mut options = Map::new();
+    for known in program.find_subcommand(name).into_iter().flat_map(Command::get_arguments) {
+        let id = known.get_id().as_str();
+        let Ok(Some(values)) = given.try_get_raw(id) else { continue };
+        let mut values: Vec<Value> = values.map(|value| json!(value.to_string_lossy())).collect();
+        let only = if values.len() == 1 { values.pop() } else { None };
+        let name = known.get_long().unwrap_or(id).to_owned();
+        options.insert(name, only.unwrap_or(Value::Array(values)));
+    }
+    Value::Object(options)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,7 +119,29 @@ mod tests {
 
     fn run(seed: u64) -> Run {
         let surroundings = Surroundings::default();
-        Run { bench: "", seed, surroundings, json: None, rng: Rng::new(seed) }
+        Run {
+            bench: "",
+            seed,
+            command: Vec::new(),
+            options: Value::Null,
+            surroundings,
+            json: None,
+            rng: Rng::new(seed),
+        }
+    }
+
+    #[test]
+    fn options_are_kept_also_where_nobody_told_them() {
+        let words = "bench-vs mass --groups 5 --die 2,3 --who vedette".split(' ');
+        let words: Vec<String> = words.map(Into::into).collect();
+        let kept = options(crate::Arguments::command(), &words);
+        let wanted =
+            [("groups", json!("5")), ("die", json!(["2", "3"])), ("who", json!("vedette"))];
+        for (name, value) in wanted {
+            assert_eq!(kept[name], value, "{kept}");
+        }
+        assert_eq!((&kept["down-after"], &kept["declare"]), (&json!("5s"), &json!("file")));
+        assert_eq!(kept["seed"], Value::Null, "{kept}");
     }
 
     #[test]

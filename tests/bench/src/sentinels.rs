@@ -23,14 +23,22 @@ pub struct Sentinels {
 }
 
 impl Sentinels {
-    /// Starts them with this redis-server or valkey-server, and waits until each knows all nodes and
-    /// the others. The nodes are those of every trial.
+    /// Starts them and their nodes, all with this redis-server or valkey-server, and waits until each
+    /// knows all nodes and the others.
     ///
     /// # Errors
     /// What did not come up.
     pub async fn start(program: PathBuf, down_after_ms: u64) -> Result<Self> {
+        Self::start_with(program, down_after_ms, "").await
+    }
+
+    /// [`Sentinels::start`], with these lines besides in each Sentinel's file.
+    ///
+    /// # Errors
+    /// What did not come up.
+    pub async fn start_with(program: PathBuf, down_after_ms: u64, lines: &str) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("vedette-bench-").tempdir()?;
-        let nodes = Node::start_group(REPLICAS, folder.path(), None).await?;
+        let nodes = Node::start_group_of(&program, REPLICAS, folder.path()).await?;
         let master = nodes[0].addr().clone();
         let watch = Watch {
             group: GroupName::parse(GROUP)?,
@@ -41,7 +49,7 @@ impl Sentinels {
         let mut sentinels = Vec::new();
         for n in 1..=COUNT {
             let own = folder.path().join(format!("sentinel{n}"));
-            sentinels.push(Sentinel::start(&watch, &own, "")?);
+            sentinels.push(Sentinel::start(&watch, &own, lines)?);
         }
         for sentinel in &sentinels {
             all_are_known(sentinel.at, GROUP, REPLICAS).await?;
@@ -55,6 +63,12 @@ impl Sentinels {
     /// Where they answer.
     pub fn places(&self) -> Vec<SocketAddr> {
         self.sentinels.iter().map(|sentinel| sentinel.at).collect()
+    }
+
+    /// Where the first answers, and its process.
+    pub fn first(&self) -> Option<(SocketAddr, u32)> {
+        let first = self.sentinels.first()?;
+        Some((first.at, first.pid()?))
     }
 
     /// What they have said of the master.
@@ -73,6 +87,8 @@ impl Sentinels {
             down: of("+sdown").map(|one| (one.at, one.who.clone())).collect(),
             odown: of("+odown").map(|one| one.at).min(),
             waiting: Some(self.down_after),
+            // Nobody is told when a Sentinel asked in vain first.
+            rule_over: None,
         }
     }
 

@@ -16,6 +16,9 @@ struct Column {
     compared: bool,
 }
 
+/// A row that only those have who are told when the rule's wait began.
+const BY_THE_RULE: &str = "announcement after the wait as the rule counts it";
+
 /// All of them, in the order in which things happen.
 const COLUMNS: &[Column] = &[
     Column { what: "first SDOWN", of: |t| t.moments.first_sdown_ms, compared: false },
@@ -31,6 +34,7 @@ const COLUMNS: &[Column] = &[
     },
     Column { what: "write of redis-py", of: |t| t.moments.redis_py_write_ms, compared: true },
     Column { what: "announcement after the wait", of: Trial::over_the_wait, compared: true },
+    Column { what: BY_THE_RULE, of: Trial::over_the_rule, compared: false },
     Column {
         what: "announcement after the evidence",
         of: Trial::after_the_evidence,
@@ -71,7 +75,9 @@ fn summary(trials: &[Trial], setting: Setting, contestants: &[Contestant]) -> Su
         for who in contestants {
             let own = trials.iter().filter(|trial| trial.contestant == *who);
             let spread = Distribution::of(own.clone().filter_map(|trial| of(trial)));
-            ms.push(Row { what, who: who.to_string(), trials: own.clone().count(), spread });
+            if spread.is_some() || *what != BY_THE_RULE {
+                ms.push(Row { what, who: who.to_string(), trials: own.clone().count(), spread });
+            }
             if *compared && *who != Contestant::Sentinel {
                 let spread = Distribution::of(ratios(&trials, (Contestant::Sentinel, *who), *of));
                 times.push(Row { what, who: who.to_string(), trials: own.clone().count(), spread });
@@ -233,6 +239,18 @@ mod tests {
         assert_eq!((row.trials, row.spread.unwrap().count), (3, 2));
         assert_eq!(summary.errors, ["pair 3, Vedette, 1 NATS: no announcement"]);
         assert!(summary.text().contains("| 2 of 3 |"), "{}", summary.text());
+    }
+
+    #[test]
+    fn who_is_not_told_when_the_wait_began_has_no_row_of_it() {
+        let mut trials = some();
+        for trial in trials.iter_mut().filter(|trial| trial.contestant == Contestant::Sentinel) {
+            trial.rule_over_ms = None;
+        }
+        let summary = summary(&trials, trials[0].setting, &[Contestant::Sentinel, OURS]);
+        let rows: Vec<_> = summary.ms.iter().filter(|row| row.what == BY_THE_RULE).collect();
+        assert!(matches!(rows[..], [row] if row.who == OURS.to_string()), "{rows:?}");
+        assert!(summary.times.iter().all(|row| row.what != BY_THE_RULE));
     }
 
     #[test]

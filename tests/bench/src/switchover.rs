@@ -120,7 +120,7 @@ fn told(trial: &Trial) {
     let Trial { pair, way, waited_ms, lost, error, .. } = trial;
     let error = error.as_ref().map(|error| format!(" FAILED: {error}")).unwrap_or_default();
     eprintln!(
-        "{pair:>3} {:<24} slowest write {:>8.1} ms, lost {}{error}",
+        "{pair:>3} {:<40} slowest write {:>8.1} ms, lost {}{error}",
         way.to_string(),
         waited_ms.unwrap_or(f64::NAN),
         lost.map_or_else(|| "-".into(), |lost| lost.to_string())

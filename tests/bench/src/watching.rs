@@ -155,7 +155,7 @@ async fn tried(round: usize, guard: Guard, setting: Setting, options: &Options) 
         shares: Vec::new(),
         busy: None,
         needless: 0,
-        happened: Happened::new(),
+        happened: Happened::default(),
         error: None,
     };
     trial.error = measured(&mut trial, options).await.err().map(|error| format!("{error:#}"));

@@ -51,6 +51,9 @@ pub struct Watched {
     pub odown: Option<Instant>,
     /// What the rule that was applied lets pass first.
     pub waiting: Option<Duration>,
+    /// When that had passed by what the rule counts from, where it is told: from the first question
+    /// that the master did not answer any more.
+    pub rule_over: Option<Instant>,
 }
 
 /// A group of nodes in a temporary folder, watched, and known in full by all who watch.
@@ -91,14 +94,18 @@ impl World {
         }
     }
 
-    /// Which of them is to die with the master.
+    /// Which of them is to die with the master. From now on no more is heard than what is measured.
     ///
     /// # Errors
     /// If there is none.
     pub async fn victim(&mut self, trouble: Trouble) -> Result<Option<usize>> {
         match self {
             Self::Sentinels(_) => Ok(None),
-            Self::Vedette(world) => trouble.victim(&mut world.system).await,
+            Self::Vedette(world) => {
+                let victim = trouble.victim(&mut world.system).await?;
+                world.hear_less(trouble).await?;
+                Ok(victim)
+            }
         }
     }
 

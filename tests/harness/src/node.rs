@@ -49,6 +49,18 @@ impl Node {
         password: Option<&str>,
         lines: &[String],
     ) -> Result<Self> {
+        Self::start_of(binary::redis()?, home, name, folder, master, password, lines).await
+    }
+
+    async fn start_of(
+        program: PathBuf,
+        home: Home,
+        name: &str,
+        folder: &Path,
+        master: Option<&NodeAddr>,
+        password: Option<&str>,
+        lines: &[String],
+    ) -> Result<Self> {
         let (host, port) = (home.host().to_string(), ports::free()?);
         let data = folder.join(name);
         std::fs::create_dir_all(&data)?;
@@ -70,7 +82,6 @@ impl Node {
         let file = folder.join(format!("{name}.conf"));
         std::fs::write(&file, text)?;
         let arguments = vec![file.to_string_lossy().into_owned()];
-        let program = binary::redis()?;
         let process = Process::spawn_at(home, Vec::new(), name, program, arguments, folder)?;
         let addr = NodeAddr::new(&host, port)?;
         let mut node = Self { process, addr, password: password.map(Into::into), file };
@@ -91,6 +102,18 @@ impl Node {
         Self::start_group_at(&homes, folder, password, &[]).await
     }
 
+    /// [`Node::start_group`] of this redis-server or valkey-server, without a password.
+    ///
+    /// # Errors
+    /// If they do not come up.
+    pub async fn start_group_of(
+        program: &Path,
+        replicas: usize,
+        folder: &Path,
+    ) -> Result<Vec<Self>> {
+        Self::group(program, &vec![Home::loopback(); replicas + 1], folder, None, &[]).await
+    }
+
     /// [`Node::start_group`] with one node in each of these homes, the master in the first, and
     /// more lines for their configuration files.
     ///
@@ -102,11 +125,22 @@ impl Node {
         password: Option<&str>,
         lines: &[String],
     ) -> Result<Vec<Self>> {
+        Self::group(&binary::redis()?, homes, folder, password, lines).await
+    }
+
+    async fn group(
+        program: &Path,
+        homes: &[Home],
+        folder: &Path,
+        password: Option<&str>,
+        lines: &[String],
+    ) -> Result<Vec<Self>> {
         let mut nodes: Vec<Self> = Vec::new();
         for (n, home) in homes.iter().enumerate() {
             let (name, master) = (format!("redis{}", n + 1), nodes.first().map(Self::addr));
-            let home = home.clone();
-            let node = Self::start_at(home, &name, folder, master, password, lines).await?;
+            let (program, home) = (program.to_path_buf(), home.clone());
+            let node =
+                Self::start_of(program, home, &name, folder, master, password, lines).await?;
             nodes.push(node);
         }
         let master = nodes.first().context("a group has a master")?.addr.clone();

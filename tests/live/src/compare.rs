@@ -10,7 +10,7 @@ mod shape;
 mod table;
 mod wire;
 
-pub use wire::{Asked, Form};
+pub use wire::{Asked, Form, request};
 
 use crate::sentinel::{Sentinel, Watch};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -21,7 +21,6 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use vedette_harness::{LIMIT, Plan, System, binary, within};
 use vedette_model::NodeAddr;
-use wire::request;
 
 /// So many Sentinels, and gateways: as many as there are probers and voters.
 pub const COUNT: usize = 3;

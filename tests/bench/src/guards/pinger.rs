@@ -1,6 +1,7 @@
 //! A program that does nothing but ask all nodes whether they live: the least that watching costs.
 //!
-//! It is a process of this program's own, which is told on its standard input whom to ask.
+//! It is a process of this program's own, with one thread, which is told on its standard input whom to
+//! ask.
 
 use crate::crowd::Crowd;
 use crate::failover::milliseconds;

@@ -2,7 +2,7 @@
 
 use super::{Happened, Said};
 use crate::crowd::Crowd;
-use crate::process::Watched;
+use crate::process::{Watched, descriptors};
 use crate::subscriber::{Subscriber, next_master};
 use anyhow::{Context as _, Result, ensure};
 use std::fmt::Write as _;
@@ -110,12 +110,24 @@ impl Sentinels {
         .collect()
     }
 
+    /// Lines of their logs that tell of an error.
+    pub fn errors(&self) -> usize {
+        let logs = self.sentinels.iter().map(|sentinel| sentinel.log());
+        logs.map(|log| log.lines().filter(|line| is_error(line)).count()).sum()
+    }
+
     /// The masters that were announced since it was asked last.
     pub fn masters(&mut self, happened: &mut Happened) -> Vec<Said> {
         let mut masters = Vec::new();
         for said in self.subscriber.since(self.mark) {
             self.mark += 1;
-            *happened.entry(said.channel.clone()).or_default() += 1;
+            happened.add(said.channel.clone());
+            if said.channel == "+try-failover"
+                && let Some(group) = said.words.split(' ').nth(1)
+                && let Ok(group) = GroupName::parse(group)
+            {
+                happened.tried(&group);
+            }
             if let Some(master) = next_master(&said.channel, &said.words)
                 && let Some((group, _)) = said.words.split_once(' ')
                 && let Ok(group) = GroupName::parse(group)
@@ -127,10 +139,31 @@ impl Sentinels {
     }
 }
 
-/// That a process of ours may have open: it hands the limit on to those it starts.
-fn descriptors() -> Result<usize> {
-    let limits = std::fs::read_to_string("/proc/self/limits")?;
-    let line = limits.lines().find(|line| line.starts_with("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().nth(3));
-    soft.and_then(|soft| soft.parse().ok()).context("/proc/self/limits has no `Max open files`")
+/// Whether a line of a Sentinel's log is a warning of something else than an event, which begins with
+/// its sign, another's vote, or who is waited for after a vote.
+fn is_error(line: &str) -> bool {
+    line.split_once(" # ").is_some_and(|(_, words)| {
+        !words.starts_with(['+', '-'])
+            && !words.contains(" voted for ")
+            && !words.starts_with("Next failover delay")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_error;
+
+    #[test]
+    fn an_event_is_no_error() {
+        let log = "7:X 23 Nov 2026 06:03:21.123 # +sdown master g1 127.0.0.1 7\n\
+                   7:X 23 Nov 2026 06:03:21.200 # -failover-abort-not-elected master g1 127.0.0.1 7\n\
+                   7:X 23 Nov 2026 06:03:21.201 # Next failover delay: I will not start a failover before \
+                   Mon Nov 23 06:03:41 2026\n\
+                   7:X 23 Nov 2026 06:03:21.202 # cdbbc70ddb64 voted for 3116fad6826 30\n\
+                   7:X 23 Nov 2026 06:03:22.000 * Sentinel new configuration saved on disk\n\
+                   7:X 23 Nov 2026 06:03:23.000 # WARNING: Sentinel was not able to save the new \
+                   configuration on disk!!!: No space left on device\n";
+        let errors: Vec<&str> = log.lines().filter(|line| is_error(line)).collect();
+        assert!(matches!(errors[..], [one] if one.contains("No space left")), "{errors:?}");
+    }
 }

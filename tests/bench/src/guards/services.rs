@@ -4,17 +4,21 @@ use super::{Happened, Said};
 use crate::crowd::Crowd;
 use crate::process::Watched;
 use anyhow::Result;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use vedette_harness::{NatsServer, Process, ServiceProcess, Watcher, binary, pick};
-use vedette_model::{Epoch, Fact, FactKind, FailoverStep, GroupName, MasterRecord, Service, Step};
+use vedette_harness::{NatsServer, Process, Seen, ServiceProcess, Watcher, binary, pick};
+use vedette_model::{
+    BallotNumber, Candidacy, Epoch, Fact, FactKind, FailoverStep, GroupName, MasterRecord, Purpose,
+    Service, Step,
+};
 
 const VOTERS: usize = 3;
 const ORCHESTRATORS: usize = 2;
+/// The subjects' prefix.
+const PREFIX: &str = "vedette";
 /// What is listened to; all that they say of thousands of nodes would cost too much here.
 const KINDS: &[FactKind] = &[
-    FactKind::RecordCommitted,
     FactKind::MasterRecord,
     FactKind::Candidacy,
     FactKind::Proposal,
@@ -30,8 +34,12 @@ pub struct Services {
     watcher: Watcher,
     /// Groups whose record lacks a node.
     unknown: BTreeSet<GroupName>,
+    /// What was heard before less was listened to.
+    before: Vec<Seen>,
     /// The last epoch that was announced of each group.
     epochs: HashMap<GroupName, Epoch>,
+    /// The ballots that were asked for to replace a master.
+    ballots: HashSet<(GroupName, BallotNumber)>,
     /// Nodes of each group.
     members: usize,
     probers: usize,
@@ -49,7 +57,8 @@ impl Services {
     ) -> Result<Self> {
         let nats = NatsServer::start(1, true, folder).await?;
         let urls: Vec<String> = nats.iter().map(|server| server.url().into()).collect();
-        let watcher = Watcher::start_for(&urls, "vedette", KINDS).await?;
+        let kinds = [KINDS, &[FactKind::RecordCommitted]].concat();
+        let watcher = Watcher::start_for(&urls, PREFIX, &kinds).await?;
         let mut services = Vec::new();
         for (service, letter, count) in [
             (Service::Voter, 'v', VOTERS),
@@ -73,7 +82,9 @@ impl Services {
             services,
             watcher,
             unknown: crowd.groups.iter().map(|group| group.name.clone()).collect(),
+            before: Vec::new(),
             epochs: HashMap::new(),
+            ballots: HashSet::new(),
             members: crowd.groups.first().map_or(0, |group| group.nodes.len()),
             probers,
         })
@@ -98,6 +109,25 @@ impl Services {
         Ok((watched < all).then_some(words))
     }
 
+    /// Once all groups are known, their records need not be heard any more.
+    ///
+    /// # Errors
+    /// If NATS cannot be reached.
+    pub async fn hear_less(&mut self) -> Result<()> {
+        let urls: Vec<String> = self.nats.iter().map(|server| server.url().into()).collect();
+        let less = Watcher::start_for(&urls, PREFIX, KINDS).await?;
+        let more = std::mem::replace(&mut self.watcher, less);
+        self.before.extend(more.take());
+        Ok(())
+    }
+
+    /// Lines of their logs that tell of an error.
+    pub fn errors(&self) -> usize {
+        let services = self.services.iter().map(|service| service.log());
+        let logs = services.chain(self.nats.iter().map(|server| server.log()));
+        logs.map(|log| log.lines().filter(|line| is_error(line)).count()).sum()
+    }
+
     pub fn processes(&self) -> Vec<Watched> {
         let services = self.services.iter().filter_map(|service| {
             let kind = match service.service() {
@@ -117,7 +147,8 @@ impl Services {
     /// The masters that were announced since it was asked last.
     pub fn masters(&mut self, happened: &mut Happened) -> Vec<Said> {
         let mut said = Vec::new();
-        for one in self.watcher.take() {
+        let heard = std::mem::take(&mut self.before).into_iter().chain(self.watcher.take());
+        for one in heard {
             if let Some(record) = pick::record(&one.fact)
                 && record.members.len() == self.members
             {
@@ -129,8 +160,14 @@ impl Services {
                 self.epochs.insert(group.clone(), *epoch);
                 said.push(Said { at: one.at, group: group.clone(), master: master.clone() });
             }
+            if let Fact::Candidacy(Candidacy { group, ballot, purpose, .. }) = &one.fact
+                && matches!(purpose, Purpose::Failover { .. })
+                && self.ballots.insert((group.clone(), ballot.clone()))
+            {
+                happened.tried(group);
+            }
             if let Some(name) = happening(&one.fact) {
-                *happened.entry(name).or_default() += 1;
+                happened.add(name);
             }
         }
         said
@@ -191,6 +228,11 @@ fn kind(step: &FailoverStep) -> String {
     }
 }
 
+/// Whether a line of a service's or NATS server's log tells of an error.
+fn is_error(line: &str) -> bool {
+    line.split_whitespace().nth(1) == Some("ERROR") || line.contains(" [ERR] ")
+}
+
 /// Words with `#` for each number, so that what is alike is counted together.
 fn alike(words: &str) -> String {
     let mut text = String::new();
@@ -207,6 +249,16 @@ fn alike(words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_level_makes_a_line_an_error() {
+        let log = "2026-11-23T06:03:21.000000Z ERROR vedette_voter: the store's thread panicked\n\
+                   2026-11-23T06:03:21.000000Z  WARN vedette_voter: an ERROR that was mended\n\
+                   2026-11-23T06:03:21.000000Z  INFO vedette_voter: fine\n\
+                   [7] 2026/11/23 06:03:21.000000 [ERR] JetStream failed to store a message\n\
+                   [7] 2026/11/23 06:03:21.000000 [INF] Server is ready\n";
+        assert_eq!(log.lines().filter(|line| is_error(line)).count(), 2);
+    }
 
     #[test]
     fn reasons_that_differ_in_numbers_are_alike() {

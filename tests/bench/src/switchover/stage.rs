@@ -2,6 +2,7 @@
 
 use crate::ours::Ours;
 use crate::sentinels::Sentinels;
+use crate::trouble::Trouble;
 use crate::world::REPLICAS;
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
@@ -23,7 +24,7 @@ const DOWN_AFTER_MS: u64 = 5_000;
 pub enum Way {
     /// `SENTINEL FAILOVER`.
     Sentinel,
-    /// `SENTINEL FAILOVER … COORDINATED` of Valkey 9.
+    /// `SENTINEL FAILOVER … COORDINATED` of Valkey 9, whose the nodes are too.
     Coordinated,
     /// `FAILOVER TO`, said to the master itself.
     FailoverTo,
@@ -35,7 +36,7 @@ impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Sentinel => "`SENTINEL FAILOVER`",
-            Self::Coordinated => "Valkey's `COORDINATED`",
+            Self::Coordinated => "Valkey's `COORDINATED`, nodes of Valkey",
             Self::FailoverTo => "`FAILOVER TO`",
             Self::Vedette => "`vedette switchover`",
         })
@@ -95,7 +96,11 @@ impl Stage {
                 let (master, _) = watch::channel((nodes[0].addr().clone(), None));
                 Self::Bare(Box::new(Bare { nodes, master, _folder: folder }))
             }
-            Way::Vedette => Self::Vedette(Box::new(Ours::start(1, DOWN_AFTER_MS).await?)),
+            Way::Vedette => {
+                let mut world = Ours::start(1, DOWN_AFTER_MS).await?;
+                world.hear_less(Trouble::None).await?;
+                Self::Vedette(Box::new(world))
+            }
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Setting, Trial};
 use crate::guards::Guard;
-use crate::process::Share;
+use crate::process::{Share, kinds};
 use crate::statistics::Distribution;
 use crate::table::{self, Row};
 use serde::Serialize;
@@ -96,12 +96,13 @@ fn summary(trials: &[Trial], setting: Setting, guards: &[Guard]) -> Summary {
                 let spread = Distribution::of(own.iter().filter_map(|trial| value(trial)));
                 costs.push(Row { what, who, trials: own.len(), spread });
             };
-            let kinds = kinds(&own);
+            let several = own.iter().any(|trial| trial.shares.len() > 1);
+            let shares = own.iter().flat_map(|trial| &trial.shares).filter(|_| several);
             row(format!("{guard}: all"), &|trial| {
                 let all: Vec<&Share> = trial.shares.iter().collect();
                 (!all.is_empty()).then(|| of(trial, &all))
             });
-            for kind in kinds {
+            for kind in kinds(shares) {
                 row(format!("{guard}: each {kind}"), &|trial| {
                     let own: Vec<&Share> = trial.shares.iter().filter(|s| s.is(kind)).collect();
                     (!own.is_empty()).then(|| of(trial, &own) / own.len() as f64)
@@ -129,34 +130,15 @@ fn summary(trials: &[Trial], setting: Setting, guards: &[Guard]) -> Summary {
     Summary { setting: setting.to_string(), costs, times, remarks }
 }
 
-/// The kinds of processes, in their order, if there is more than one process.
-fn kinds(trials: &[&&Trial]) -> Vec<&'static str> {
-    let mut kinds = Vec::new();
-    for share in trials.iter().flat_map(|trial| &trial.shares).filter(|_| several(trials)) {
-        if !kinds.contains(&share.kind) {
-            kinds.push(share.kind);
-        }
-    }
-    kinds
-}
-
-fn several(trials: &[&&Trial]) -> bool {
-    trials.iter().any(|trial| trial.shares.len() > 1)
-}
-
 fn remark(trial: &Trial) -> String {
     let Trial { round, guard, settled_s, busy, needless, error, .. } = trial;
-    let sum = |part: &str| {
-        let of = trial.happened.iter().filter(|(name, _)| name.contains(part));
-        of.map(|(_, count)| count).sum::<usize>()
-    };
     let settled =
         settled_s.map_or_else(|| "never".into(), |seconds| format!("after {seconds:.0} s"));
     let busy = busy.map_or_else(|| "-".into(), |busy| format!("{:.0} %", busy * 100.0));
     let error = error.as_ref().map(|error| format!("; FAILED: {error}")).unwrap_or_default();
     format!(
         "round {round}, {guard}: settled {settled}, machine {busy} busy, {} false +sdown, {needless} needless changes of master{error}",
-        sum("+sdown")
+        trial.happened.count("+sdown")
     )
 }
 
@@ -176,6 +158,7 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guards::Happened;
 
     const SETTING: Setting = Setting { nodes: 1_000, every_ms: 1_000 };
 
@@ -197,7 +180,7 @@ mod tests {
             shares: processes.iter().map(share).collect(),
             busy: Some(0.25),
             needless: 0,
-            happened: [("event: +sdown".to_owned(), 3)].into(),
+            happened: Happened::of(&[("event: +sdown", 3)]),
             error: None,
         }
     }
