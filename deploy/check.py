@@ -235,7 +235,7 @@ def environment(container, config):
         if "value" in entry:
             values[entry["name"]] = entry["value"]
         elif "fieldRef" in entry["valueFrom"]:
-            values[entry["name"]] = {"metadata.name": "pod-0", "status.podIP": "10.0.0.1"}[
+            values[entry["name"]] = {"metadata.name": "pod-0", "status.podIP": "10.0.0.1", "spec.nodeName": "node-1"}[
                 entry["valueFrom"]["fieldRef"]["fieldPath"]
             ]
         else:

@@ -309,7 +309,8 @@ Exit code 0 if nothing worse than a warning was found, 1 if something was.";
 const SURVIVE_HELP: &str = "\
 ok: everything goes on, after a failover if a master was lost. weaker: it does, and the next loss may
 be an outage. OUTAGE: a group is without a master, or a dead master would not be replaced. Places of
-nodes are those of the group's node_places. NATS servers are not looked at: nobody tells where they run.
+nodes are those of the group's node_places. A host dies with the services that tell it for theirs
+and the nodes at its name or addresses. NATS servers are not looked at: nobody tells where they run.
 
 Exit code 0 if no single loss is an outage, 1 if one is.";
 

@@ -157,6 +157,7 @@ mod tests {
                 standings: vec![],
                 serves: None,
                 back: false,
+                host: None,
             };
             heard.services.insert((Service::Voter, beat.id.clone()), beat);
         }

@@ -38,6 +38,8 @@ pub struct ServiceLine {
     pub id: String,
     pub alive: bool,
     pub place: Option<String>,
+    /// The machine; absent if it does not tell.
+    pub host: Option<String>,
     pub health: String,
 }
 
@@ -187,6 +189,7 @@ fn services(heard: &Heard, roster: &Roster) -> Vec<ServiceLine> {
             id: beat.id.clone(),
             alive: true,
             place: Some(beat.place.to_string()),
+            host: beat.host.as_ref().map(|host| host.name.to_string()),
             health: beat.health.to_string(),
         })
         .collect();
@@ -197,6 +200,7 @@ fn services(heard: &Heard, roster: &Roster) -> Vec<ServiceLine> {
                 id: voter.to_string(),
                 alive: false,
                 place: None,
+                host: None,
                 health: "missing: on the roster, but silent".into(),
             });
         }

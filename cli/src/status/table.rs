@@ -19,8 +19,9 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     for line in &report.services {
         let name = format!("{}/{}", line.service, line.id);
         let place = line.place.as_deref().unwrap_or("-");
+        let host = line.host.as_deref().unwrap_or("-");
         let state = if line.alive { "alive" } else { "MISSING" };
-        writeln!(out, "  {name:<18} {state:<8} {place:<12} {}", line.health)?;
+        writeln!(out, "  {name:<18} {state:<8} {place:<12} {host:<16} {}", line.health)?;
     }
     let voters = &report.voters;
     writeln!(

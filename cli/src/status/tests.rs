@@ -5,8 +5,9 @@ use super::report::Report;
 use super::table::table;
 use vedette_model::{
     BallotNumber, DigestReply, Epoch, Evidence, Fact, GroupName, GroupRecord, Health, Heartbeat,
-    Member, NodeAddr, NodeState, OdownVerdict, OrchestratorId, Place, ProberId, Quorum,
-    RecordCommitted, Roster, RosterVersion, SdownReport, Service, Settings, Standing, VoterId,
+    Host, HostName, Member, NodeAddr, NodeState, OdownVerdict, OrchestratorId, Place, ProberId,
+    Quorum, RecordCommitted, Roster, RosterVersion, SdownReport, Service, Settings, Standing,
+    VoterId,
 };
 
 fn group() -> GroupName {
@@ -34,6 +35,7 @@ pub fn beat(service: Service, id: &str) -> Heartbeat {
         standings: Vec::new(),
         serves: None,
         back: false,
+        host: None,
     }
 }
 
@@ -103,6 +105,16 @@ fn a_whole_system_is_well() {
     assert_eq!((report.attention, report.notes), (Vec::new(), Vec::new()));
     let text = table(&judged(&healthy(1)));
     assert!(text.contains("All is well.") && text.contains("127.0.0.1:1"), "{text}");
+}
+
+#[test]
+fn a_service_is_shown_with_its_machine() {
+    let mut heard = healthy(1);
+    let host = Host { name: HostName::parse("node-1").unwrap(), addresses: Vec::new() };
+    heard.take(Heartbeat { host: Some(host), ..beat(Service::Prober, "p1") }.into());
+    let text = table(&judged(&heard));
+    let line = text.lines().find(|line| line.contains("prober/p1")).unwrap();
+    assert!(line.split_whitespace().eq(["prober/p1", "alive", "a", "node-1", "well"]), "{line}");
 }
 
 #[test]

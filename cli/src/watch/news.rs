@@ -160,6 +160,7 @@ mod tests {
             standings: Vec::new(),
             serves: None,
             back: false,
+            host: None,
         }
         .into()
     }

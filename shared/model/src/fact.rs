@@ -2,7 +2,7 @@
 //! exhaustive over them.
 
 use crate::{
-    Ballot, BallotNumber, Beat, BeatReply, Candidacy, Epoch, Event, GroupName, GroupRecord,
+    Ballot, BallotNumber, Beat, BeatReply, Candidacy, Epoch, Event, GroupName, GroupRecord, Host,
     Instruction, InstructionReply, LossBound, MasterRecord, NodeAddr, NodeView, Place, ProberId,
     Proposal, ProposalReply, Quorum, Rejection, Rejoin, RejoinAnswer, Revision, Roster,
     RosterAnswer, RosterBallot, RunId, Service, TraceId, VoterId,
@@ -412,6 +412,9 @@ pub struct Heartbeat {
     /// said last may be lost.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub back: bool,
+    /// On which machine; a version before did not tell it. What carries the heartbeat adds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Host>,
 }
 
 /// A service's own health.

@@ -12,6 +12,7 @@ mod command;
 mod event;
 mod fact;
 mod glob;
+mod host;
 mod name;
 mod node;
 mod order;
@@ -32,6 +33,7 @@ pub use fact::{
     Standing, StatusQuery, Step,
 };
 pub use glob::fits;
+pub use host::{Host, HostName};
 pub use name::{GroupName, NameError, OrchestratorId, Place, ProberId, Sender, Service, VoterId};
 pub use node::{Lineage, NodeAddr, NodeView, ReplId, ReplicaSeen, Role, RunId, Upstream};
 pub use order::{BallotNumber, Epoch, Majority, Quorum, Revision, Roster, RosterVersion};

@@ -98,11 +98,19 @@ macro_rules! text_newtype {
 }
 pub(crate) use text_newtype;
 
-pub(crate) fn check_length(what: &'static str, text: &str, limit: usize) -> Result<(), NameError> {
+fn check_length(what: &'static str, text: &str, limit: usize) -> Result<(), NameError> {
     if text.is_empty() || text.len() > limit {
         return Err(NameError::Length { what, limit, len: text.len() });
     }
     Ok(())
+}
+
+/// What a host's name or address may be.
+pub(crate) fn check_host(text: &str) -> Result<(), NameError> {
+    let what = "a host";
+    check_length(what, text, 255)?;
+    let bad = |c: &char| c.is_whitespace() || c.is_control() || "[]/@".contains(*c);
+    text.chars().find(bad).map_or(Ok(()), |found| Err(NameError::Character { what, found }))
 }
 
 fn check_id(what: &'static str, text: &str) -> Result<(), NameError> {

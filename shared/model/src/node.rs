@@ -1,7 +1,7 @@
 //! A redis-server or valkey-server process as seen from outside.
 
 use crate::NameError;
-use crate::name::{check_length, text_newtype};
+use crate::name::{check_host, text_newtype};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -22,12 +22,7 @@ impl NodeAddr {
     /// A [`NameError`] if the host is empty, longer than 255 bytes or holds white space, a control
     /// character, a bracket or a slash, or if the port is 0.
     pub fn new(host: &str, port: u16) -> Result<Self, NameError> {
-        let what = "a host";
-        check_length(what, host, 255)?;
-        let bad = |c: &char| c.is_whitespace() || c.is_control() || "[]/@".contains(*c);
-        if let Some(found) = host.chars().find(bad) {
-            return Err(NameError::Character { what, found });
-        }
+        check_host(host)?;
         if port == 0 {
             return Err(NameError::Form { what: "a port from 1 to 65535", given: "0".to_string() });
         }

@@ -50,6 +50,7 @@ impl Pulse {
             standings,
             serves: self.serves.clone(),
             back: false,
+            host: None,
         }
     }
 

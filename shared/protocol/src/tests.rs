@@ -56,6 +56,7 @@ pub(crate) fn heartbeat(service: Service, id: &str, incarnation: u64, tick: u64)
         standings: Vec::new(),
         serves: None,
         back: false,
+        host: None,
     }
 }
 

@@ -12,15 +12,16 @@ use crate::retained::{self, RetainedError};
 use crate::{Clock, NatsConfig, Shutdown};
 use async_nats::{Client, HeaderMap};
 use futures::FutureExt;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
-use vedette_model::{Fact, GroupName, Sender};
+use vedette_model::{Fact, GroupName, Heartbeat, Host, Sender};
 use vedette_trace::Context;
 use vedette_wire::{Header, Subjects};
 
@@ -99,6 +100,7 @@ pub(crate) struct Inner {
     counts: Arc<Counts>,
     meter: Meter,
     contexts: Mutex<BTreeMap<GroupName, Context>>,
+    host: OnceLock<Host>,
 }
 
 /// What went wrong so far, and how often it is said.
@@ -152,6 +154,7 @@ impl Bus {
             counts,
             meter,
             contexts: Mutex::default(),
+            host: OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -249,7 +252,7 @@ impl Bus {
     }
 
     async fn send(&self, subject: String, fact: &Fact) {
-        let payload = match vedette_wire::encode(fact) {
+        let payload = match vedette_wire::encode(&self.located(fact)) {
             Ok(payload) => payload,
             Err(error) => return self.not_sent(fact, &error.to_string()),
         };
@@ -268,6 +271,14 @@ impl Bus {
             Some(Err(error)) => self.not_sent(fact, &error.to_string()),
             None => self.not_sent(fact, "too many messages wait for nats"),
         }
+    }
+
+    /// On which machine a service runs no stage of it has to know.
+    fn located<'a>(&self, fact: &'a Fact) -> Cow<'a, Fact> {
+        let (Fact::Heartbeat(beat), Some(host)) = (fact, self.inner.host.get()) else {
+            return Cow::Borrowed(fact);
+        };
+        Cow::Owned(Heartbeat { host: Some(host.clone()), ..beat.clone() }.into())
     }
 
     /// Waits a moment for room in the client's queue, unless the last one waited in vain.
@@ -313,6 +324,12 @@ impl Bus {
     pub(crate) fn set_context(&self, group: GroupName, context: Context) {
         let mut contexts = self.inner.contexts.lock().unwrap_or_else(PoisonError::into_inner);
         contexts.insert(group, context);
+    }
+
+    /// From now on its heartbeats tell on which machine it runs. Counts once.
+    pub fn set_host(&self, host: Host) {
+        // It does not move while it lives.
+        let _ = self.inner.host.set(host);
     }
 
     pub(crate) fn clock(&self) -> &Clock {

@@ -108,6 +108,7 @@ fn first_heartbeat(sender: &Sender, place: &Place) -> Fact {
         standings: Vec::new(),
         serves: None,
         back: false,
+        host: None,
     }
     .into()
 }

@@ -5,7 +5,7 @@
 //!  life ── config ── telemetry ── shutdown         what a process is
 //!   ├─ tls ── http ── metrics                      what it says of itself to whoever asks
 //!   │
-//!   └─ join: bus ── identity                       who it is among the others
+//!   └─ join: bus ── identity ── host               who it is among the others, and where
 //!        │
 //!  bus ─►│ inputs ─► driver ─► machine             what it does: decide …
 //!        │              │         │
@@ -21,6 +21,7 @@ pub mod clock;
 pub mod config;
 pub mod driver;
 pub mod history;
+pub mod host;
 pub mod http;
 pub mod identity;
 pub mod life;

@@ -10,7 +10,7 @@ use crate::config::{
     self, CommonConfig, CommonFlags, ConfigError, LogConfig, NatsConfig, Overrides, ServiceConfig,
     TelemetryConfig,
 };
-use crate::{Shutdown, identity, telemetry};
+use crate::{Shutdown, host, identity, telemetry};
 use clap::Parser;
 use std::future::Future;
 use std::io;
@@ -180,6 +180,9 @@ pub async fn join(
 ) -> anyhow::Result<Bus> {
     let sender = Sender::parse(service, &common.id, new_incarnation())?;
     let bus = Bus::connect(&common.nats, sender, shutdown).await?;
+    if let Some(host) = host::here(common.host.as_ref()) {
+        bus.set_host(host);
+    }
     tokio::select! {
         biased;
         () = shutdown.triggered() => return Err(BusError::Stopped.into()),

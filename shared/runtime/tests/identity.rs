@@ -5,7 +5,7 @@
 mod support;
 
 use support::{NatsServer, place, refused, soon};
-use vedette_model::{Fact, FactKind, Health, Heartbeat, Place, Service};
+use vedette_model::{Fact, FactKind, Health, Heartbeat, Host, HostName, Place, Service};
 use vedette_runtime::Bus;
 use vedette_runtime::identity::{IdentityError, claim};
 
@@ -31,6 +31,7 @@ async fn run(bus: Bus) {
                 standings: vec![],
                 serves: None,
                 back: false,
+                host: None,
             };
             bus.reply(&received.reply_to.unwrap(), &alive.into()).await;
         }
@@ -100,6 +101,7 @@ async fn late_words_of_a_process_that_is_dead_by_now_are_no_objection() {
                 standings: vec![],
                 serves: None,
                 back: false,
+                host: None,
             };
             dead.publish(&alive.into()).await;
         }
@@ -107,4 +109,20 @@ async fn late_words_of_a_process_that_is_dead_by_now_are_no_objection() {
     });
     let reborn = server.bus(Service::Prober, "p1", 0x90).await;
     soon(claim(&reborn, &place())).await.unwrap();
+}
+
+#[tokio::test]
+async fn heartbeats_tell_the_machine_that_the_bus_was_told() {
+    let server = NatsServer::start(&[]).await;
+    let other = server.bus(Service::Client, "c1", 1).await;
+    let mut heard = other.subscribe(&[FactKind::Heartbeat]).await.unwrap();
+    let bus = server.bus(Service::Prober, "p1", 2).await;
+    let name = HostName::parse("node-1.example.com").unwrap();
+    let host = Host { name, addresses: vec!["10.0.0.1".parse().unwrap()] };
+    bus.set_host(host.clone());
+    soon(claim(&bus, &place())).await.unwrap();
+    let Fact::Heartbeat(beat) = soon(heard.recv()).await.unwrap().fact else {
+        panic!("only heartbeats are listened to");
+    };
+    assert_eq!(beat.host, Some(host));
 }

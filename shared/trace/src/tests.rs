@@ -74,6 +74,7 @@ fn beat(service: Service, id: &str) -> Fact {
         standings: Vec::new(),
         serves: None,
         back: false,
+        host: None,
     }
     .into()
 }

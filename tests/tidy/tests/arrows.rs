@@ -68,6 +68,7 @@ const TABLE: &[Row] = &[
             "http-body-util",
             "hyper",
             "hyper-util",
+            "nix",
             "opentelemetry",
             "opentelemetry-http",
             "opentelemetry-otlp",

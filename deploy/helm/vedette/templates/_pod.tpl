@@ -98,6 +98,10 @@ spec:
           valueFrom:
             fieldRef:
               fieldPath: metadata.name
+        - name: VEDETTE_HOST
+          valueFrom:
+            fieldRef:
+              fieldPath: spec.nodeName
         {{- with .zone }}
         - name: VEDETTE_PLACE
           value: {{ . | quote }}

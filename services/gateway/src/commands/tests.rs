@@ -88,6 +88,7 @@ pub(crate) fn view(clock: &Clock, config: &ClientsConfig) -> Gateway {
         standings: Vec::new(),
         serves: None,
         back: false,
+        host: None,
     };
     view.handle(beat.into(), clock.now());
     view.handle(reply.into(), clock.now());

@@ -27,6 +27,7 @@ fn beat(service: Service, id: &str, roster: Option<Roster>, serves: Option<NodeA
         standings: vec![],
         serves,
         back: false,
+        host: None,
     }
     .into()
 }

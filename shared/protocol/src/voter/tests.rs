@@ -108,6 +108,7 @@ fn heartbeat(tick: u64, health: Health, standings: Vec<Standing>) -> Output {
             standings,
             serves: None,
             back: false,
+            host: None,
         }
         .into(),
     )

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use vedette_model::{Place, Roster, RosterVersion, Secret, Sender, Service, VoterId};
+use vedette_model::{HostName, Place, Roster, RosterVersion, Secret, Sender, Service, VoterId};
 
 /// The keys that every service has. A service's own configuration holds it flattened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,10 @@ pub struct CommonConfig {
     pub id: String,
     /// Where it runs (datacenter, rack, host): 1 to 64 of `[A-Za-z0-9_-]`.
     pub place: Place,
+    /// The machine it runs on, if that is not the one of the system's host name, as in containers:
+    /// 1 to 255 bytes without white space, `[`, `]`, `/` and `@`. Only `vedette survive` and `status`
+    /// use it.
+    pub host: Option<HostName>,
     /// The bus.
     pub nats: NatsConfig,
     /// The log, on standard error.
@@ -32,6 +36,7 @@ impl Default for CommonConfig {
         Self {
             id: String::new(),
             place: Place::parse("default").expect("the default place is a valid one"),
+            host: None,
             nats: NatsConfig::default(),
             log: LogConfig::default(),
             telemetry: TelemetryConfig::default(),

@@ -424,8 +424,11 @@ fn heartbeats() -> Vec<Fact> {
         standings: vec![],
         serves: None,
         back: false,
+        host: None,
     };
     let roster = Roster::parse(RosterVersion(1), ["v1", "v2", "v3"].map(voter).into()).unwrap();
+    let addresses = vec!["10.0.0.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+    let host = Host { name: HostName::parse("node-1.example.com").unwrap(), addresses };
     let standing =
         Standing { group: group(), epoch: Epoch(3), text: "master up, quorum 2 of 3".into() };
     vec![
@@ -442,6 +445,7 @@ fn heartbeats() -> Vec<Fact> {
         beat(Service::Orchestrator, "o1").into(),
         beat(Service::Notifier, "n1").into(),
         beat(Service::Client, "c1").into(),
+        Heartbeat { host: Some(host), ..beat(Service::Gateway, "g1") }.into(),
     ]
 }
 

@@ -290,6 +290,7 @@ pub fn uses(roster: Roster) -> Fact {
         standings: Vec::new(),
         serves: None,
         back: false,
+        host: None,
     };
     common(beat).into()
 }
