@@ -198,6 +198,7 @@ fn clients(conf: &Conf, listen: SocketAddr) -> ClientsConfig {
         password: server.password.clone(),
         users: server.users.known.iter().map(user).collect(),
         new_group: of_run_time(),
+        names_as_addresses: !conf.own.announce_hostnames,
         unreadable_replicas: UnreadableReplicas::AsSentinel,
         ..ClientsConfig::default()
     }

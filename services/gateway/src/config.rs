@@ -61,6 +61,10 @@ pub struct ClientsConfig {
     /// its quorum. No key of a file: only a process in a Sentinel's place has any.
     #[serde(skip)]
     pub new_group: Vec<Setting>,
+    /// Whether a host name that `SENTINEL MONITOR` gives is recorded as the address behind it. No
+    /// key of a file: only a process in a Sentinel's place without `announce-hostnames` has it so.
+    #[serde(skip)]
+    pub names_as_addresses: bool,
 }
 
 /// What clients are shown of a replica that is loading, synchronising, without its link while the
@@ -137,6 +141,7 @@ impl Default for ClientsConfig {
             password: None,
             users: BTreeMap::new(),
             new_group: Vec::new(),
+            names_as_addresses: false,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::{self, error::RecvError};
-use vedette_model::{GroupName, Instruction, InstructionReply, Outcome, Revision};
+use vedette_model::{Instruction, InstructionReply, Outcome};
 use vedette_protocol::gateway::Gateway;
 use vedette_runtime::Bus;
 
@@ -64,9 +64,9 @@ impl Office {
         match reply.outcome {
             Outcome::Done { .. } => {
                 if let (Some(group), Some(revision)) = (&instruction.group, reply.revision) {
-                    let seen = self.seen(group, revision);
-                    // It is committed; here it is late.
-                    let _ = tokio::time::timeout(SEEN_LIMIT, seen).await;
+                    let seen = |view: &Gateway| view.revision(group) >= Some(revision);
+                    // If it does not, it is committed, and late here.
+                    let _ = self.holds(SEEN_LIMIT, seen).await;
                 }
                 Ok(())
             }
@@ -90,18 +90,19 @@ impl Office {
         }
     }
 
-    async fn seen(&self, group: &GroupName, revision: Revision) {
-        let reads = || {
-            let view = self.gateway.read().unwrap_or_else(PoisonError::into_inner);
-            view.revision(group) >= Some(revision)
-        };
-        loop {
-            let news = self.news.notified();
-            if reads() {
-                return;
+    /// Whether this is so by what is known here, now or within the limit.
+    pub async fn holds(&self, limit: Duration, what: impl Fn(&Gateway) -> bool) -> bool {
+        let reads = || what(&self.gateway.read().unwrap_or_else(PoisonError::into_inner));
+        let wait = async {
+            loop {
+                let news = self.news.notified();
+                if reads() {
+                    return;
+                }
+                news.await;
             }
-            news.await;
-        }
+        };
+        tokio::time::timeout(limit, wait).await.is_ok()
     }
 }
 

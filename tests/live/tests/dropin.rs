@@ -295,6 +295,23 @@ async fn what_one_is_told_at_run_time_is_true_at_all_and_kept() -> Result<()> {
     };
     ensure!(record.settings == bare, "{:?}", record.settings.changed_since(&bare));
     all_say(&places, &group, &master).await?;
+    // Told in turn, by a name: it is the same group, whatever was changed meanwhile.
+    does(&places[2], &["SENTINEL", "SET", &group, name, value]).await?;
+    let monitor = |host| ["SENTINEL", "MONITOR", &group, host, &port, "2"];
+    for place in &places {
+        does(place, &monitor("localhost")).await?;
+    }
+    all_show(&places, &group, name, value).await?;
+    let answer = places[0].ask(&monitor("no-such.invalid")).await?;
+    ensure!(
+        matches!(&answer, Form::Error(why) if why.contains("Invalid IP address or hostname")),
+        "{answer:?}"
+    );
+    // Where the one that is told next may not have heard of that yet.
+    does(&places[0], &["SENTINEL", "REMOVE", &group]).await?;
+    does(&places[1], &monitor(master.host())).await?;
+    all_show(&places, &group, name, "30000").await?;
+    all_say(&places, &group, &master).await?;
     for place in &mut places {
         place.running()?.terminate(LIMIT).await?;
     }

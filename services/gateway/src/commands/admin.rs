@@ -5,12 +5,22 @@ use super::{Answers, Outcome, Wish, lower, shown, text};
 use crate::office::NO_CANDIDATE;
 use crate::reply::{Proto, Reply};
 use bytes::{Bytes, BytesMut};
+use std::net::IpAddr;
+use std::time::Duration;
 use tokio::task::JoinSet;
 use vedette_model::{GroupName, GroupRecord, Instruction, NodeAddr, Quorum, Setting, Verb, fits};
+use vedette_protocol::gateway::Gateway;
 
 /// Groups of one command that are seen to at the same time.
 const AT_ONCE: usize = 64;
 
+/// For a name to be looked up.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
+/// What another gateway had recorded a moment ago is heard here within this.
+const HEARD_LIMIT: Duration = Duration::from_millis(250);
+
+/// As Sentinel answers to a master's name or address that is none.
+const NO_SUCH_HOST: &str = "Invalid IP address or hostname specified";
 /// As Sentinel answers while `deny-scripts-reconfig` is on, which it is unless somebody insists.
 const SCRIPTS_DENIED: &str = "Reconfiguration of scripts path is denied for security reasons. \
     Check the deny-scripts-reconfig configuration directive in your Sentinel configuration";
@@ -29,19 +39,11 @@ impl Answers {
     }
 
     /// `SENTINEL MONITOR`: once for all gateways.
-    pub(super) fn monitor(&self, words: &[Bytes]) -> Outcome {
-        let wanted = match Monitor::parse(words) {
-            Ok(wanted) => wanted,
-            Err(why) => return Reply::err(why).into(),
-        };
-        let Monitor { group, master, quorum } = wanted;
-        let changes = match self.view().record(group.as_str()) {
-            None => self.config.new_group.clone(),
-            // Whatever was changed since another gateway was told of it stays.
-            Some(known) if (&known.master, known.settings.quorum) == (&master, quorum) => vec![],
-            Some(_) => return Reply::err("Duplicate master name.").into(),
-        };
-        wish(group, Verb::Monitor { master, quorum, changes })
+    pub(super) fn monitor(words: &[Bytes]) -> Outcome {
+        match Monitor::parse(words) {
+            Ok(wanted) => Outcome::Instruct(Wish::Monitor(wanted)),
+            Err(why) => Reply::err(why).into(),
+        }
     }
 
     /// `SENTINEL REMOVE`: a group that is removed already was removed at another gateway.
@@ -86,13 +88,45 @@ impl Answers {
             .map(|group| Instruction { group: Some(group.clone()), verb: Verb::Reset })
             .collect();
         let then = Reply::Integer(i64::try_from(all.len()).unwrap_or(i64::MAX));
-        if all.is_empty() { then.into() } else { Outcome::Instruct(Wish { all, then }) }
+        if all.is_empty() { then.into() } else { Outcome::Instruct(Wish::Instruct { all, then }) }
     }
 
     /// Has a wish carried out, and writes what came of it.
     pub async fn grant(&self, wish: Wish, proto: Proto, out: &mut BytesMut) {
-        let Wish { all, then } = wish;
-        self.carry_out(all).await.map_or_else(refusal, |()| then).write(proto, out);
+        let granted = match wish {
+            Wish::Instruct { all, then } => self.carry_out(all).await.map(|()| then),
+            Wish::Monitor(wanted) => self.watch(&wanted).await.map(|()| Reply::ok()),
+        };
+        granted.unwrap_or_else(refusal).write(proto, out);
+    }
+
+    async fn watch(&self, wanted: &Monitor) -> Result<(), String> {
+        let masters = wanted.masters(self.config.names_as_addresses).await;
+        let declaration = self.declaration(wanted, &masters)?;
+        let Err(why) = self.carry_out(vec![declaration]).await else { return Ok(()) };
+        // Another gateway was told of it before, and its settings have been changed since.
+        let watched = |view: &Gateway| {
+            view.record(wanted.group.as_str()).is_some_and(|known| wanted.is(known, &masters))
+        };
+        match &self.office {
+            Some(office) if office.holds(HEARD_LIMIT, watched).await => Ok(()),
+            Some(_) | None => Err(why),
+        }
+    }
+
+    /// What is new is as configured, whoever is told of it first: whether the group is there, and
+    /// was not removed a moment ago, orchestrators know better.
+    fn declaration(&self, wanted: &Monitor, masters: &[NodeAddr]) -> Result<Instruction, String> {
+        let view = self.view();
+        let master = match view.record(wanted.group.as_str()) {
+            Some(known) if wanted.is(known, masters) => &known.master,
+            None => masters.first().ok_or(NO_SUCH_HOST)?,
+            Some(_) if masters.is_empty() => return Err(NO_SUCH_HOST.into()),
+            Some(_) => return Err("Duplicate master name.".into()),
+        };
+        let (master, changes) = (master.clone(), self.config.new_group.clone());
+        let verb = Verb::Monitor { master, quorum: wanted.quorum, changes };
+        Ok(Instruction { group: Some(wanted.group.clone()), verb })
     }
 
     async fn carry_out(&self, all: Vec<Instruction>) -> Result<(), String> {
@@ -121,11 +155,11 @@ fn refusal(why: String) -> Reply {
 
 fn wish(group: GroupName, verb: Verb) -> Outcome {
     let all = vec![Instruction { group: Some(group), verb }];
-    Outcome::Instruct(Wish { all, then: Reply::ok() })
+    Outcome::Instruct(Wish::Instruct { all, then: Reply::ok() })
 }
 
 /// What `SENTINEL MONITOR` names.
-struct Monitor {
+pub struct Monitor {
     group: GroupName,
     master: NodeAddr,
     quorum: Quorum,
@@ -145,11 +179,32 @@ impl Monitor {
         let quorum = u32::try_from(quorum).ok().and_then(|count| Quorum::parse(count).ok());
         let quorum = quorum.ok_or("Invalid quorum")?;
         let host = text(host);
-        NodeAddr::new(&host, 1).map_err(|_| "Invalid IP address or hostname specified")?;
+        NodeAddr::new(&host, 1).map_err(|_| NO_SUCH_HOST)?;
         let group = GroupName::parse(&text(name)).map_err(|error| error.to_string())?;
         let port = u16::try_from(port).map_err(|_| "Invalid port number.")?;
         let master = NodeAddr::new(&host, port).map_err(|_| "Invalid port number.")?;
         Ok(Self { group, master, quorum })
+    }
+
+    /// The master as it may be recorded: by the addresses behind its name, or by its name, which
+    /// must have one all the same. Nothing if it has none.
+    async fn masters(&self, as_addresses: bool) -> Vec<NodeAddr> {
+        let (host, port) = (self.master.host(), self.master.port());
+        if host.parse::<IpAddr>().is_ok() {
+            return vec![self.master.clone()];
+        }
+        let found = tokio::time::timeout(LOOKUP_LIMIT, tokio::net::lookup_host((host, port))).await;
+        let found = found.ok().and_then(Result::ok).into_iter().flatten();
+        if as_addresses {
+            found.filter_map(|found| NodeAddr::new(&found.ip().to_string(), port).ok()).collect()
+        } else {
+            found.take(1).map(|_| self.master.clone()).collect()
+        }
+    }
+
+    /// Whether this is the group that it names.
+    fn is(&self, known: &GroupRecord, masters: &[NodeAddr]) -> bool {
+        masters.contains(&known.master) && known.settings.quorum == self.quorum
     }
 }
 
@@ -301,21 +356,61 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_new_group_starts_as_configured_and_a_known_one_stays_as_it_is() {
-        let as_configured = vec![Setting::FlapLimit(0), Setting::DownAfterMs(30_000)];
-        let new_group = as_configured.clone();
-        let answers = answers(ClientsConfig { new_group, ..ClientsConfig::default() });
-        for (line, expected) in
-            [("new 10.0.0.7 6379 2", as_configured), ("orders 10.0.0.1 6379 2", vec![])]
-        {
-            let words: Vec<_> = line.split(' ').map(|word| Bytes::from(word.to_string())).collect();
-            let Outcome::Instruct(wish) = answers.monitor(&words) else { panic!("{line}") };
-            let [Instruction { verb: Verb::Monitor { changes, .. }, .. }] = &wish.all[..] else {
-                panic!("{:?}", wish.all)
-            };
-            assert_eq!(*changes, expected, "{line}");
+    fn monitor(line: &str) -> Monitor {
+        let words: Vec<_> = line.split(' ').map(|word| Bytes::from(word.to_string())).collect();
+        Monitor::parse(&words).unwrap()
+    }
+
+    /// What orchestrators are told: the master, and the settings of a group that is new.
+    async fn declared(answers: &Answers, line: &str) -> Result<(NodeAddr, Vec<Setting>), String> {
+        let wanted = monitor(line);
+        let masters = wanted.masters(answers.config.names_as_addresses).await;
+        let declaration = answers.declaration(&wanted, &masters)?;
+        let Verb::Monitor { master, changes, .. } = declaration.verb else {
+            panic!("{declaration:?}");
+        };
+        Ok((master, changes))
+    }
+
+    #[tokio::test]
+    async fn a_group_is_declared_alike_whether_it_is_known_here_already_or_not() {
+        let new_group = vec![Setting::FlapLimit(0), Setting::DownAfterMs(30_000)];
+        let config = ClientsConfig { new_group: new_group.clone(), ..ClientsConfig::default() };
+        let answers = answers(config);
+        for line in ["new 10.0.0.7 6379 2", "orders 10.0.0.1 6379 2"] {
+            assert_eq!(declared(&answers, line).await.unwrap().1, new_group, "{line}");
         }
+        for line in ["orders 10.0.0.2 6379 2", "orders 10.0.0.1 6379 3", "orders localhost 6379 2"]
+        {
+            let why = declared(&answers, line).await.unwrap_err();
+            assert_eq!(why, "Duplicate master name.", "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_masters_name_must_resolve_and_is_recorded_as_the_process_announces_it() {
+        for names_as_addresses in [false, true] {
+            let answers = answers(ClientsConfig { names_as_addresses, ..ClientsConfig::default() });
+            let (master, _) = declared(&answers, "new localhost 7000 2").await.unwrap();
+            let is_address = master.host().parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+            assert_eq!((is_address, master.port()), (names_as_addresses, 7_000), "{master}");
+            for group in ["new", "orders"] {
+                let line = format!("{group} no-such.invalid 7000 2");
+                assert_eq!(declared(&answers, &line).await.unwrap_err(), NO_SUCH_HOST);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_of_several_addresses_is_the_one_that_is_recorded() {
+        let answers = answers(ClientsConfig::default());
+        let wanted = monitor("orders redis.example.com 6379 2");
+        let masters = ["10.0.0.9:6379", "10.0.0.1:6379"].map(|at| NodeAddr::parse(at).unwrap());
+        let Verb::Monitor { master, .. } = answers.declaration(&wanted, &masters).unwrap().verb
+        else {
+            panic!("it is declared");
+        };
+        assert_eq!(master, masters[1]);
     }
 
     #[test]

@@ -96,10 +96,17 @@ pub enum Next {
     Leave(Left),
 }
 
-/// Instructions, and the reply once all of them are carried out.
-pub struct Wish {
-    all: Vec<Instruction>,
-    then: Reply,
+/// What a client waits for.
+pub enum Wish {
+    /// Instructions, and the reply once all of them are carried out.
+    Instruct {
+        /// The instructions.
+        all: Vec<Instruction>,
+        /// The reply.
+        then: Reply,
+    },
+    /// `SENTINEL MONITOR`, which begins with looking up a name.
+    Monitor(admin::Monitor),
 }
 
 /// What a command comes to.

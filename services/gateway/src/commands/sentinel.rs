@@ -106,7 +106,7 @@ impl Answers {
         }
         match (known.names[0], rest) {
             ("set", [name, options @ ..]) => self.set(name, options),
-            ("monitor", words) => self.monitor(words),
+            ("monitor", words) => Self::monitor(words),
             ("remove", [name]) => self.remove(name),
             ("failover", [name, options @ ..]) => self.failover(name, options),
             ("reset", [pattern]) => self.reset(pattern),
