@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use async_nats::HeaderMap;
-use async_nats::jetstream::{self, consumer::pull, stream};
+use async_nats::jetstream::{self, consumer::pull, kv, stream};
 use futures::StreamExt;
 use futures::future::ready;
 use redis::{AsyncCommands, IntoConnectionInfo, RedisResult};
@@ -172,6 +172,7 @@ async fn the_examples_in_other_languages_follow() -> Result<()> {
         tell("Go's example was not run: set VEDETTE_GO=1 where the Go module proxy is reachable");
     }
     streams_are_not_believed(&examples).await?;
+    the_bucket_is_enough(&examples).await?;
     let mut system = begin().await?;
     let kits = start(&examples, &system.urls(), &system.path()?)?;
     let kits: Vec<&dyn Application> = kits.iter().map(|kit| kit as &dyn Application).collect();
@@ -183,9 +184,16 @@ async fn the_examples_in_other_languages_follow() -> Result<()> {
 
 /// Each example as a process that follows `orders.eu`.
 fn start(examples: &[(&str, Run)], urls: &[String], folder: &Path) -> Result<Vec<Process>> {
+    let urls = urls.join(",");
     let each = examples.iter().map(|(name, (program, arguments))| {
-        let environment =
-            vec![("NATS_URL".into(), urls.join(",")), ("GROUP".into(), "orders.eu".into())];
+        let environment = [
+            ("NATS_URL", urls.as_str()),
+            ("GROUP", "orders.eu"),
+            // Node's library takes no login from an address. A server without users takes any.
+            ("NATS_USER", "application"),
+            ("NATS_PASSWORD", "application"),
+        ];
+        let environment = environment.map(|(name, value)| (name.into(), value.into())).into();
         let (program, arguments) = (program.clone(), arguments.clone());
         Process::spawn_at(Home::loopback(), environment, name, program, arguments, folder)
     });
@@ -228,6 +236,25 @@ async fn streams_are_not_believed(examples: &[(&str, Run)]) -> Result<()> {
         within(LIMIT, &what, async || kit.is_at(&first, 3).then_some(())).await?;
         let moves = kit.moves();
         ensure!(!moves.contains("epoch 2"), "{} believes a stream: {moves}", kit.name());
+    }
+    Ok(())
+}
+
+/// As the application of `deploy/nats`, whose JetStream is a domain, where nobody answers and
+/// nobody announces anything.
+async fn the_bucket_is_enough(examples: &[(&str, Run)]) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = NatsServer::start_with_rights(folder.path()).await?;
+    let context = jetstream::new(server.client().await?);
+    let config = kv::Config { bucket: "vedette-masters".into(), ..kv::Config::default() };
+    let bucket = context.create_key_value(config).await?;
+    bucket.put("orders=2Eeu", told(1, 1).into()).await?;
+    let url = format!("nats://application:application@127.0.0.1:{}", server.port());
+    let kits = start(examples, &[url], folder.path())?;
+    let master = NodeAddr::new("127.0.0.1", 1)?;
+    for kit in &kits {
+        let what = format!("{} finds what is kept", kit.name());
+        within(LIMIT, &what, async || kit.is_at(&master, 1).then_some(())).await?;
     }
     Ok(())
 }
@@ -385,7 +412,7 @@ async fn python() -> Result<Run> {
 
 async fn node() -> Result<Run> {
     let folder = own("node");
-    let node = workshop::node(&folder, &sources("node"), &["follow.mjs"]).await?;
+    let node = workshop::node(&folder, &sources("node"), &["follow.mjs", "vedette.mjs"]).await?;
     Ok((node, vec![text(&folder.join("follow.mjs"))]))
 }
 
