@@ -9,7 +9,8 @@ use vedette_model::{
 use vedette_runtime::Bus;
 use vedette_runtime::bus::BusError;
 
-/// What is listened to besides answers. Who calls a node down says so every second.
+/// What is listened to besides answers. Who calls a node down says so when it is asked, and every few
+/// seconds.
 const HEARD: [FactKind; 4] =
     [FactKind::Heartbeat, FactKind::SdownReport, FactKind::OdownVerdict, FactKind::RecordCommitted];
 
@@ -65,15 +66,19 @@ impl Heard {
             Fact::DigestReply(reply) => {
                 self.voters.insert(reply.voter);
                 self.unsettled.extend(reply.unsettled);
+                let mut news = false;
                 for committed in reply.records {
-                    self.record(committed);
+                    news |= self.record(committed);
                 }
-                if reply.more {
+                // Each voter answers each question: one that brings nothing new asks for no other.
+                if reply.more && news {
                     let have = self.records.iter().map(|(g, r)| (g.clone(), r.revision)).collect();
                     return Some(Digest { have });
                 }
             }
-            Fact::RecordCommitted(committed) => self.record(committed),
+            Fact::RecordCommitted(committed) => {
+                self.record(committed);
+            }
             Fact::SdownReport(report) => self.report(report),
             Fact::OdownVerdict(verdict) => {
                 let voters = self.verdicts.entry(verdict.group.clone()).or_default();
@@ -114,12 +119,14 @@ impl Heard {
         self.services.insert(key, beat);
     }
 
-    fn record(&mut self, committed: RecordCommitted) {
+    /// Whether it was news.
+    fn record(&mut self, committed: RecordCommitted) -> bool {
         let record = committed.record;
-        let known = self.records.get(&record.group);
-        if known.is_none_or(|known| known.revision < record.revision) {
+        let news = self.records.get(&record.group).is_none_or(|k| k.revision < record.revision);
+        if news {
             self.records.insert(record.group.clone(), record);
         }
+        news
     }
 
     fn report(&mut self, report: SdownReport) {
@@ -128,5 +135,28 @@ impl Heard {
             NodeState::Up => drop(probers.remove(&report.prober)),
             NodeState::Down(_) => drop(probers.insert(report.prober.clone(), report)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vedette_model::{BallotNumber, DigestReply, OrchestratorId, Quorum, Settings};
+
+    #[test]
+    fn several_answers_to_one_question_are_not_as_many_questions() {
+        let proposer = OrchestratorId::parse("o1").unwrap();
+        let ballot = BallotNumber { number: 1, proposer, incarnation: 1 };
+        let settings = Settings::with_quorum(Quorum::parse(2).unwrap());
+        let master = NodeAddr::parse("10.0.0.1:6379").unwrap();
+        let record = GroupRecord::first(GroupName::parse("g").unwrap(), master, settings);
+        let records = vec![RecordCommitted { ballot, record }];
+        let mut heard = Heard::default();
+        let mut answers = |voter: &str| {
+            let (voter, records) = (VoterId::parse(voter).unwrap(), records.clone());
+            heard.take(DigestReply { voter, records, unsettled: vec![], more: true }.into())
+        };
+        assert!(answers("v1").is_some_and(|next| next.have.len() == 1));
+        assert_eq!(answers("v2"), None);
     }
 }

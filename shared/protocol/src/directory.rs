@@ -111,26 +111,30 @@ impl Directory {
         self.unsettled.iter().filter(|(voter, _)| roster.contains(voter)).map(|(_, told)| told)
     }
 
-    /// Takes a committed record.
-    pub fn committed(&mut self, committed: RecordCommitted) {
+    /// Takes a committed record; whether it was news.
+    pub fn committed(&mut self, committed: RecordCommitted) -> bool {
         let group = committed.record.group.clone();
         let known = self.records.get(&group).map(|c| c.record.revision);
         let full = known.is_none() && self.records.len() >= GROUP_LIMIT;
         if full || known.is_some_and(|known| known >= committed.record.revision) {
-            return;
+            return false;
         }
         self.records.insert(group.clone(), committed);
         self.outputs.push_back(Output::Changed(group));
+        true
     }
 
     /// Takes a voter's answer.
     pub fn reply(&mut self, reply: DigestReply, now: Instant) {
         self.contacts.insert(reply.voter.clone(), now);
         self.unsettled.insert(reply.voter, reply.unsettled.into_iter().collect());
+        let mut news = false;
         for committed in reply.records {
-            self.committed(committed);
+            news |= self.committed(committed);
         }
-        if reply.more {
+        // Each voter answers each question: to ask again for every answer would be three questions
+        // for one, and the next time nine.
+        if reply.more && news {
             self.next_ask = now;
         }
     }

@@ -255,7 +255,9 @@ impl Prober {
 
     fn fact(&mut self, fact: Fact, now: Instant) {
         match fact {
-            Fact::RecordCommitted(committed) => self.directory.committed(committed),
+            Fact::RecordCommitted(committed) => {
+                self.directory.committed(committed);
+            }
             Fact::DigestReply(reply) => self.directory.reply(reply, now),
             Fact::Heartbeat(beat) => self.heartbeat(beat, now),
             Fact::StatusQuery(_) => {

@@ -207,10 +207,12 @@ impl Voter {
             Fact::Beat(beat) => self.beat(&beat, reply_to, now),
             Fact::Digest(digest) => self.digest(&digest, reply_to, now),
             Fact::DigestReply(reply) => {
+                let mut news = false;
                 for committed in &reply.records {
-                    self.committed(committed, now);
+                    news |= self.committed(committed, now);
                 }
-                if reply.more {
+                // As in the directory: not once for each of those that answer.
+                if reply.more && news {
                     self.next_ask = now;
                 }
             }
@@ -221,7 +223,9 @@ impl Voter {
             Fact::RosterBallot(ballot) => self.roster_ballot(&ballot, reply_to, now),
             Fact::Rejoin(rejoin) => self.rejoin(&rejoin, reply_to),
             Fact::RejoinAnswer(answer) => self.rejoin_answer(answer, now),
-            Fact::RecordCommitted(committed) => self.committed(&committed, now),
+            Fact::RecordCommitted(committed) => {
+                self.committed(&committed, now);
+            }
             Fact::StatusQuery(_) => {
                 let standings = self.standings();
                 self.heartbeat(standings, now);
@@ -382,14 +386,15 @@ impl Voter {
         self.answer(None, reply_to, reply.into());
     }
 
-    fn committed(&mut self, committed: &RecordCommitted, now: Instant) {
+    /// Whether it was news.
+    fn committed(&mut self, committed: &RecordCommitted, now: Instant) -> bool {
         let name = committed.record.group.clone();
         if self.store_failed.is_some() || self.meta().is_none() {
-            return;
+            return false;
         }
-        let Some(group) = self.group(&name, now) else { return };
+        let Some(group) = self.group(&name, now) else { return false };
         if !group.acceptor.committed(committed, now) {
-            return;
+            return false;
         }
         if let Some(record) = group.acceptor.record() {
             group.tally.judge(record, now);
@@ -397,6 +402,7 @@ impl Voter {
         let stored = group.acceptor.stored().clone();
         self.outputs.push_back(Output::Persist(stored));
         self.verdicts(&name);
+        true
     }
 
     fn answer(&mut self, stored: Option<Stored>, reply_to: Option<String>, fact: Fact) {

@@ -126,8 +126,13 @@ fn what_a_voter_knows_is_taken_in_as_if_it_was_heard() {
 fn when_there_is_more_than_fits_a_reply_it_asks_again_at_once() {
     let mut script = Script::new();
     let _ = script.run(0);
-    let _ = script.reply(100, DigestReply { more: true, ..nothing_new(1) });
+    let more = |n| DigestReply { more: true, records: vec![commit(3)], ..nothing_new(n) };
+    let _ = script.reply(100, more(1));
     assert_eq!(script.run(200), [100]);
+    for n in [2, 3] {
+        let _ = script.reply(210, more(n));
+    }
+    assert_eq!(script.run(300), [], "three answers to one question are not three questions");
 }
 
 #[test]

@@ -197,7 +197,9 @@ impl Gateway {
 
     fn fact(&mut self, fact: Fact, now: Instant) {
         match fact {
-            Fact::RecordCommitted(committed) => self.directory.committed(committed),
+            Fact::RecordCommitted(committed) => {
+                self.directory.committed(committed);
+            }
             Fact::DigestReply(reply) => self.directory.reply(reply, now),
             Fact::Heartbeat(beat) => self.heartbeat(beat, now),
             Fact::StatusQuery(_) => self.beat(now),

@@ -177,7 +177,9 @@ impl Orchestrator {
 
     fn fact(&mut self, fact: Fact, reply_to: Option<String>, now: Instant) {
         match fact {
-            Fact::RecordCommitted(committed) => self.directory.committed(committed),
+            Fact::RecordCommitted(committed) => {
+                self.directory.committed(committed);
+            }
             Fact::DigestReply(reply) => self.directory.reply(reply, now),
             Fact::Heartbeat(beat) => self.heartbeat(&beat, now),
             Fact::StatusQuery(_) => {

@@ -20,12 +20,12 @@ impl Voter {
         let Some(roster) = self.meta().map(|meta| meta.roster.version) else { return };
         let have: BTreeMap<_, _> = digest.have.iter().map(|(g, r)| (g, *r)).collect();
         let newer = |(name, group): (&GroupName, &Group)| {
-            let committed = group.acceptor.stored().committed.clone()?;
-            (have.get(name).copied() < Some(committed.record.revision)).then_some(committed)
+            let committed = group.acceptor.stored().committed.as_ref()?;
+            (have.get(name).copied() < Some(committed.record.revision)).then(|| committed.clone())
         };
-        let mut records: Vec<_> = self.groups.iter().filter_map(newer).collect();
-        let more = records.len() > DigestReply::LIMIT;
-        records.truncate(DigestReply::LIMIT);
+        let mut newer = self.groups.iter().filter_map(newer);
+        let records: Vec<_> = newer.by_ref().take(DigestReply::LIMIT).collect();
+        let more = newer.next().is_some();
         let unsettled =
             self.groups.iter().filter(|(_, g)| g.acceptor.is_left_unsettled(roster, now));
         let reply = DigestReply {

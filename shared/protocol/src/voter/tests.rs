@@ -277,10 +277,18 @@ fn what_the_others_know_to_be_committed_it_writes_down() {
 #[test]
 fn when_there_is_more_than_fits_a_reply_it_asks_again_at_once() {
     let mut script = Script::new();
-    let (records, unsettled) = (vec![], vec![]);
-    let _ = script.hear(10, DigestReply { voter: voter(2), records, unsettled, more: true });
+    let records: Vec<_> = stored(&revision(2)).committed.into_iter().collect();
+    let more = |n| DigestReply {
+        voter: voter(n),
+        records: records.clone(),
+        unsettled: vec![],
+        more: true,
+    };
+    let _ = script.hear(10, more(2));
     assert_eq!(script.0.poll_timeout(), Some(at(10)));
     assert!(matches!(script.wake_whole(10)[..], [Output::Publish(Fact::Digest(_))]));
+    let _ = script.hear(20, more(3));
+    assert_ne!(script.0.poll_timeout(), Some(at(20)), "two answers are not two questions");
 }
 
 #[test]
