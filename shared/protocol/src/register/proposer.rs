@@ -179,6 +179,8 @@ impl Proposer {
             sent_at: now,
             ask_again: now + ASK_AGAIN,
         });
+        // It says that the leader lives, and its answer renews the lease: a beat beside it says no more.
+        leading.next_beat = leading.next_beat.max(now + BEAT_EVERY);
         self.outputs.push_back(ProposerOutput::Accept(proposal));
     }
 
