@@ -46,6 +46,8 @@ pub(super) enum Holds {
 #[derive(Debug, Clone)]
 pub(super) struct Places {
     places: usize,
+    /// When there were made fewer last.
+    halved: Option<Instant>,
     taken: Timers<GroupName>,
     walks: BTreeMap<GroupName, Instant>,
     waiting: [BTreeSet<GroupName>; 3],
@@ -55,6 +57,7 @@ impl Places {
     pub(super) const fn new() -> Self {
         Self {
             places: PLACES_AT_FIRST,
+            halved: None,
             taken: Timers::new(),
             walks: BTreeMap::new(),
             waiting: [const { BTreeSet::new() }; 3],
@@ -72,7 +75,7 @@ impl Places {
         if let Some(Holds::Walk(since)) = holds {
             self.walks.insert(group.clone(), since);
         } else if let Some(since) = self.walks.remove(group) {
-            self.learn(now.since(since));
+            self.learn(since, now);
         }
         let since = holds.map(|(Holds::Walk(since) | Holds::Quiet(since))| since);
         let until = since.map(|since| since + PLACE_LIMIT).filter(|until| now < *until);
@@ -87,10 +90,15 @@ impl Places {
         }
     }
 
-    /// So long one took.
-    fn learn(&mut self, took: Duration) {
-        let places = if took < QUICK { self.places + 1 } else { self.places / 2 };
-        self.places = places.clamp(PLACES_AT_LEAST, PLACES_AT_MOST);
+    /// One is through that was begun then. Those that were begun together are late together, and say
+    /// one thing: there are half as many only when as many as there are have had their time.
+    fn learn(&mut self, since: Instant, now: Instant) {
+        if now.since(since) < QUICK {
+            self.places = (self.places + 1).min(PLACES_AT_MOST);
+        } else if self.halved.is_none_or(|at| now.since(at) >= QUICK) {
+            self.places = (self.places / 2).max(PLACES_AT_LEAST);
+            self.halved = Some(now);
+        }
     }
 
     /// Whether a group has to wait. Those of others are only begun while nothing else is: their owners
@@ -183,6 +191,13 @@ mod tests {
         };
         assert_eq!([took(199, 1), took(199, 1_000)], [17, 256]);
         assert_eq!([took(200, 1), took(200, 9)], [8, 8]);
+        let mut places = Places::new();
+        places.places = 200;
+        for (ms, left) in [(500, 100), (500, 100), (699, 100), (700, 50), (899, 50), (900, 25)] {
+            places.note(&name(1), Some(Holds::Walk(at(0))), None, at(0));
+            places.note(&name(1), None, None, at(ms));
+            assert_eq!(places.places, left, "one that was late at {ms}");
+        }
         let mut places = Places::new();
         places.note(&name(1), Some(Holds::Quiet(at(0))), None, at(0));
         places.note(&name(1), None, None, at(2_000));
