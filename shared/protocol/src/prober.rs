@@ -18,7 +18,7 @@ use crate::Machine;
 use crate::directory::{self, Directory};
 use crate::happening::Dresser;
 use crate::pulse::Pulse;
-use crate::sdown::Watcher;
+use crate::sdown::{Crowd, Watcher};
 use crate::timers::Timers;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -183,6 +183,8 @@ struct Watched {
     told_down: bool,
     /// What its newest `INFO` said, and when.
     view: Option<(NodeView, Instant)>,
+    /// When others were told what it says; none if they may not have heard it.
+    viewed: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -214,6 +216,9 @@ pub struct Prober {
     /// Whether a group would be left to others if all its nodes were up.
     leave_later: bool,
     timers: Timers<Watch>,
+    /// The nodes that have no connection, and those of them that may have crashed.
+    away: BTreeSet<Watch>,
+    crashing: BTreeSet<Watch>,
     echoes: BTreeMap<VoterId, (Echo, Instant)>,
     /// The lives of the orchestrators heard of, at most [`ORCHESTRATOR_LIMIT`].
     orchestrators: BTreeMap<String, u64>,
@@ -236,6 +241,8 @@ impl Prober {
             directory: Directory::new(now),
             groups: BTreeMap::new(),
             timers: Timers::new(),
+            away: BTreeSet::new(),
+            crashing: BTreeSet::new(),
             echoes: BTreeMap::new(),
             orchestrators: BTreeMap::new(),
             suspect_told: None,
@@ -264,6 +271,8 @@ impl Prober {
                 let standings = self.standings(now);
                 let beat = self.pulse.beat(self.health(now), standings);
                 self.outputs.push_back(Output::Publish(beat.into()));
+                // Who asks does not wait until it is repeated.
+                self.each_watched(now, |watched| watched.watcher.report_again());
             }
             Fact::SdownReport(_)
             | Fact::NodeReport(_)
@@ -294,7 +303,10 @@ impl Prober {
         self.outputs.push_back(Output::Publish(beat.into()));
         self.directory.ask_now(now);
         self.directory.handle_timeout(now);
-        self.each_watched(now, Watcher::report_again);
+        self.each_watched(now, |watched| {
+            watched.watcher.report_again();
+            watched.viewed = None;
+        });
     }
 
     /// Remembers a voter's heartbeat; a voter that has just been born, or come back to the bus, is
@@ -309,7 +321,10 @@ impl Prober {
             let known = self.orchestrators.get(&beat.id).copied();
             if known != Some(beat.incarnation) && (known.is_some() || !full) {
                 self.orchestrators.insert(beat.id, beat.incarnation);
-                self.each_watched(now, |watcher| watcher.look_again(now));
+                self.each_watched(now, |watched| {
+                    watched.watcher.look_again(now);
+                    watched.viewed = None;
+                });
             }
             return;
         }
@@ -323,10 +338,10 @@ impl Prober {
         if known && !beat.back {
             return;
         }
-        self.each_watched(now, Watcher::report_again);
+        self.each_watched(now, |watched| watched.watcher.report_again());
     }
 
-    fn each_watched(&mut self, now: Instant, mut act: impl FnMut(&mut Watcher)) {
+    fn each_watched(&mut self, now: Instant, mut act: impl FnMut(&mut Watched)) {
         let watch = |(group, state): (&GroupName, &GroupState)| {
             let watch = |node: &NodeAddr| Watch { group: group.clone(), node: node.clone() };
             state.nodes.keys().map(watch).collect::<Vec<_>>()
@@ -334,7 +349,7 @@ impl Prober {
         let watches: Vec<_> = self.groups.iter().flat_map(watch).collect();
         for watch in watches {
             if let Some(watched) = self.watched(&watch) {
-                act(&mut watched.watcher);
+                act(watched);
             }
             self.drain(&watch, now);
         }
@@ -381,7 +396,9 @@ impl Prober {
     }
 
     fn link(&mut self, watch: &Watch, attempt: u64, what: LinkEvent, now: Instant) {
+        let crowd = Crowd { crashing: self.crashing.len(), away: self.away.len() };
         if let Some(watched) = self.watched(watch) {
+            watched.watcher.set_crowd(crowd);
             watched.watcher.handle(attempt, what, now);
         }
         self.drain(watch, now);

@@ -32,8 +32,10 @@ use role::Roles;
 use trouble::Loading;
 use vedette_model::{EventName, Instant, NodeState, NodeView, RunId, Settings};
 
-/// A down node is reported again this often.
+/// A down node is reported again this often, and one that is not the recorded master so often after
+/// the first time: nobody counts how many call it down but who shows it.
 pub const REPORT_EVERY: Duration = Duration::from_secs(1);
+const REPORT_OTHERS_EVERY: Duration = Duration::from_secs(5);
 /// `INFO` in quiet times, and in trouble.
 const INFO_EVERY: Duration = Duration::from_secs(10);
 const INFO_EVERY_IN_TROUBLE: Duration = Duration::from_secs(1);
@@ -71,6 +73,15 @@ pub struct Company {
     pub writable_spare: bool,
     /// The process that answers there, if its data does not continue the group's.
     pub reborn: Option<RunId>,
+}
+
+/// How many of a prober's nodes are gone at the same time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Crowd {
+    /// Those whose connection broke, while it is not known yet what that means.
+    pub crashing: usize,
+    /// Those without a connection, these too.
+    pub away: usize,
 }
 
 /// The settings that the verdict depends on.
@@ -121,6 +132,7 @@ pub struct Watcher {
     attempt: u64,
     opened_at: Instant,
     next_connect: Instant,
+    crowd: Crowd,
     next_ping: Instant,
     pings_under_way: u32,
     next_info: Instant,
@@ -153,6 +165,8 @@ pub struct Watcher {
     /// Down by what only an answer ends.
     lifeless: bool,
     next_report: Option<Instant>,
+    /// Since when it is down, or was so in another reign.
+    down_since: Instant,
     acts: VecDeque<Act>,
 }
 
@@ -167,6 +181,7 @@ impl Watcher {
             attempt: 0,
             opened_at: now,
             next_connect: now,
+            crowd: Crowd::default(),
             next_ping: now,
             pings_under_way: 0,
             next_info: now,
@@ -190,6 +205,7 @@ impl Watcher {
             state: NodeState::Up,
             lifeless: false,
             next_report: None,
+            down_since: now,
             acts: VecDeque::new(),
         };
         watcher.handle_timeout(now);
@@ -225,9 +241,12 @@ impl Watcher {
         self.judge(now);
     }
 
-    /// Another epoch began: what role the node should have is judged anew.
+    /// Another epoch began: what role the node should have is judged anew, and who is still down
+    /// is reported again within a second.
     pub fn new_reign(&mut self, now: Instant) {
         self.replica = None;
+        self.down_since = now;
+        self.next_report = self.next_report.map(|at| at.min(now + REPORT_EVERY));
         self.judge(now);
     }
 
@@ -248,6 +267,11 @@ impl Watcher {
             || self.loading.is_some()
             || self.replica.is_some()
             || self.troubles.contains(&EventName::WriteImpaired)
+    }
+
+    /// Whether it is asked for `INFO` as often as is done in trouble.
+    pub const fn is_asked_often(&self) -> bool {
+        self.in_trouble
     }
 
     /// The process last seen there.

@@ -9,6 +9,8 @@ use vedette_model::{
 
 /// A report or verdict counts for so long, as for the voters and orchestrators.
 const REPORT_EXPIRY: Duration = Duration::from_secs(3);
+/// The report of a node that is not the recorded master, which is repeated less often.
+const OTHERS_EXPIRY: Duration = Duration::from_secs(12);
 /// Nodes remembered: members, and others that were seen lately.
 const VIEW_LIMIT: usize = 2 * GroupRecord::MEMBER_LIMIT;
 
@@ -41,7 +43,7 @@ pub struct Look<'a> {
 struct Seen {
     view: Option<(NodeView, Instant)>,
     role_since: Option<Instant>,
-    /// Who calls it down, and when that was heard last.
+    /// Who calls it down, and until when that counts.
     down: BTreeMap<ProberId, Instant>,
     good: Option<Instant>,
     down_since: Option<Instant>,
@@ -97,6 +99,7 @@ impl GroupSeen {
         if report.epoch != record.epoch || record.member(&report.node).is_none() {
             return;
         }
+        let is_master = report.node == record.master;
         let seen = self.nodes.entry(report.node).or_default();
         match report.state {
             NodeState::Up => {
@@ -104,7 +107,8 @@ impl GroupSeen {
                 seen.good = Some(now);
             }
             NodeState::Down(_) => {
-                seen.down.insert(report.prober, now);
+                let lasts = if is_master { REPORT_EXPIRY } else { OTHERS_EXPIRY };
+                seen.down.insert(report.prober, now + lasts);
             }
         }
     }
@@ -116,7 +120,7 @@ impl GroupSeen {
     /// Forgets what is too old, and nodes that are no members any more.
     pub(super) fn expire(&mut self, record: &GroupRecord, now: Instant) {
         for seen in self.nodes.values_mut() {
-            seen.down.retain(|_, heard| now.since(*heard) < REPORT_EXPIRY);
+            seen.down.retain(|_, until| *until > now);
         }
         self.nodes.retain(|addr, _| record.member(addr).is_some());
         self.told_down.retain(|addr, _| record.member(addr).is_some());
@@ -146,7 +150,7 @@ impl GroupSeen {
         now: Instant,
     ) -> bool {
         let Some(seen) = self.nodes.get_mut(node) else { return false };
-        let fresh = seen.down.values().filter(|heard| now.since(**heard) < REPORT_EXPIRY).count();
+        let fresh = seen.down.values().filter(|until| **until > now).count();
         if fresh >= needed {
             seen.down_since.get_or_insert(now);
         } else {
@@ -207,7 +211,7 @@ impl GroupSeen {
         let Some(seen) = self.nodes.get(node).filter(|_| record.member(node).is_some()) else {
             return Look::default();
         };
-        let by = seen.down.values().filter(|heard| now.since(**heard) < REPORT_EXPIRY).count();
+        let by = seen.down.values().filter(|until| **until > now).count();
         Look {
             view: seen.view.as_ref().map(|(view, at)| (view, *at)),
             down: seen.down_since.filter(|_| by >= needed).map(|since| Down { since, by }),

@@ -263,10 +263,19 @@ fn where_fewer_probers_live_than_the_quorum_all_of_them_must_say_so() {
 #[test]
 fn words_that_are_not_repeated_are_forgotten() {
     let mut script = Script::serving();
-    let _ = script.down(1, 3, true);
-    let _ = script.down(2, 3, true);
+    for by in [1, 2] {
+        let _ = script.down(by, 1, true);
+        let _ = script.down(by, 3, true);
+    }
+    let record = script.gateway.record("g").unwrap().clone();
+    let down = |script: &Script, n, after| {
+        script.gateway.look(&record, &node(n), at(script.now + after)).down.is_some()
+    };
+    assert_eq!([down(&script, 1, 2_999), down(&script, 1, 3_000)], [true, false]);
+    // Said less often, it counts for longer.
+    assert_eq!([down(&script, 3, 11_999), down(&script, 3, 12_000)], [true, false]);
     let said = script.until(5_000);
-    assert_eq!(told(&said)[0].0, "-sdown", "{said:?}");
+    assert_eq!(told(&said), [("-sdown", "master g 10.0.0.1 6379")], "{said:?}");
 }
 
 #[test]

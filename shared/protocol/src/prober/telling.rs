@@ -16,6 +16,9 @@ const ECHO_EXPIRY: Duration = Duration::from_secs(5);
 const DISCOVERED_LIMIT: usize = 64;
 /// A stalled prober says so at most this often, however many nodes it watches.
 const SUSPECT_EVERY: Duration = Duration::from_secs(5);
+/// What a node in trouble says again each second, without anything that others act on, is passed on
+/// this often.
+const VIEW_AGAIN: Duration = Duration::from_secs(3);
 
 impl Prober {
     pub(super) fn drain(&mut self, watch: &Watch, now: Instant) {
@@ -23,8 +26,13 @@ impl Prober {
             let Some(act) = watched.watcher.poll_output() else { break };
             self.act(watch, act, now);
         }
-        let next = self.watched(watch).and_then(|watched| watched.watcher.poll_timeout());
+        let Some(watched) = self.watched(watch) else { return };
+        let watcher = &watched.watcher;
+        let (next, away) = (watcher.poll_timeout(), watcher.is_away());
+        let crashing = watcher.may_have_crashed();
         self.timers.set(watch, next);
+        keep(&mut self.away, watch, away);
+        keep(&mut self.crashing, watch, crashing);
     }
 
     fn act(&mut self, watch: &Watch, act: Act, now: Instant) {
@@ -112,22 +120,45 @@ impl Prober {
             .filter(|addr| record.member(addr).is_none())
             .take(DISCOVERED_LIMIT)
             .collect();
-        if let Some(watched) = self.watched(watch) {
-            watched.view = Some((view.clone(), now));
+        let Some(watched) = self.watched(watch) else { return };
+        let before = watched.view.replace((view.clone(), now));
+        let known = before.is_some_and(|(before, _)| !says_more(&before, &view));
+        // In quiet times it is seldom asked, and with reason.
+        let again = watched.viewed.is_none_or(|at| now.since(at) >= VIEW_AGAIN);
+        if !known || again || !watched.watcher.is_asked_often() {
+            watched.viewed = Some(now);
+            let (group, node) = (watch.group.clone(), watch.node.clone());
+            let report = NodeReport { group, node, prober: self.config.id.clone(), view };
+            self.outputs.push_back(Output::Publish(report.into()));
         }
-        self.outputs.push_back(Output::Publish(
-            NodeReport {
-                group: watch.group.clone(),
-                node: watch.node.clone(),
-                prober: self.config.id.clone(),
-                view,
-            }
-            .into(),
-        ));
         let Some(state) = self.groups.get_mut(&watch.group) else { return };
         if watch.node == record.master && state.discovered != listed {
             state.discovered = listed;
             self.rewatch(&watch.group, now);
         }
     }
+}
+
+fn keep(set: &mut BTreeSet<Watch>, watch: &Watch, is_in: bool) {
+    if !is_in {
+        set.remove(watch);
+    } else if !set.contains(watch) {
+        set.insert(watch.clone());
+    }
+}
+
+/// Whether it is more than the passing of time. How far a replica is behind is told by its master, so
+/// an offset says something to others only where it stands beside those of replicas.
+fn says_more(before: &NodeView, view: &NodeView) -> bool {
+    let mut same = before.clone();
+    if view.replicas.is_empty() {
+        same.offset = view.offset;
+    }
+    if let (Some(before), Some(now)) = (&mut same.upstream, &view.upstream)
+        && before.down_for_ms.is_some()
+        && now.down_for_ms.is_some()
+    {
+        before.down_for_ms = now.down_for_ms;
+    }
+    same != *view
 }

@@ -1,5 +1,6 @@
 //! Scripts: what a prober hears of groups and nodes, and what it says of them.
 
+mod many;
 mod rebirth;
 mod sharing;
 
@@ -302,7 +303,8 @@ fn asked_for_its_status_it_says_how_each_node_is() {
     let _ = script.link(100, 2, 1, LinkEvent::Connected);
     let _ = script.link(150, 2, 1, LinkEvent::Pong(PingReply::Pong));
     let said = script.hear(300, StatusQuery {});
-    let [Output::Publish(Fact::Heartbeat(beat))] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(reports(&said)[0].node, node(1), "and says again what is down");
+    let [Output::Publish(Fact::Heartbeat(beat)), _] = &said[..] else { panic!("{said:?}") };
     assert_eq!(
         beat.standings[0].text,
         "10.0.0.1:6379 down (link broken, 2 reconnects refused); 10.0.0.2:6379 up, answered 150 ms \

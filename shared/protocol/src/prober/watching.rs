@@ -60,6 +60,7 @@ impl Prober {
             state.reign = super::Reign::default();
             for watched in state.nodes.values_mut() {
                 watched.watcher.new_reign(now);
+                watched.viewed = None;
             }
         }
         let members = record.members.iter().map(|m| (m.addr.clone(), true));
@@ -77,11 +78,9 @@ impl Prober {
         }
         let gone: Vec<_> =
             state.nodes.keys().filter(|node| !wanted.contains_key(node)).cloned().collect();
+        state.nodes.retain(|node, _| wanted.contains_key(node));
         for node in gone {
-            state.nodes.remove(&node);
-            let watch = Watch { group: group.clone(), node };
-            self.timers.set(&watch, None);
-            self.outputs.push_back(Output::Forget { watch });
+            self.forget(Watch { group: group.clone(), node });
         }
         for (node, member) in wanted {
             let watch = Watch { group: group.clone(), node };
@@ -94,10 +93,15 @@ impl Prober {
     fn unwatch(&mut self, group: &GroupName) {
         let nodes = self.groups.remove(group).map(|state| state.nodes).unwrap_or_default();
         for node in nodes.into_keys() {
-            let watch = Watch { group: group.clone(), node };
-            self.timers.set(&watch, None);
-            self.outputs.push_back(Output::Forget { watch });
+            self.forget(Watch { group: group.clone(), node });
         }
+    }
+
+    fn forget(&mut self, watch: Watch) {
+        self.timers.set(&watch, None);
+        self.away.remove(&watch);
+        self.crashing.remove(&watch);
+        self.outputs.push_back(Output::Forget { watch });
     }
 
     fn watch(&mut self, watch: &Watch, member: bool, record: &GroupRecord, now: Instant) {
@@ -110,6 +114,7 @@ impl Prober {
                 member,
                 told_down: false,
                 view: None,
+                viewed: None,
             })
         });
         watched.member = member;

@@ -1,7 +1,7 @@
 //! Connecting, asking, and what a broken connection proves.
 
 use super::role::ROLE_EVERY;
-use super::{Act, Identity, Watcher};
+use super::{Act, Crowd, Identity, Watcher};
 use core::time::Duration;
 use vedette_model::{Instant, NodeFault};
 
@@ -11,6 +11,12 @@ const CONNECT_LIMIT: Duration = Duration::from_millis(1_500);
 pub(super) const PINGS_UNDER_WAY: u32 = 4;
 /// While a crash is suspected, reconnects come a tenth of its grace apart, but no faster.
 const FASTEST_RECONNECT: Duration = Duration::from_millis(5);
+/// Of many nodes that crash at the same time, or are down, one is tried so often: a thousand that are
+/// tried like one alone would leave a prober and its machine no time for what has to be done about
+/// them.
+const ATTEMPT_EVERY: Duration = Duration::from_millis(1);
+/// But each node that is down so often.
+const SLOWEST_RECONNECT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Link {
@@ -129,9 +135,25 @@ impl Watcher {
         }
     }
 
+    /// Takes how many of the prober's nodes, this one or others, are as this one is.
+    pub const fn set_crowd(&mut self, crowd: Crowd) {
+        self.crowd = crowd;
+    }
+
+    /// Whether there is no connection.
+    pub fn is_away(&self) -> bool {
+        self.link != Link::Open
+    }
+
+    /// Whether its connection broke, and it is not known yet what that means.
+    pub fn may_have_crashed(&self) -> bool {
+        self.crash.is_some_and(|crash| !crash.proven)
+    }
+
     pub(super) fn connect_failed(&mut self, fault: NodeFault, now: Instant) {
         self.link = Link::Closed;
-        self.next_connect = now + self.limits.ping_every;
+        let pace = every(self.crowd.away).min(SLOWEST_RECONNECT);
+        self.next_connect = now + self.limits.ping_every.max(pace);
         self.punctual_probe();
         match fault {
             NodeFault::Refused => self.refused(now),
@@ -153,11 +175,10 @@ impl Watcher {
     /// not hide the crash, so it is tried again while the grace lasts.
     fn broken_again(&mut self, now: Instant) {
         self.unanswered_since = self.unanswered_since.or(Some(now));
-        match &self.crash {
-            Some(crash) if now < crash.broken_at + self.limits.crash_grace => {
-                self.next_connect = now + self.crash_pace();
-            }
-            Some(_) | None => self.crash = None,
+        let proven_at = self.crash.map(|crash| crash.broken_at + self.limits.crash_grace);
+        match proven_at.filter(|at| now < *at) {
+            Some(proven_at) => self.next_connect = proven_at.min(now + self.crash_pace()),
+            None => self.crash = None,
         }
     }
 
@@ -179,6 +200,12 @@ impl Watcher {
     }
 
     fn crash_pace(&self) -> Duration {
-        (self.limits.crash_grace / 10).max(FASTEST_RECONNECT)
+        let alone = (self.limits.crash_grace / 10).max(FASTEST_RECONNECT);
+        alone.max(every(self.crowd.crashing))
     }
+}
+
+/// The turn of each of so many nodes.
+fn every(nodes: usize) -> Duration {
+    ATTEMPT_EVERY.saturating_mul(u32::try_from(nodes).unwrap_or(u32::MAX))
 }

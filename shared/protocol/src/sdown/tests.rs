@@ -194,11 +194,33 @@ fn silence_is_measured_again_from_each_answer() {
 }
 
 #[test]
-fn a_down_node_is_reported_every_second_until_it_answers() {
+fn a_down_master_is_reported_every_second() {
     let mut script = Script::new();
+    script.watcher.keep_company(master(), at(0));
     let _ = script.run(0, &WELL);
     let said = script.tell(3_500, &Node::Mute);
     assert_eq!(said, [(1_100, silent(1_000)), (2_100, silent(1_000)), (3_100, silent(1_000))]);
+}
+
+#[test]
+fn another_down_node_is_reported_once_more_soon_and_then_every_five_seconds() {
+    let mut script = Script::new();
+    let _ = script.run(0, &WELL);
+    let times = |said: Vec<(u64, Act)>| -> Vec<u64> { said.into_iter().map(|(t, _)| t).collect() };
+    assert_eq!(times(script.tell(7_500, &Node::Mute)), [1_100, 2_100, 7_100]);
+    script.watcher.new_reign(at(7_500));
+    assert_eq!(times(script.tell(20_000, &Node::Mute)), [8_500, 13_500, 18_500]);
+    script.watcher.keep_company(master(), at(20_000));
+    script.watcher.new_reign(at(20_000));
+    assert_eq!(times(script.tell(22_500, &Node::Mute)), [21_000, 22_000]);
+}
+
+#[test]
+fn a_down_node_is_reported_until_it_answers() {
+    let mut script = Script::new();
+    let _ = script.run(0, &WELL);
+    let said = script.tell(3_500, &Node::Mute);
+    assert_eq!(said, [(1_100, silent(1_000)), (2_100, silent(1_000))]);
     assert_eq!(script.tell(3_600, &WELL), [], "its four pings are under way");
     assert_eq!(script.hear(3_650, LinkEvent::Pong(PingReply::Pong)), [UP]);
     assert_eq!(script.tell(20_000, &WELL), []);

@@ -2,7 +2,7 @@
 
 use super::link::Link;
 use super::trouble::Loading;
-use super::{Act, INFO_EVERY_IN_TROUBLE, REPORT_EVERY, Watcher};
+use super::{Act, INFO_EVERY_IN_TROUBLE, REPORT_EVERY, REPORT_OTHERS_EVERY, Watcher};
 use alloc::format;
 use core::time::Duration;
 use vedette_model::{EventName, Evidence, Instant, NodeState};
@@ -24,6 +24,7 @@ impl Watcher {
         if !same {
             self.lifeless = found.as_ref().is_some_and(ends_by_an_answer);
             self.state = found.map_or(NodeState::Up, NodeState::Down);
+            self.down_since = now;
             self.report(now);
         }
         self.tell_waiting(now);
@@ -127,7 +128,10 @@ impl Watcher {
 
     pub(super) fn report(&mut self, now: Instant) {
         self.acts.push_back(Act::Report(self.state.clone()));
-        self.next_report = (self.state != NodeState::Up).then(|| now + REPORT_EVERY);
+        // Once more soon: who hears of a new reign later than this prober has passed it over.
+        let soon = self.company.master || now < self.down_since + REPORT_EVERY;
+        let every = if soon { REPORT_EVERY } else { REPORT_OTHERS_EVERY };
+        self.next_report = (self.state != NodeState::Up).then(|| now + every);
     }
 
     pub(super) fn punctual_probe(&mut self) {

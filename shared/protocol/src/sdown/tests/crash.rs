@@ -55,11 +55,11 @@ fn a_replica_is_connected_to_again_after_a_moment_and_crashes_like_any_other() {
 }
 
 #[test]
-fn a_crash_is_reported_like_silence_every_second_until_it_answers() {
+fn a_crash_is_reported_again_like_silence_until_it_answers() {
     let mut script = broken(|_| {});
     let _ = script.play(50, &REFUSED);
     let said = script.tell(2_200, &REFUSED);
-    assert_eq!(said, [(150, crashed(11)), (1_150, crashed(11)), (2_150, crashed(11))]);
+    assert_eq!(said, [(150, crashed(11)), (1_150, crashed(11))]);
     assert_eq!(script.tell(2_300, &WELL), [(2_250, UP)]);
 }
 
@@ -128,4 +128,36 @@ fn a_node_that_goes_on_cutting_is_down_by_silence_only() {
     };
     assert_eq!((attempts(50..151), attempts(151..1_051)), (10, 9), "no storm after the grace");
     assert_eq!(told(said), [(1_050, silent(1_000))]);
+}
+
+#[test]
+fn one_of_many_that_are_gone_is_tried_less_often_and_as_soon_proven_gone() {
+    let of = |gone, until| {
+        let mut script = broken(|_| {});
+        script.watcher.set_crowd(Crowd { crashing: gone, away: gone });
+        let _ = script.play(50, &REFUSED);
+        script.run(until, &REFUSED)
+    };
+    let tried = |said: Vec<(u64, Act)>| -> Vec<u64> {
+        let connects = |(at, act): (u64, Act)| matches!(act, Act::Connect { .. }).then_some(at);
+        said.into_iter().filter_map(connects).collect()
+    };
+    assert_eq!(tried(of(10, 150)).len(), 10, "as one alone");
+    assert_eq!(tried(of(30, 150)), [80, 110, 140, 150]);
+    assert_eq!(of(1_000, 150)[1..], [(150, crashed(2))]);
+    // Ten times a second, or once, as many as they may be.
+    assert_eq!(tried(of(100, 450)), [150, 250, 350, 450]);
+    assert_eq!(tried(of(5_000, 2_150)), [150, 1_150, 2_150]);
+    let mut script = broken(|_| {});
+    script.watcher.set_crowd(Crowd { crashing: 1, away: 1_000 });
+    let _ = script.play(50, &REFUSED);
+    assert_eq!(tried(script.run(150, &REFUSED)).len(), 10, "those that are long gone do not count");
+}
+
+#[test]
+fn what_a_dying_process_cuts_is_tried_again_before_the_grace_is_over_among_many_too() {
+    let mut script = broken(|_| {});
+    script.watcher.set_crowd(Crowd { crashing: 1_000, away: 1_000 });
+    assert_eq!(script.play(50, &cut()), [(50, Act::Connect { attempt: 2 })]);
+    assert_eq!(script.tell(1_000, &REFUSED)[0], (155, crashed(2)));
 }
