@@ -99,9 +99,10 @@ impl Common {
 pub enum Verb {
     /// Start a whole system for one group, in one process tree
     ///
-    /// Starts nats-server, one prober, three voters, one orchestrator and one notifier on this machine
-    /// and has them watch the given master and its replicas. Replicas need not be named: the master
-    /// lists them. What the voters decided stays in the data folder, and counts at the next start.
+    /// Starts nats-server, one prober, three voters, one orchestrator, one notifier and one gateway on
+    /// this machine and has them watch the given master and its replicas. Replicas need not be named:
+    /// the master lists them. What the voters decided stays in the data folder, and counts at the
+    /// next start.
     Up(Up),
     /// Show who lives, who is master, and what needs attention
     ///
@@ -308,9 +309,10 @@ Exit code 0 if nothing worse than a warning was found, 1 if something was.";
 
 const SURVIVE_HELP: &str = "\
 ok: everything goes on, after a failover if a master was lost. weaker: it does, and the next loss may
-be an outage. OUTAGE: a group is without a master, or a dead master would not be replaced. Places of
-nodes are those of the group's node_places. A host dies with the services that tell it for theirs
-and the nodes at its name or addresses. NATS servers are not looked at: nobody tells where they run.
+be an outage. OUTAGE: a group is without a master, a dead master would not be replaced, or clients of
+Sentinel have nobody to ask. Places of nodes are those of the group's node_places. A host dies with
+the services that tell it for theirs and the nodes at its name or addresses. Not looked at: NATS
+servers, for nobody tells where they run, and whether a replica may be promoted, which doctor says.
 
 Exit code 0 if no single loss is an outage, 1 if one is.";
 

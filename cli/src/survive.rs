@@ -26,7 +26,8 @@ enum Outcome {
     Ok,
     /// Everything goes on, and the next loss may be an outage.
     Weaker,
-    /// A group is without a master, or a dead master would not be replaced.
+    /// A group is without a master, a dead master would not be replaced, or Sentinel's clients have
+    /// nobody to ask.
     Outage,
 }
 
@@ -153,9 +154,15 @@ impl<'a> Rest<'a> {
 
     fn judged(&self, heard: &Heard, roster: &Roster) -> Line {
         let mut then = Vec::new();
-        let mut outcome = self.services_left(heard, roster, &mut then);
+        let services = self.services_left(heard, roster, &mut then);
+        let mut outcome = services;
         for record in heard.records.values() {
-            outcome = outcome.max(self.group(heard, record, outcome, &mut then));
+            outcome = outcome.max(self.group(heard, record, services, &mut then));
+        }
+        // No failover waits for a gateway.
+        if heard.count(Service::Gateway) > 0 && self.count(Service::Gateway) == 0 {
+            then.push("no gateway is left: clients of Sentinel have nobody to ask".into());
+            outcome = Outcome::Outage;
         }
         if then.is_empty() {
             then.push("everything goes on".into());
@@ -208,10 +215,6 @@ impl<'a> Rest<'a> {
         } else if after == 1 && before > 1 {
             then.push("one orchestrator is left".into());
             outcome = outcome.max(Outcome::Weaker);
-        }
-        if heard.count(Service::Gateway) > 0 && self.count(Service::Gateway) == 0 {
-            then.push("no gateway is left: clients of Sentinel have nobody to ask".into());
-            outcome = Outcome::Outage;
         }
         outcome
     }
@@ -390,7 +393,29 @@ mod tests {
         assert!(host.then.contains(&"orders: 1 probers are left, its quorum is 2".into()));
         let mut heard = on_three_hosts(1);
         assert_eq!(of(&all(&heard), "host db-3").outcome, Outcome::Weaker);
-        heard.take(on("db-3", "10.0.0.3", Service::Gateway, "g1"));
-        assert_eq!(of(&all(&heard), "host db-3").outcome, Outcome::Outage);
+        heard.take(on("db-1", "10.0.0.1", Service::Gateway, "g1"));
+        let lines = all(&heard);
+        let host = of(&lines, "host db-1");
+        assert_eq!(host.outcome, Outcome::Outage);
+        assert!(host.then.contains(&"orders: db-2:2 takes over".into()), "{:?}", host.then);
+        assert_eq!(
+            host.then.last().unwrap(),
+            "no gateway is left: clients of Sentinel have nobody to ask"
+        );
+    }
+
+    #[test]
+    fn what_is_an_outage_for_one_group_is_none_for_the_next() {
+        let mut heard = on_three_hosts(1);
+        let mut other = heard.records.values().next().unwrap().clone();
+        other.group = vedette_model::GroupName::parse("alone").unwrap();
+        other.members.retain(|member| member.addr == other.master);
+        heard.records.insert(other.group.clone(), other);
+        let lines = all(&heard);
+        let host = of(&lines, "host db-1");
+        assert_eq!(host.outcome, Outcome::Outage);
+        let alone = "alone: its master dies and nobody is left to take over";
+        assert!(host.then.contains(&alone.into()), "{:?}", host.then);
+        assert!(host.then.contains(&"orders: db-2:2 takes over".into()), "{:?}", host.then);
     }
 }
