@@ -19,7 +19,7 @@ use vedette_model::{GroupName, NodeAddr, Settings};
 
 pub const UNRECOGNIZED: &str = "Unrecognized sentinel configuration statement.";
 /// What the reference knows, and what is Vedette's own.
-const DIRECTIVES: [&str; 33] = [
+const DIRECTIVES: [&str; 31] = [
     "announce-hostnames",
     "announce-ip",
     "announce-port",
@@ -49,8 +49,6 @@ const DIRECTIVES: [&str; 33] = [
     "resolve-hostnames",
     "sentinel-pass",
     "sentinel-user",
-    "simulate-failure",
-    "state-config-file",
     "voters",
     "quorum",
 ];

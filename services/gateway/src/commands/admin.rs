@@ -186,8 +186,8 @@ impl Monitor {
         Ok(Self { group, master, quorum })
     }
 
-    /// The master as it may be recorded: by the addresses behind its name, or by its name, which
-    /// must have one all the same. Nothing if it has none.
+    /// The master as it may be recorded: by its name and by the addresses behind it, first as a new
+    /// group's is. Nothing if the name has no address.
     async fn masters(&self, as_addresses: bool) -> Vec<NodeAddr> {
         let (host, port) = (self.master.host(), self.master.port());
         if host.parse::<IpAddr>().is_ok() {
@@ -195,11 +195,13 @@ impl Monitor {
         }
         let found = tokio::time::timeout(LOOKUP_LIMIT, tokio::net::lookup_host((host, port))).await;
         let found = found.ok().and_then(Result::ok).into_iter().flatten();
-        if as_addresses {
-            found.filter_map(|found| NodeAddr::new(&found.ip().to_string(), port).ok()).collect()
-        } else {
-            found.take(1).map(|_| self.master.clone()).collect()
+        let mut masters: Vec<_> =
+            found.filter_map(|found| NodeAddr::new(&found.ip().to_string(), port).ok()).collect();
+        if !masters.is_empty() {
+            let at = if as_addresses { masters.len() } else { 0 };
+            masters.insert(at, self.master.clone());
         }
+        masters
     }
 
     /// Whether this is the group that it names.
@@ -411,6 +413,21 @@ mod tests {
             panic!("it is declared");
         };
         assert_eq!(master, masters[1]);
+    }
+
+    #[tokio::test]
+    async fn a_group_is_the_same_by_its_masters_name_and_by_an_address_behind_it() {
+        for names_as_addresses in [false, true] {
+            let answers = answers(ClientsConfig { names_as_addresses, ..ClientsConfig::default() });
+            let masters = monitor("g localhost 7000 2").masters(names_as_addresses).await;
+            for host in ["localhost", "127.0.0.1"] {
+                let known = NodeAddr::new(host, 7_000).unwrap();
+                assert!(masters.contains(&known), "{masters:?}");
+            }
+            let address =
+                monitor("g 127.0.0.1 7000 2").masters(answers.config.names_as_addresses).await;
+            assert_eq!(address, [NodeAddr::new("127.0.0.1", 7_000).unwrap()]);
+        }
     }
 
     #[test]

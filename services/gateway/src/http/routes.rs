@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::watch;
-use vedette_model::{GroupRecord, Instant, NodeAddr};
+use vedette_model::{GroupRecord, Instant, MasterRecord, NodeAddr};
 use vedette_protocol::gateway::{Gateway, Unfit};
 use vedette_runtime::http::{Answer, Ask, Site};
 use vedette_runtime::metrics::Form;
@@ -106,7 +106,7 @@ fn groups(view: &Gateway, rest: &[&str], query: &str, now: Instant) -> Answer {
             json(StatusCode::OK, &shown::Whole { group, nodes })
         }),
         [group, "master"] => {
-            of(view, group, now, |record| json(StatusCode::OK, &shown::master(record)))
+            of(view, group, now, |record| json(StatusCode::OK, &MasterRecord::from(record)))
         }
         [group, "nodes"] => of(view, group, now, |record| {
             json(StatusCode::OK, &json!({ "nodes": shown::nodes(view, record, now) }))

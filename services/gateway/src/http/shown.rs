@@ -53,6 +53,8 @@ pub struct Group {
     pub quorum: u32,
     pub down_after_ms: u64,
     pub failover: Option<Failover>,
+    /// After too many failovers, until a person releases it.
+    pub held: bool,
     /// Why it is only observed.
     pub paused: Option<String>,
     /// Absent if a person ends the pause.
@@ -72,17 +74,6 @@ pub struct Whole {
     #[serde(flatten)]
     pub group: Group,
     pub nodes: Vec<Node>,
-}
-
-/// `/groups/<group>/master`.
-#[derive(Debug, Serialize)]
-pub struct Master {
-    pub group: String,
-    pub master: String,
-    pub host: String,
-    pub port: u16,
-    pub epoch: u64,
-    pub revision: u64,
 }
 
 /// One of `/groups/<group>/nodes`. What a node has not said is absent.
@@ -158,6 +149,7 @@ pub fn group(known: &Gateway, record: &GroupRecord, now: Instant) -> Group {
             to: plan.target.to_string(),
             epoch: plan.epoch.0,
         }),
+        held: record.flapping.held,
         paused: record.pause.as_ref().map(|pause| pause.reason.clone()),
         pause_ends_within_ms: record.pause.as_ref().and_then(|pause| pause.left_ms),
     }
@@ -196,17 +188,5 @@ fn node(
         priority: seen.map(|view| view.priority),
         seen_ms_ago: look.view.map(|(_, at)| ms(now.since(at))),
         unreadable: readable.err().filter(|why| *why != Unfit::IsMaster).map(|why| why.to_string()),
-    }
-}
-
-/// A group's master.
-pub fn master(record: &GroupRecord) -> Master {
-    Master {
-        group: record.group.to_string(),
-        master: record.master.to_string(),
-        host: record.master.host().into(),
-        port: record.master.port(),
-        epoch: record.epoch.0,
-        revision: record.revision.0,
     }
 }

@@ -11,7 +11,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
 use vedette_history::Today;
 use vedette_model::{
-    Epoch, Event, EventName, GroupName, NodeAddr, NodeView, Pause, Sender, Service, TraceId,
+    Epoch, Event, EventName, GroupName, GroupRecord, MasterRecord, NodeAddr, NodeView, Pause,
+    Sender, Service, TraceId,
 };
 use vedette_runtime::Clock;
 use vedette_runtime::history::{Kept, Past, What};
@@ -127,7 +128,8 @@ fn groups_masters_and_nodes_are_shown() {
     let whole = script.is("/groups/orders", 200);
     assert_eq!((&whole["master"], &whole["replicas"]), (&"10.0.0.1:6379".into(), &2.into()));
     assert_eq!(whole["nodes"][1]["unreadable"], "it has not been seen lately");
-    assert_eq!(script.is("/groups/%6frders/master", 200)["port"], 6_379);
+    let announced = serde_json::to_value(MasterRecord::from(&record())).unwrap();
+    assert_eq!(script.is("/groups/%6frders/master", 200), announced);
     assert_eq!(script.is("/groups/orders/nodes", 200)["nodes"].as_array().map(Vec::len), Some(3));
     let status = script.is("/status", 200);
     assert_eq!((&status["view"]["fresh"], &status["voters"]["needed"]), (&true.into(), &1.into()));
@@ -144,6 +146,18 @@ fn a_pause_is_shown_with_its_reason_and_its_end() {
     let shown = shown::group(&view(&clock, &ClientsConfig::default()), &record, clock.now());
     let (paused, left) = (shown.paused.as_deref(), shown.pause_ends_within_ms);
     assert_eq!((paused, left), (Some("lunch"), Some(90_000)));
+}
+
+#[test]
+fn a_group_that_is_held_says_so() {
+    let clock = Clock::start();
+    let mut record = record();
+    let held = |record: &GroupRecord| {
+        shown::group(&view(&clock, &ClientsConfig::default()), record, clock.now()).held
+    };
+    assert!(!held(&record));
+    record.flapping.held = true;
+    assert!(held(&record));
 }
 
 #[test]
