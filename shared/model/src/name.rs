@@ -48,7 +48,7 @@ macro_rules! text_newtype {
             /// Parses the text; see the type for what it allows.
             ///
             /// # Errors
-            /// A [`NameError`] that names what is wrong with the text.
+            /// A [`NameError`](crate::NameError) that names what is wrong with the text.
             pub fn parse(text: &str) -> Result<Self, $crate::NameError> {
                 let check: fn(&str) -> Result<(), $crate::NameError> = $check;
                 check(text)?;

@@ -187,6 +187,14 @@ struct Watched {
     viewed: Option<Instant>,
 }
 
+impl Watched {
+    /// Has said again what is down, and what the node says of itself.
+    fn say_again(&mut self) {
+        self.watcher.report_again();
+        self.viewed = None;
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 struct GroupState {
     epoch: Epoch,
@@ -272,7 +280,7 @@ impl Prober {
                 let beat = self.pulse.beat(self.health(now), standings);
                 self.outputs.push_back(Output::Publish(beat.into()));
                 // Who asks does not wait until it is repeated.
-                self.each_watched(now, |watched| watched.watcher.report_again());
+                self.each_watched(now, Watched::say_again);
             }
             Fact::SdownReport(_)
             | Fact::NodeReport(_)
@@ -303,10 +311,7 @@ impl Prober {
         self.outputs.push_back(Output::Publish(beat.into()));
         self.directory.ask_now(now);
         self.directory.handle_timeout(now);
-        self.each_watched(now, |watched| {
-            watched.watcher.report_again();
-            watched.viewed = None;
-        });
+        self.each_watched(now, Watched::say_again);
     }
 
     /// Remembers a voter's heartbeat; a voter that has just been born, or come back to the bus, is

@@ -100,7 +100,8 @@ pub struct Gateway {
     peers: BTreeMap<String, Peer>,
     /// Gateways that served and do not any more.
     gone: BTreeSet<String>,
-    probers: BTreeMap<String, Instant>,
+    /// The life of each prober, and when it was heard last.
+    probers: BTreeMap<String, (u64, Instant)>,
     once: Once,
     serving: bool,
     pulse: Pulse,
@@ -178,7 +179,7 @@ impl Gateway {
 
     /// Probers that live.
     pub fn probers(&self, now: Instant) -> usize {
-        self.probers.values().filter(|heard| now.since(**heard) < PEER_EXPIRY).count()
+        self.probers.values().filter(|(_, heard)| now.since(*heard) < PEER_EXPIRY).count()
     }
 
     /// Voters of the roster that answered lately, how many are needed, and how many there are.
@@ -252,12 +253,24 @@ impl Gateway {
                 }
             }
             Service::Prober => {
-                if self.probers.len() < PEER_LIMIT || self.probers.contains_key(&beat.id) {
-                    self.probers.insert(beat.id, now);
+                let known = self.probers.get(&beat.id).map(|(life, _)| *life);
+                if known.is_some_and(|life| life != beat.incarnation) {
+                    self.prober_gone(&beat.id);
+                }
+                if self.probers.len() < PEER_LIMIT || known.is_some() {
+                    self.probers.insert(beat.id, (beat.incarnation, now));
                 }
             }
             Service::Gateway if beat.id != self.me.id => self.peer(beat, now),
             Service::Gateway | Service::Orchestrator | Service::Notifier | Service::Client => {}
+        }
+    }
+
+    /// What it called down, only its next life could take back, and that knows nothing of it.
+    fn prober_gone(&mut self, id: &str) {
+        self.probers.remove(id);
+        for seen in self.seen.values_mut() {
+            seen.forget_prober(id);
         }
     }
 
@@ -314,7 +327,7 @@ impl Gateway {
                         self.seen.remove(&group);
                         self.told.insert(group, (record.epoch, record.master));
                     } else {
-                        self.tell_record(&record);
+                        self.tell_record(&record, now);
                     }
                 }
             }
@@ -324,6 +337,10 @@ impl Gateway {
             self.serving = fresh;
             self.outputs.push_back(Output::Serve(fresh));
             self.beat(now);
+            if fresh {
+                // What probers said of groups that were not known yet was not understood.
+                self.outputs.push_back(Output::Publish(StatusQuery {}.into()));
+            }
         }
     }
 
@@ -332,7 +349,10 @@ impl Gateway {
         for id in silent.map(|peer| peer.id.clone()).collect::<Vec<_>>() {
             self.peer_gone(&id);
         }
-        self.probers.retain(|_, heard| now.since(*heard) < PEER_EXPIRY);
+        let silent = self.probers.iter().filter(|(_, (_, at))| now.since(*at) >= PEER_EXPIRY);
+        for id in silent.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            self.prober_gone(&id);
+        }
         let groups: Vec<_> = self.seen.keys().map(ToString::to_string).collect();
         for group in groups {
             let Some(record) = self.record(&group).cloned() else { continue };

@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 use vedette_model::{
     Epoch, EventName, GroupRecord, Instant, NodeAddr, NodeState, NodeView, OdownVerdict, ProberId,
-    Roster, SdownReport, VoterId,
+    Roster, SdownReport, SwitchReason, VoterId,
 };
 
 /// A report or verdict counts for so long, as for the voters and orchestrators.
@@ -65,6 +65,8 @@ pub(super) struct GroupSeen {
     pub(super) told_epoch: Option<Epoch>,
     /// Since when somebody asks for votes, without an end of it that was heard.
     pub(super) attempt: Option<Instant>,
+    /// When the present epoch was heard of.
+    reign_since: Option<Instant>,
 }
 
 impl GroupSeen {
@@ -117,6 +119,21 @@ impl GroupSeen {
         self.verdicts.insert(verdict.voter.clone(), (verdict, now));
     }
 
+    /// Whether it has handed over to the present master and nobody has told since what it says.
+    pub(super) fn has_handed_over(&self, record: &GroupRecord, node: &NodeAddr) -> bool {
+        let said = self.nodes.get(node).and_then(|seen| seen.view.as_ref()).map(|(_, at)| *at);
+        record.switch.reason == SwitchReason::Switchover
+            && record.switch.previous.as_ref() == Some(node)
+            && said.is_some_and(|said| Some(said) <= self.reign_since)
+    }
+
+    /// Forgets what this prober said, which lives no more.
+    pub(super) fn forget_prober(&mut self, prober: &str) {
+        for seen in self.nodes.values_mut() {
+            seen.down.retain(|id, _| id.as_str() != prober);
+        }
+    }
+
     /// Forgets what is too old, and nodes that are no members any more.
     pub(super) fn expire(&mut self, record: &GroupRecord, now: Instant) {
         for seen in self.nodes.values_mut() {
@@ -129,7 +146,8 @@ impl GroupSeen {
 
     /// What was said of the reign before is over; who is still down is reported again within a
     /// second.
-    pub(super) fn new_reign(&mut self) {
+    pub(super) fn new_reign(&mut self, now: Instant) {
+        self.reign_since = Some(now);
         for seen in self.nodes.values_mut() {
             seen.down.clear();
             seen.down_since = None;

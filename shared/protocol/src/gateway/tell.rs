@@ -42,9 +42,9 @@ impl Gateway {
     }
 
     /// A newer record: another master, or another replica.
-    pub(super) fn tell_record(&mut self, record: &GroupRecord) {
-        let now_told = (record.epoch, record.master.clone());
-        let before = self.told.insert(record.group.clone(), now_told);
+    pub(super) fn tell_record(&mut self, record: &GroupRecord, now: Instant) {
+        let told = (record.epoch, record.master.clone());
+        let before = self.told.insert(record.group.clone(), told);
         let replicas: Vec<_> = replicas(record).cloned().collect();
         self.tell_epoch(record);
         let seen = self.seen.entry(record.group.clone()).or_default();
@@ -52,7 +52,7 @@ impl Gateway {
         let Some((epoch, old)) = before else { return };
         let switched = record.epoch > epoch && record.switch.previous.is_some();
         if switched {
-            seen.new_reign();
+            seen.new_reign(now);
             let new = &record.master;
             let payload = format!(
                 "{} {} {} {} {}",
@@ -91,16 +91,20 @@ impl Gateway {
 
     /// The replicas that clients take for down because of what these say of themselves. One that was
     /// not seen lately is none of them: a gateway that has just begun has seen nobody. Nor is one that
-    /// said last that it is the master: it has handed over, and was not asked since.
+    /// has handed over and was not asked since.
     fn unreadable(&self, record: &GroupRecord, now: Instant) -> BTreeSet<NodeAddr> {
         if !self.unreadable_is_down {
             return BTreeSet::new();
         }
-        let is_unreadable = |node: &&NodeAddr| {
-            let readable = self.readable(record.group.as_str(), node, None, now);
-            readable
-                .is_err_and(|why| !matches!(why, Unfit::Unseen | Unfit::Hidden | Unfit::WrongRole))
-        };
+        let is_unreadable =
+            |node: &&NodeAddr| match self.readable(record.group.as_str(), node, None, now) {
+                Ok(()) | Err(Unfit::Unseen | Unfit::Hidden) => false,
+                Err(Unfit::WrongRole) => {
+                    let seen = self.seen.get(&record.group);
+                    !seen.is_some_and(|seen| seen.has_handed_over(record, node))
+                }
+                Err(_) => true,
+            };
         replicas(record).filter(is_unreadable).cloned().collect()
     }
 

@@ -440,3 +440,20 @@ fn a_removed_group_is_not_told_and_another_master_when_it_comes_back_is_a_switch
     assert_eq!(told(&heard), [("+switch-master", "g 10.0.0.1 6379 10.0.0.2 6379")]);
     assert_eq!(script.gateway.record(group.as_str()).unwrap().master, node(2));
 }
+
+#[test]
+fn what_a_prober_called_down_ends_with_its_life() {
+    let again = |incarnation| -> Fact {
+        let Fact::Heartbeat(beat) = beat(Service::Prober, "p1", None, None) else { unreachable!() };
+        Heartbeat { incarnation, ..beat }.into()
+    };
+    for (life, down) in [(1, true), (2, false)] {
+        let mut script = Script::serving();
+        for by in [1, 2] {
+            let _ = script.down(by, 3, true);
+        }
+        let _ = script.hears(again(life));
+        let record = script.gateway.record("g").unwrap();
+        assert_eq!(script.gateway.look(record, &node(3), at(script.now)).down.is_some(), down);
+    }
+}

@@ -91,11 +91,11 @@ impl Places {
     }
 
     /// One is through that was begun then. Those that were begun together are late together, and say
-    /// one thing: there are half as many only when as many as there are have had their time.
+    /// one thing: there are half as many again only for one that was begun since.
     fn learn(&mut self, since: Instant, now: Instant) {
         if now.since(since) < QUICK {
             self.places = (self.places + 1).min(PLACES_AT_MOST);
-        } else if self.halved.is_none_or(|at| now.since(at) >= QUICK) {
+        } else if self.halved.is_none_or(|at| since >= at) {
             self.places = (self.places / 2).max(PLACES_AT_LEAST);
             self.halved = Some(now);
         }
@@ -193,10 +193,12 @@ mod tests {
         assert_eq!([took(200, 1), took(200, 9)], [8, 8]);
         let mut places = Places::new();
         places.places = 200;
-        for (ms, left) in [(500, 100), (500, 100), (699, 100), (700, 50), (899, 50), (900, 25)] {
-            places.note(&name(1), Some(Holds::Walk(at(0))), None, at(0));
+        for (since, ms, left) in
+            [(0, 500, 100), (0, 500, 100), (499, 800, 100), (500, 800, 50), (799, 1_000, 50)]
+        {
+            places.note(&name(1), Some(Holds::Walk(at(since))), None, at(since));
             places.note(&name(1), None, None, at(ms));
-            assert_eq!(places.places, left, "one that was late at {ms}");
+            assert_eq!(places.places, left, "one that was begun at {since} and late at {ms}");
         }
         let mut places = Places::new();
         places.note(&name(1), Some(Holds::Quiet(at(0))), None, at(0));

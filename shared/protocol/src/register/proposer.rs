@@ -179,8 +179,11 @@ impl Proposer {
             sent_at: now,
             ask_again: now + ASK_AGAIN,
         });
-        // It says that the leader lives, and its answer renews the lease: a beat beside it says no more.
-        leading.next_beat = leading.next_beat.max(now + BEAT_EVERY);
+        // It tells the voters that the leader lives, and its answer renews the lease: a beat beside it
+        // says no more. But other orchestrators hear beats only, and have to hear one soon.
+        if leading.beat > 0 {
+            leading.next_beat = leading.next_beat.max(now + BEAT_EVERY);
+        }
         self.outputs.push_back(ProposerOutput::Accept(proposal));
     }
 

@@ -15,7 +15,7 @@ const FASTEST_RECONNECT: Duration = Duration::from_millis(5);
 /// tried like one alone would leave a prober and its machine no time for what has to be done about
 /// them.
 const ATTEMPT_EVERY: Duration = Duration::from_millis(1);
-/// But each node that is down so often.
+/// But each of them so often.
 const SLOWEST_RECONNECT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,8 +152,10 @@ impl Watcher {
 
     pub(super) fn connect_failed(&mut self, fault: NodeFault, now: Instant) {
         self.link = Link::Closed;
-        let pace = every(self.crowd.away).min(SLOWEST_RECONNECT);
-        self.next_connect = now + self.limits.ping_every.max(pace);
+        self.next_connect = now + self.limits.ping_every;
+        if self.lifeless {
+            self.in_turn(now);
+        }
         self.punctual_probe();
         match fault {
             NodeFault::Refused => self.refused(now),
@@ -196,7 +198,13 @@ impl Watcher {
             self.next_connect = now + FASTEST_RECONNECT;
         } else {
             crash.proven = true;
+            self.in_turn(now);
         }
+    }
+
+    /// One that is down waits for its turn among all that have no connection.
+    fn in_turn(&mut self, now: Instant) {
+        self.next_connect = self.next_connect.max(now + every(self.crowd.away));
     }
 
     fn crash_pace(&self) -> Duration {
@@ -205,7 +213,8 @@ impl Watcher {
     }
 }
 
-/// The turn of each of so many nodes.
+/// Between two turns of each of so many nodes.
 fn every(nodes: usize) -> Duration {
-    ATTEMPT_EVERY.saturating_mul(u32::try_from(nodes).unwrap_or(u32::MAX))
+    let turns = u32::try_from(nodes).unwrap_or(u32::MAX);
+    ATTEMPT_EVERY.saturating_mul(turns).min(SLOWEST_RECONNECT)
 }

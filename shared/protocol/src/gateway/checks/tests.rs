@@ -8,7 +8,7 @@ use crate::tests::{
 use alloc::vec;
 use alloc::vec::Vec;
 use vedette_model::{
-    Epoch, Fact, Failover, Flapping, LossBound, NodeReport, ReplicaSeen, Revision,
+    Epoch, Fact, Failover, Flapping, LossBound, NodeReport, ReplicaSeen, Revision, SwitchReason,
 };
 
 fn reported(n: usize, view: NodeView) -> Fact {
@@ -209,7 +209,8 @@ fn a_replica_that_was_unreadable_is_not_so_as_master() {
 #[test]
 fn a_master_that_has_handed_over_is_not_told_as_down() {
     let mut script = Script::with_views();
-    let next = switched(&record(3), 2);
+    let mut next = switched(&record(3), 2);
+    next.switch.reason = SwitchReason::Switchover;
     let _ = script.hears(committed(&next).into());
     assert_eq!(script.readable(1, None), Err(Unfit::WrongRole), "nobody is to read there yet");
     assert_eq!(told(&script.hears(reported(3, replica_view(3, 2, 900)))), []);
@@ -220,6 +221,24 @@ fn a_master_that_has_handed_over_is_not_told_as_down() {
     let heard = script.hears(reported(1, view));
     let channels: Vec<_> = told(&heard).iter().map(|t| t.0).collect();
     assert_eq!(channels, ["+role-change", "+sdown"]);
+}
+
+#[test]
+fn a_master_that_was_replaced_or_comes_back_as_one_is_told_as_down() {
+    let sdown = [("+sdown", "slave 10.0.0.1:6379 10.0.0.1 6379 @ g 10.0.0.2 6379")];
+    for reason in [SwitchReason::Failover, SwitchReason::Switchover] {
+        let mut script = Script::with_views();
+        let mut next = switched(&record(3), 2);
+        next.switch.reason = reason;
+        let _ = script.hears(committed(&next).into());
+        if reason == SwitchReason::Switchover {
+            let _ = script.until(1_000);
+            assert_eq!(told(&script.hears(reported(1, master_seeing([0, 0])))), sdown);
+        } else {
+            assert_eq!(told(&script.hears(reported(3, replica_view(3, 2, 900)))), sdown);
+        }
+        assert!(script.unreadable(&next, 1).is_some(), "{reason:?}");
+    }
 }
 
 #[test]

@@ -155,6 +155,24 @@ fn one_of_many_that_are_gone_is_tried_less_often_and_as_soon_proven_gone() {
 }
 
 #[test]
+fn one_that_is_not_down_yet_waits_for_nobody() {
+    // Its crash would prove nothing: it is down after a second of silence.
+    let mut script = broken(|limits| limits.crash_grace_ms = 0);
+    script.watcher.set_crowd(Crowd { crashing: 0, away: 5_000 });
+    let _ = script.play(50, &REFUSED);
+    let tried = |said: &[(u64, Act)]| {
+        said.iter().filter(|(_, act)| matches!(act, Act::Connect { .. })).count()
+    };
+    assert_eq!(tried(&script.run(949, &REFUSED)), 9 - 1);
+    let mut script = broken(|limits| {
+        (limits.crash_grace_ms, limits.down_after_ms) = (10_000, 30_000);
+    });
+    script.watcher.set_crowd(Crowd { crashing: 6_000, away: 6_000 });
+    let _ = script.play(50, &REFUSED);
+    assert_eq!(tried(&script.run(5_100, &REFUSED)), 5, "once a second at the least");
+}
+
+#[test]
 fn what_a_dying_process_cuts_is_tried_again_before_the_grace_is_over_among_many_too() {
     let mut script = broken(|_| {});
     script.watcher.set_crowd(Crowd { crashing: 1_000, away: 1_000 });
